@@ -1,0 +1,1 @@
+"""Language models from scratch, by measurement: the library behind the course notebooks."""
