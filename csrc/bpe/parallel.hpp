@@ -1,4 +1,5 @@
-// Work on all cores while the calling thread stays responsive: it only watches, reports progress and may cancel.
+// Work on all cores while the calling thread stays responsive: it only watches, reports progress and may
+// cancel.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,8 @@ class Cancelled : public std::runtime_error {
 // job (bytes or merges). Returns false to cancel.
 using Tick = std::function<bool(std::uint64_t done, std::uint64_t total)>;
 
-// What the workers of one job share: they add to `done` and look at `cancelled` every few milliseconds of work.
+// What the workers of one job share: they add to `done` and look at `cancelled` every few milliseconds of
+// work.
 struct Progress {
     std::atomic<std::uint64_t> done{0};
     std::atomic<bool> cancelled{false};
