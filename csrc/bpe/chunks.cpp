@@ -4,11 +4,7 @@
 #include <cstring>
 
 namespace bpe {
-namespace {
-
-bool is_ascii_space(std::uint8_t byte) {
-    return byte == ' ' || (byte >= 0x09 && byte <= 0x0d) || (byte >= 0x1c && byte <= 0x1f);
-}
+namespace {}
 
 bool is_visible_ascii(std::uint8_t byte) {
     return byte > 0x20 && byte < 0x7f;
