@@ -1,0 +1,188 @@
+"""What everything that touches files shares: atomic writes, checks of input paths, the progress bar.
+
+Nothing here imports more than the standard library before it is needed.
+"""
+
+import contextlib
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+PathLike = str | os.PathLike[str]
+
+
+def check_input_file(path: PathLike) -> Path:
+    """Return ``path`` as a :class:`~pathlib.Path` after checking that it can be read as a file.
+
+    Raises FileNotFoundError, IsADirectoryError or PermissionError, each naming the path in one sentence.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory; a file is needed")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path} may not be read (permission denied)")
+    return path
+
+
+def check_output_file(path: PathLike) -> Path:
+    """Return the file that a write to ``path`` would replace, symbolic links followed.
+
+    Long jobs call it before they start, so that a wrong target costs nothing. Raises IsADirectoryError for a
+    directory, FileNotFoundError or NotADirectoryError when the folder is missing or is a file, PermissionError when
+    the folder is not writable, and OSError for devices and pipes, which a rename would replace by a plain file.
+    """
+    shown = os.fspath(path)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {shown}: it is a directory")
+    if not target.parent.exists():
+        raise FileNotFoundError(f"cannot write {shown}: the folder {target.parent} does not exist")
+    if not target.parent.is_dir():
+        raise NotADirectoryError(f"cannot write {shown}: {target.parent} is a file, not a folder")
+    if target.exists() and not target.is_file():
+        raise OSError(f"cannot write {shown}: it is not a regular file")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write {shown}: the folder {target.parent} is not writable")
+    return target
+
+
+@contextlib.contextmanager
+def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+    """Open a binary file that becomes ``path`` when the block ends without an exception, and not before.
+
+    The bytes go to a hidden temporary file in the same folder. At the end they are flushed to the disk and the file
+    is renamed over ``path``, so that a reader sees the old contents or all of the new ones. Any exception,
+    KeyboardInterrupt included, removes the temporary file and leaves ``path`` as it was. A file that is replaced
+    keeps its permissions; a new one gets those that ``open`` would give it. A symbolic link stays a link: the
+    file it points to is replaced.
+
+    Raises what :func:`check_output_file` raises.
+    """
+    target = check_output_file(path)
+    # File names end at 255 bytes on the usual file systems: the target's own name may not fit twice.
+    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut, where the system can (not all network disks can)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Progress(Generic[T]):
+    """A progress bar that shows itself only when the work takes longer than ``delay`` seconds.
+
+    Made by :func:`progress`; see there. Times and rates count from its creation.
+    """
+
+    def __init__(
+        self,
+        iterable: Iterable[T] | None,
+        *,
+        description: str,
+        total: float | None,
+        unit: str,
+        enabled: bool,
+        delay: float,
+    ) -> None:
+        self._iterable = iterable
+        self._options = {"desc": description, "unit": unit, "unit_scale": True, "leave": False}
+        self._total = total
+        self._enabled = enabled
+        self._delay = delay
+        self._started = time.monotonic()
+        self._done: float = 0
+        self._bar: Any = None  # tqdm has no type information
+
+    def __call__(self, done: float, total: float | None = None) -> None:
+        """Say that ``done`` of ``total`` units are finished: the form the compiled engine calls.
+
+        A smaller ``done`` or another ``total`` than before starts the bar again, for work in several phases.
+        """
+        if total is not None and (total != self._total or done < self._done):
+            self._total, self._done, self._started = total, 0, time.monotonic()
+            if self._bar is not None:
+                self._bar.reset(total=total)
+        self.update(done - self._done)
+
+    def update(self, amount: float = 1) -> None:
+        """Say that ``amount`` more units are finished."""
+        self._done += amount
+        if self._bar is not None:
+            self._bar.update(amount)
+        elif self._enabled and time.monotonic() - self._started >= self._delay:
+            # The import takes longer than most jobs that finish within the delay.
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=self._total, **self._options)
+            self._bar.start_t -= time.monotonic() - self._started
+            self._bar.update(self._done)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self._enabled = False
+
+    def __iter__(self) -> Iterator[T]:
+        if self._iterable is None:
+            raise TypeError("progress() was given no iterable to loop over")
+        with self:
+            for item in self._iterable:
+                yield item
+                self.update()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def progress(
+    iterable: Iterable[T] | None = None,
+    *,
+    description: str = "",
+    total: float | None = None,
+    unit: str = "",
+    enabled: bool = True,
+    delay: float = 0.5,
+) -> Progress[T]:
+    """The course's one progress bar, for terminals and notebooks.
+
+    As an iterator, ``for item in progress(items)`` counts items. As a context manager, ``with progress(total=n) as
+    bar`` gives an object to call as ``bar.update(amount)``, or to pass to the compiled engine, which calls
+    ``bar(done, total)``. Nothing appears when ``enabled`` is false or the work ends within ``delay`` seconds.
+    """
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    return Progress(iterable, description=description, total=total, unit=unit, enabled=enabled, delay=delay)
