@@ -1,0 +1,216 @@
+"""Token ids on disk: a flat file of integers that is mapped, not read, and a JSON file that describes it.
+
+``tokens.bin`` holds nothing but little-endian ids (two bytes each where the vocabulary allows it, else four), so that
+any tool can map it. ``tokens.bin.json`` beside it says how many there are, of which type, below which vocabulary
+size, and carries the SHA-256 of the ids and of the tokenizer that made them. The description is written last: ids
+without a description are an unfinished file, and opening them says so.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from course_lib.errors import FormatError
+from course_lib.files import PathLike, atomic_write, check_input_file
+
+VERSION = 1
+_KIND = "course_lib tokens"
+_DTYPES = ("<u2", "<u4")
+
+TokenArray = NDArray[np.uint16] | NDArray[np.uint32]
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest type of this format for ids below ``vocab_size``: ``<u2`` up to 65,536 ids, else ``<u4``."""
+    if not 1 <= vocab_size <= 2**32:
+        raise ValueError(f"vocab_size must lie between 1 and 2**32, got {vocab_size}")
+    return np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
+
+
+class TokenFile:
+    """The ids of a token file, as an array that lives on disk.
+
+    Open one with :meth:`open`. It can be measured, indexed, sliced and handed to NumPy like a one-dimensional array;
+    only the pages that are touched are read.
+
+    ``path``: the file of ids. ``tokens``: the mapped array, shape ``(count,)``, read-only. ``vocab_size``: all ids
+    are below it. ``sha256``: of the ids' bytes. ``tokenizer_sha256``: of the tokenizer that made them.
+    """
+
+    def __init__(
+        self, path: Path, tokens: TokenArray, *, vocab_size: int, sha256: str, tokenizer_sha256: str
+    ) -> None:
+        self.path = path
+        self.tokens = tokens
+        self.vocab_size = vocab_size
+        self.sha256 = sha256
+        self.tokenizer_sha256 = tokenizer_sha256
+
+    @classmethod
+    def open(cls, path: PathLike, *, verify: bool = False) -> Self:
+        """Map the token file ``path``. With ``verify``, also read all of it and compare its checksum.
+
+        Raises FormatError when the file is truncated, was not written completely, or is not a token file;
+        FileNotFoundError, IsADirectoryError or PermissionError when there is no such file to read.
+        """
+        path = check_input_file(path)
+        described = _read_description(path)
+        dtype, count = np.dtype(described["dtype"]), described["count"]
+        size = path.stat().st_size
+        if size != count * dtype.itemsize:
+            raise FormatError(
+                path,
+                f"byte {size}",
+                f"the file ends here, but its description promises {count} ids of {dtype.itemsize} bytes",
+            )
+        # An empty file cannot be mapped.
+        tokens = np.memmap(path, dtype=dtype, mode="r", shape=(count,)) if count else np.empty(0, dtype)
+        tokens.flags.writeable = False
+        opened = cls(
+            path,
+            tokens,
+            vocab_size=described["vocab_size"],
+            sha256=described["sha256"],
+            tokenizer_sha256=described["tokenizer_sha256"],
+        )
+        if verify:
+            opened.verify()
+        return opened
+
+    def verify(self) -> None:
+        """Read every id and compare the checksum; raises FormatError when the bytes are not those written."""
+        with open(self.path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.sha256:
+            raise FormatError(self.path, "", f"the ids were changed: SHA-256 {found}, not {self.sha256}")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """``<u2`` or ``<u4``."""
+        return self.tokens.dtype
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(count,)``."""
+        return (len(self.tokens),)
+
+    ndim = 1
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @overload
+    def __getitem__(self, index: int) -> np.integer[Any]: ...
+    @overload
+    def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> NDArray[Any]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return self.tokens[index]
+
+    def __iter__(self) -> Iterator[np.integer[Any]]:
+        return iter(self.tokens)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.tokens, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"TokenFile({str(self.path)!r}, {len(self)} ids, dtype={self.dtype.str}, vocab_size={self.vocab_size})"
+
+
+def description_path(path: PathLike) -> Path:
+    """Where the description of the token file ``path`` lies: its full name with ``.json`` appended."""
+    return Path(f"{os.fspath(path)}.json")
+
+
+def write_token_file(
+    path: PathLike, chunks: Iterable[NDArray[np.integer[Any]]], *, vocab_size: int, tokenizer_sha256: str
+) -> TokenFile:
+    """Write the ids of ``chunks``, one after the other, to ``path`` and describe them beside it.
+
+    The chunks are taken as they come, so memory does not grow with the file. Nothing appears at ``path`` before the
+    last id is on the disk, and an exception from ``chunks`` leaves an earlier token file there untouched.
+
+    Raises ValueError for an id that is not in ``range(vocab_size)``, TypeError for chunks that are not integers, and
+    what :func:`course_lib.files.check_output_file` raises for a target that cannot be written.
+    """
+    dtype = token_dtype(vocab_size)
+    digest = hashlib.sha256()
+    count = 0
+    with atomic_write(description_path(path)) as description:
+        with atomic_write(path) as file:
+            for chunk in chunks:
+                ids = _checked_ids(chunk, vocab_size, first=count).astype(dtype, copy=False)
+                contents = np.ascontiguousarray(ids).data
+                file.write(contents)
+                digest.update(contents)
+                count += len(ids)
+            file.flush()
+            os.fsync(file.fileno())
+            # From here to the second rename there is no description: new ids never meet an old one.
+            description_path(path).unlink(missing_ok=True)
+        fields = {
+            "kind": _KIND,
+            "version": VERSION,
+            "dtype": dtype.str,
+            "count": count,
+            "vocab_size": vocab_size,
+            "sha256": digest.hexdigest(),
+            "tokenizer_sha256": tokenizer_sha256,
+        }
+        description.write(json.dumps(fields, indent=2).encode() + b"\n")
+    return TokenFile.open(path)
+
+
+def _checked_ids(chunk: NDArray[Any], vocab_size: int, *, first: int) -> NDArray[Any]:
+    ids = np.asarray(chunk)
+    if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
+        raise TypeError(
+            f"chunks must be one-dimensional arrays of integers, got {ids.dtype} of shape {ids.shape}"
+        )
+    if len(ids) and (ids.min() < 0 or ids.max() >= vocab_size):
+        place = int(np.argmax((ids < 0) | (ids >= vocab_size)))
+        raise ValueError(f"id {ids[place]} at position {first + place} is not in range({vocab_size})")
+    return ids
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    described_in = description_path(path)
+    if not described_in.is_file():
+        raise FormatError(
+            path,
+            "",
+            f"not a token file, or one that was not finished: {described_in.name} is missing beside it",
+        )
+    try:
+        fields = json.loads(described_in.read_bytes())
+    except json.JSONDecodeError as error:
+        raise FormatError(described_in, f"line {error.lineno} column {error.colno}", error.msg) from error
+    except UnicodeDecodeError as error:
+        raise FormatError(described_in, f"byte {error.start}", "not UTF-8") from error
+    if not isinstance(fields, dict) or fields.get("kind") != _KIND:
+        raise FormatError(described_in, "kind", f"not the description of a token file ({_KIND!r})")
+    if fields.get("version") != VERSION:
+        raise FormatError(
+            described_in,
+            "version",
+            f"{fields.get('version')!r} is unknown here; this release reads {VERSION}",
+        )
+    if fields.get("dtype") not in _DTYPES:
+        raise FormatError(
+            described_in, "dtype", f"{fields.get('dtype')!r} is none of {', '.join(map(repr, _DTYPES))}"
+        )
+    for name, least in (("count", 0), ("vocab_size", 1)):
+        if type(fields.get(name)) is not int or not least <= fields[name] <= 2**48:
+            raise FormatError(
+                described_in, name, f"{fields.get(name)!r} is not a whole number of at least {least}"
+            )
+    for name in ("sha256", "tokenizer_sha256"):
+        if not isinstance(fields.get(name), str) or not re.fullmatch(r"[0-9a-f]{64}", fields[name]):
+            raise FormatError(described_in, name, f"{fields.get(name)!r} is not a SHA-256 in hexadecimal")
+    return fields
