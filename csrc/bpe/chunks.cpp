@@ -4,7 +4,7 @@
 #include <cstring>
 
 namespace bpe {
-namespace {}
+namespace {
 
 bool is_visible_ascii(std::uint8_t byte) {
     return byte > 0x20 && byte < 0x7f;
