@@ -6,9 +6,9 @@ import os
 class FormatError(ValueError):
     """A file is damaged, incomplete or of another kind than was asked for.
 
-    ``file`` is the path as the caller gave it, ``place`` says where in the file (a line, a byte offset or a JSON
-    path such as ``model.merges[3]``; empty when the whole file is meant) and ``reason`` what is wrong there. The
-    message holds all three, so that it can be shown to a reader as it is.
+    ``file`` is the path as the caller gave it, ``place`` says where in the file (a line, a byte offset or a
+    JSON path such as ``model.merges[3]``; empty when the whole file is meant) and ``reason`` what is wrong
+    there. The message holds all three, so that it can be shown to a reader as it is.
     """
 
     def __init__(self, file: str | os.PathLike[str], place: str, reason: str) -> None:

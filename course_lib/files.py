@@ -37,8 +37,9 @@ def check_output_file(path: PathLike) -> Path:
     """Return the file that a write to ``path`` would replace, symbolic links followed.
 
     Long jobs call it before they start, so that a wrong target costs nothing. Raises IsADirectoryError for a
-    directory, FileNotFoundError or NotADirectoryError when the folder is missing or is a file, PermissionError when
-    the folder is not writable, and OSError for devices and pipes, which a rename would replace by a plain file.
+    directory, FileNotFoundError or NotADirectoryError when the folder is missing or is a file,
+    PermissionError when the folder is not writable, and OSError for devices and pipes, which a rename would
+    replace by a plain file.
     """
     shown = os.fspath(path)
     target = Path(os.path.realpath(path))
@@ -59,11 +60,11 @@ def check_output_file(path: PathLike) -> Path:
 def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """Open a binary file that becomes ``path`` when the block ends without an exception, and not before.
 
-    The bytes go to a hidden temporary file in the same folder. At the end they are flushed to the disk and the file
-    is renamed over ``path``, so that a reader sees the old contents or all of the new ones. Any exception,
-    KeyboardInterrupt included, removes the temporary file and leaves ``path`` as it was. A file that is replaced
-    keeps its permissions; a new one gets those that ``open`` would give it. A symbolic link stays a link: the
-    file it points to is replaced.
+    The bytes go to a hidden temporary file in the same folder. At the end they are flushed to the disk and
+    the file is renamed over ``path``, so that a reader sees the old contents or all of the new ones. Any
+    exception, KeyboardInterrupt included, removes the temporary file and leaves ``path`` as it was. A file
+    that is replaced keeps its permissions; a new one gets those that ``open`` would give it. A symbolic link
+    stays a link: the file it points to is replaced.
 
     Raises what :func:`check_output_file` raises.
     """
@@ -112,7 +113,12 @@ class Progress(Generic[T]):
         delay: float,
     ) -> None:
         self._iterable = iterable
-        self._options = {"desc": description, "unit": unit, "unit_scale": True, "leave": False}
+        self._options: dict[str, Any] = {
+            "desc": description,
+            "unit": unit,
+            "unit_scale": True,
+            "leave": False,
+        }
         self._total = total
         self._enabled = enabled
         self._delay = delay
@@ -179,10 +185,19 @@ def progress(
 ) -> Progress[T]:
     """The course's one progress bar, for terminals and notebooks.
 
-    As an iterator, ``for item in progress(items)`` counts items. As a context manager, ``with progress(total=n) as
-    bar`` gives an object to call as ``bar.update(amount)``, or to pass to the compiled engine, which calls
-    ``bar(done, total)``. Nothing appears when ``enabled`` is false or the work ends within ``delay`` seconds.
+    As an iterator, ``for item in progress(items)`` counts items. As a context manager, ``with
+    progress(total=n) as bar`` gives an object to call as ``bar.update(amount)``, or to pass to the compiled
+    engine, which calls ``bar(done, total)``. Nothing appears when ``enabled`` is false or the work ends
+    within ``delay`` seconds.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     return Progress(iterable, description=description, total=total, unit=unit, enabled=enabled, delay=delay)
+
+
+def cache_folder() -> Path:
+    """The folder for what may be made or fetched again: ``$COURSE_CACHE``, else the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("COURSE_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("course-lib", appauthor=False)

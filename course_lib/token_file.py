@@ -1,9 +1,9 @@
 """Token ids on disk: a flat file of integers that is mapped, not read, and a JSON file that describes it.
 
-``tokens.bin`` holds nothing but little-endian ids (two bytes each where the vocabulary allows it, else four), so that
-any tool can map it. ``tokens.bin.json`` beside it says how many there are, of which type, below which vocabulary
-size, and carries the SHA-256 of the ids and of the tokenizer that made them. The description is written last: ids
-without a description are an unfinished file, and opening them says so.
+``tokens.bin`` holds nothing but little-endian ids (two bytes each where the vocabulary allows it, else four),
+so that any tool can map it. ``tokens.bin.json`` beside it says how many there are, of which type, below which
+vocabulary size, and carries the SHA-256 of the ids and of the tokenizer that made them. The description is
+written last: ids without a description are an unfinished file, and opening them says so.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ TokenArray = NDArray[np.uint16] | NDArray[np.uint32]
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
-    """The smallest type of this format for ids below ``vocab_size``: ``<u2`` up to 65,536 ids, else ``<u4``."""
+    """The smaller type that holds ids below ``vocab_size``: ``<u2`` up to 65,536 ids, else ``<u4``."""
     if not 1 <= vocab_size <= 2**32:
         raise ValueError(f"vocab_size must lie between 1 and 2**32, got {vocab_size}")
     return np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
@@ -37,11 +37,12 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 class TokenFile:
     """The ids of a token file, as an array that lives on disk.
 
-    Open one with :meth:`open`. It can be measured, indexed, sliced and handed to NumPy like a one-dimensional array;
-    only the pages that are touched are read.
+    Open one with :meth:`open`. It can be measured, indexed, sliced and handed to NumPy like a one-dimensional
+    array; only the pages that are touched are read.
 
-    ``path``: the file of ids. ``tokens``: the mapped array, shape ``(count,)``, read-only. ``vocab_size``: all ids
-    are below it. ``sha256``: of the ids' bytes. ``tokenizer_sha256``: of the tokenizer that made them.
+    ``path``: the file of ids. ``tokens``: the mapped array, shape ``(count,)``, read-only. ``vocab_size``:
+    all ids are below it. ``sha256``: of the ids' bytes. ``tokenizer_sha256``: of the tokenizer that made
+    them.
     """
 
     def __init__(
@@ -120,7 +121,8 @@ class TokenFile:
         return np.array(self.tokens, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        return f"TokenFile({str(self.path)!r}, {len(self)} ids, dtype={self.dtype.str}, vocab_size={self.vocab_size})"
+        details = f"{len(self)} ids, dtype={self.dtype.str}, vocab_size={self.vocab_size}"
+        return f"TokenFile({str(self.path)!r}, {details})"
 
 
 def description_path(path: PathLike) -> Path:
@@ -133,11 +135,12 @@ def write_token_file(
 ) -> TokenFile:
     """Write the ids of ``chunks``, one after the other, to ``path`` and describe them beside it.
 
-    The chunks are taken as they come, so memory does not grow with the file. Nothing appears at ``path`` before the
-    last id is on the disk, and an exception from ``chunks`` leaves an earlier token file there untouched.
+    The chunks are taken as they come, so memory does not grow with the file. Nothing appears at ``path``
+    before the last id is on the disk, and an exception from ``chunks`` leaves an earlier token file there
+    untouched.
 
-    Raises ValueError for an id that is not in ``range(vocab_size)``, TypeError for chunks that are not integers, and
-    what :func:`course_lib.files.check_output_file` raises for a target that cannot be written.
+    Raises ValueError for an id that is not in ``range(vocab_size)``, TypeError for chunks that are not
+    integers, and what :func:`course_lib.files.check_output_file` raises for a target that cannot be written.
     """
     dtype = token_dtype(vocab_size)
     digest = hashlib.sha256()

@@ -1,0 +1,392 @@
+"""What a byte-level BPE tokenizer is made of, and the older file formats it comes in.
+
+Three families of files hold such tokenizers: GPT-2's ``vocab.json`` with ``merges.txt`` and tiktoken's rank
+files are read here; Hugging Face's ``tokenizer.json`` has more to say and a module of its own,
+``huggingface.py``. All end in one neutral :class:`TokenizerData`. Every doubt about a file is a FormatError
+that names file, place and reason.
+"""
+
+import binascii
+import collections
+import contextlib
+import functools
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from course_lib.errors import FormatError
+from course_lib.files import PathLike, check_input_file
+
+MAX_ID = 2**31 - 1
+"""The largest token id: what every reader of these files can hold."""
+
+Merge = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerData:
+    """A byte-level BPE tokenizer as plain data, whatever file it came from.
+
+    ``vocab``: id → bytes, special tokens included (as UTF-8); ids need not be without gaps. ``merges``: the
+    pairs in the order they apply, lowest first; each concatenation is in the vocabulary. ``special_tokens``:
+    text → id. ``pattern``: a name in ``PATTERNS`` or a regular expression of the ``regex`` package.
+    ``ignore_merges``: a pre-token that is a whole vocabulary entry becomes that entry before any merge is
+    tried. Special tokens take no part in this: the entries that count are single bytes, products of merges
+    and the rest of the ordinary vocabulary.
+    """
+
+    vocab: dict[int, bytes]
+    merges: list[Merge]
+    special_tokens: dict[str, int] = field(default_factory=dict)
+    pattern: str = "gpt2"
+    ignore_merges: bool = False
+
+    def sha256(self) -> str:
+        """SHA-256 in hexadecimal of all that decides the ids, the same whatever file the data came from.
+
+        Every string goes in with its length, so that no two tokenizers feed the hash the same bytes.
+        """
+
+        def strings(items: Iterable[bytes]) -> bytes:
+            return b"".join([struct.pack("<I", len(item)) + item for item in items])
+
+        digest = hashlib.sha256()
+        ids = sorted(self.vocab)
+        digest.update(struct.pack(f"<Q{len(ids)}I", len(ids), *ids))
+        digest.update(strings(self.vocab[token_id] for token_id in ids))
+        digest.update(struct.pack("<Q", len(self.merges)))
+        digest.update(strings(part for pair in self.merges for part in pair))
+        for text, token_id in sorted(self.special_tokens.items()):
+            digest.update(strings([text.encode("utf-8", "surrogatepass")]) + struct.pack("<I", token_id))
+        digest.update(strings([self.pattern.encode("utf-8", "surrogatepass")]) + bytes([self.ignore_merges]))
+        return digest.hexdigest()
+
+
+# --- GPT-2's alphabet: every byte as one visible character ----------------------------------------
+
+
+@functools.cache
+def byte_to_char() -> tuple[str, ...]:
+    """The character that stands for each byte in ``vocab.json``, ``merges.txt`` and ``tokenizer.json``.
+
+    GPT-2 (Radford et al. 2019, released code) lets the printable bytes of Latin-1 stand for themselves and
+    gives the others, in order, the code points from 256 on: no token then holds a space or a control
+    character.
+    """
+    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    substitutes = iter(range(256, 512))
+    return tuple(chr(byte if byte in visible else next(substitutes)) for byte in range(256))
+
+
+@functools.cache
+def _char_to_byte() -> dict[int, int | None]:
+    """For ``str.translate``: each character of the alphabet to its byte's code point.
+
+    The Latin-1 characters that are not in the alphabet are sent beyond Latin-1, where encoding finds them
+    out.
+    """
+    table: dict[int, int | None] = dict.fromkeys(range(256), 0xFFFF)
+    return table | {ord(char): byte for byte, char in enumerate(byte_to_char())}
+
+
+def to_bytes(token: str) -> bytes | None:
+    """The bytes that ``token`` stands for in GPT-2's alphabet; None when a character is not in it."""
+    try:
+        return token.translate(_char_to_byte()).encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+
+
+def to_chars(token: bytes) -> str:
+    """``token`` in GPT-2's alphabet."""
+    return token.decode("latin-1").translate(byte_to_char())
+
+
+# --- parts shared by the JSON formats -------------------------------------------------------------
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        counts = collections.Counter(key for key, _ in pairs)
+        raise _DuplicateKeyError(counts.most_common(1)[0][0])
+    return entries
+
+
+def read_json(path: PathLike) -> Any:
+    """The contents of a JSON file. FormatError where it is not JSON, with the line, or repeats a key."""
+    path = check_input_file(path)
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=_refuse_duplicates)
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            path, f"line {error.lineno} column {error.colno}", f"not valid JSON ({error.msg})"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"byte {error.start}", "not UTF-8 text") from error
+    except _DuplicateKeyError as error:
+        raise FormatError(path, repr(error.args[0]), "occurs twice in one object") from error
+    except RecursionError as error:
+        raise FormatError(path, "", "nested too deeply to be a tokenizer") from error
+
+
+def read_vocab(
+    path: PathLike, place: str, vocab: Any, special: Mapping[str, int] | Sequence[str] = ()
+) -> dict[str, tuple[int, bytes]]:
+    """Check a JSON vocabulary: token text → (id, bytes), byte-level except for the ``special`` texts.
+
+    ``place`` is the JSON path of ``vocab`` for messages. Raises FormatError for ids that are not whole
+    numbers or occur twice, for texts outside GPT-2's alphabet and for single bytes that have no token.
+    """
+    if not isinstance(vocab, dict) or not vocab:
+        raise FormatError(path, place, "a vocabulary must be an object of token: id, and not empty")
+    check_ids(path, place, vocab)
+    decoded: dict[str, tuple[int, bytes]] = {}
+    specials = set(special)
+    for token, token_id in vocab.items():
+        contents = to_bytes(token)
+        if token in specials:
+            contents = special_bytes(token)
+        elif not contents:
+            reason = (
+                "is empty"
+                if not token
+                else "is not written in GPT-2's byte alphabet: not a byte-level vocabulary"
+            )
+            raise FormatError(path, place, f"token {token!r} (id {token_id}) {reason}")
+        decoded[token] = (token_id, contents)
+    check_bytes(path, place, {contents for token, (_, contents) in decoded.items() if len(token) == 1})
+    return decoded
+
+
+def check_ids(path: PathLike, place: str, vocab: Mapping[Any, Any]) -> None:
+    """Raise FormatError unless the values are distinct ids, whole numbers from 0 to ``MAX_ID``."""
+    for token, token_id in vocab.items():
+        if type(token_id) is not int or not 0 <= token_id <= MAX_ID:
+            raise FormatError(
+                path,
+                place,
+                f"the id of token {token!r} must be a whole number in 0..{MAX_ID}, got {token_id!r}",
+            )
+    if len(set(vocab.values())) != len(vocab):
+        owners: dict[int, Any] = {}
+        for token, token_id in vocab.items():
+            if token_id in owners:
+                raise FormatError(
+                    path, place, f"id {token_id} belongs to both {owners[token_id]!r} and {token!r}"
+                )
+            owners[token_id] = token
+
+
+def check_bytes(path: PathLike, place: str, tokens: set[bytes]) -> None:
+    """Raise FormatError unless every single byte is a token: without them some text could not be encoded."""
+    missing = [byte for byte in range(256) if bytes([byte]) not in tokens]
+    if missing:
+        more = f" and {len(missing) - 1} other bytes" if len(missing) > 1 else ""
+        raise FormatError(path, place, f"no token for byte 0x{missing[0]:02x}{more}; all 256 are needed")
+
+
+def special_bytes(text: Any) -> bytes:
+    """The UTF-8 of a special token; ValueError when it is not text, is empty or holds a lone surrogate."""
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"a special token must be a text and not empty, got {text!r}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"special token {text!r} holds a lone surrogate") from error
+
+
+def resolve_merges(
+    path: PathLike,
+    places: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    vocab: Mapping[str, tuple[int, bytes]],
+) -> list[Merge]:
+    """The bytes of textual merges, each checked against the vocabulary; ``places`` says where each one
+    stands.
+    """
+    with contextlib.suppress(KeyError):
+        merges = [(vocab[first][1], vocab[second][1]) for first, second in pairs]
+        products = [vocab[first + second][1] for first, second in pairs]
+        if len(set(pairs)) == len(pairs) and products == [first + second for first, second in merges]:
+            return merges
+    seen: dict[tuple[str, str], str] = {}
+    for place, (first, second) in zip(places, pairs, strict=True):
+        unknown = next((token for token in (first, second, first + second) if token not in vocab), None)
+        if unknown is not None:
+            raise FormatError(
+                path, place, f"merge of {first!r} and {second!r}: {unknown!r} is not in the vocabulary"
+            )
+        if (first, second) in seen:
+            raise FormatError(path, place, f"merge of {first!r} and {second!r} repeats {seen[first, second]}")
+        seen[first, second] = place
+        if vocab[first][1] + vocab[second][1] != vocab[first + second][1]:
+            raise FormatError(
+                path,
+                place,
+                f"merge of {first!r} and {second!r}: one of them or the result is a special token",
+            )
+    raise AssertionError("unreachable: the quick check and the careful one disagree")
+
+
+# --- GPT-2: vocab.json (encoder.json) and merges.txt (vocab.bpe) ----------------------------------
+
+
+def read_vocab_merges(
+    vocab_path: PathLike,
+    merges_path: PathLike,
+    special_tokens: Sequence[str] | None = None,
+    *,
+    pattern: str = "gpt2",
+) -> TokenizerData:
+    """Read GPT-2's two files: ``vocab.json`` (token → id) and ``merges.txt`` (two tokens a line, lowest rank
+    first).
+
+    A first line that starts with ``#version`` is a comment. Special tokens that the vocabulary knows keep
+    their id; others get the ids after the largest.
+    """
+    specials = list(special_tokens or ())
+    raw = read_json(vocab_path)
+    if isinstance(raw, dict) and isinstance(raw.get("model"), dict):
+        raise FormatError(vocab_path, "model", "this is a tokenizer.json: read it with Tokenizer.load")
+    vocab = read_vocab(vocab_path, "", raw, specials)
+    pairs, places = _read_merge_lines(merges_path)
+    merges = resolve_merges(merges_path, places, pairs, vocab)
+    known = {text: vocab[text][0] for text in specials if text in vocab}
+    contents = dict(vocab.values())
+    ids = assign_special_ids(contents, specials, known=known)
+    contents |= {token_id: text.encode() for text, token_id in ids.items()}
+    return TokenizerData(contents, merges, ids, pattern)
+
+
+def _read_merge_lines(path: PathLike) -> tuple[list[tuple[str, str]], list[str]]:
+    path = check_input_file(path)
+    try:
+        # Only "\n" ends a line here: str.splitlines knows more line ends than this format does.
+        lines = path.read_bytes().decode().replace("\r\n", "\n").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"byte {error.start}", "not UTF-8 text") from error
+    first = 1 if lines[0].startswith("#version") else 0
+    pairs: list[tuple[str, str]] = []
+    for number, line in enumerate(lines[first:], first + 1):
+        parts = line.split(" ")
+        if len(parts) != 2 or not all(parts):
+            if lines == [""]:
+                break  # an empty file: a vocabulary of single bytes
+            raise FormatError(
+                path, f"line {number}", f"a merge is two tokens with a space between, got {line[:60]!r}"
+            )
+        pairs.append((parts[0], parts[1]))
+    return pairs, [f"line {number}" for number in range(first + 1, first + 1 + len(pairs))]
+
+
+def assign_special_ids(
+    vocab: Mapping[int, bytes],
+    special_tokens: Mapping[str, int] | Sequence[str],
+    *,
+    known: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """An id for each special token beside the tokens of ``vocab``: text → id, in the order given.
+
+    A mapping brings its own ids; a sequence of texts takes the ids in ``known``, and new ones after the
+    largest. Raises ValueError for an empty or repeated special token and for an id that another token has,
+    TypeError for a single string.
+    """
+    if isinstance(special_tokens, str):
+        raise TypeError(
+            f"special_tokens must be a sequence of str or a mapping to ids, got {special_tokens!r}"
+        )
+    given = special_tokens if isinstance(special_tokens, Mapping) else known or {}
+    next_id = max(vocab, default=-1) + 1
+    ids: dict[str, int] = {}
+    for text in special_tokens:
+        contents = special_bytes(text)
+        if text in ids:
+            raise ValueError(f"special_tokens holds {text!r} twice")
+        token_id = given.get(text, next_id)
+        if type(token_id) is not int or not 0 <= token_id <= MAX_ID:
+            raise ValueError(
+                f"special_tokens[{text!r}] must be a whole number in 0..{MAX_ID}, got {token_id!r}"
+            )
+        if token_id in ids.values() or vocab.get(token_id, contents) != contents:
+            raise ValueError(f"special_tokens[{text!r}] is {token_id}, the id of another token")
+        ids[text] = token_id
+        next_id = max(next_id, token_id + 1)
+    return ids
+
+
+# --- tiktoken: one base64 token and its rank a line -----------------------------------------------
+
+
+def read_tiktoken(
+    path: PathLike, special_tokens: Mapping[str, int] | Sequence[str] | None = None, *, pattern: str
+) -> TokenizerData:
+    """Read a tiktoken rank file: on each line the base64 of a token, a space, and its rank, which is its id.
+
+    The file holds no merges; they are recovered from the ranks (:func:`recover_merges`). tiktoken takes a
+    pre-token that is a token as a whole, so ``ignore_merges`` is set. A sequence of special tokens gets ids
+    after the largest.
+    """
+    path = check_input_file(path)
+    return tiktoken_data(path, path.read_bytes(), special_tokens or (), pattern=pattern)
+
+
+def tiktoken_data(
+    path: Path, contents: bytes, special_tokens: Mapping[str, int] | Sequence[str], *, pattern: str
+) -> TokenizerData:
+    """As :func:`read_tiktoken`, from the file's contents; ``path`` is for messages."""
+    ranks = _parse_ranks(path, contents)
+    check_ids(path, "", ranks)
+    check_bytes(path, "", {token for token in ranks if len(token) == 1})
+    tokens = sorted(ranks, key=ranks.__getitem__)
+    vocab = {ranks[token]: token for token in tokens}
+    ids = assign_special_ids(vocab, special_tokens)
+    vocab |= {token_id: text.encode() for text, token_id in ids.items()}
+    return TokenizerData(vocab, recover_merges(tokens), ids, pattern, ignore_merges=True)
+
+
+def recover_merges(tokens: list[bytes]) -> list[Merge]:
+    """The merges behind a vocabulary of which only the order is known: ``tokens``, lowest rank first.
+
+    Each token is what its own bytes become when merged by rank, so its two parts are what is left when only
+    lower ranks may be used. Tokens that end in more than two parts come from no merge and have no entry.
+    """
+    # The compiled module is not needed by the other formats.
+    from course_lib import _bpe
+
+    return [(tokens[first], tokens[second]) for first, second in _bpe.recover_merges(tokens)]
+
+
+def _parse_ranks(path: Path, contents: bytes) -> dict[bytes, int]:
+    words = contents.split()
+    decode = functools.partial(binascii.a2b_base64, strict_mode=True)
+    with contextlib.suppress(ValueError):
+        ranks = dict(zip(map(decode, words[::2]), map(int, words[1::2]), strict=True))
+        if ranks and 2 * len(ranks) == len(words) and b"" not in ranks:
+            return ranks
+    # Something is wrong. Line by line now, to say where.
+    seen: dict[bytes, int] = {}
+    for number, line in enumerate(contents.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            encoded, rank = line.split()
+            token, _ = decode(encoded), int(rank)
+        except ValueError as error:
+            shown = line[:60].decode("utf-8", "backslashreplace")
+            raise FormatError(
+                path, f"line {number}", f"expected a token in base64, a space and a rank, got {shown!r}"
+            ) from error
+        if token in seen or not token:
+            problem = f"this token stands on line {seen[token]} already" if token else "the token is empty"
+            raise FormatError(path, f"line {number}", problem)
+        seen[token] = number
+    raise FormatError(path, "", "holds no token")
