@@ -32,10 +32,9 @@ bool visible_before(const std::uint8_t* begin, const std::uint8_t* at) {
 //    further than that space;
 //  - after a single line feed between two visible characters, unless the next one is "/" (o200k takes it with
 //    the line feed): the letter, digit or symbol that follows starts afresh.
-bool is_safe_cut(const std::uint8_t* begin, const std::uint8_t* at, const std::uint8_t* end) {
+bool is_safe_cut(const std::uint8_t* begin, const std::uint8_t* at) {
     if (*at == ' ') return visible_before(begin, at);
-    return at - begin >= 2 && at[-1] == '\n' && *at != '/' && leads_visible(*at) && at < end &&
-           visible_before(begin, at - 1);
+    return at - begin >= 2 && at[-1] == '\n' && *at != '/' && leads_visible(*at) && visible_before(begin, at - 1);
 }
 
 bool special_token_crosses(const SpecialTokens& specials, const std::uint8_t* begin, const std::uint8_t* at,
@@ -51,21 +50,37 @@ bool special_token_crosses(const SpecialTokens& specials, const std::uint8_t* be
 
 }  // namespace
 
+Bytes next_chunk(Bytes rest, const SpecialTokens& specials, std::size_t target_bytes) {
+    const std::uint8_t* const begin = rest.data();
+    const std::uint8_t* const end = begin + rest.size();
+    for (const std::uint8_t* cut = begin + std::min(target_bytes, rest.size()); cut < end; ++cut) {
+        if (is_safe_cut(begin, cut) && !special_token_crosses(specials, begin, cut, end)) return {begin, cut};
+    }
+    return rest;
+}
+
 std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, std::size_t target_bytes) {
     std::vector<Bytes> chunks;
-    const std::uint8_t* begin = text.data();
-    const std::uint8_t* const end = begin + text.size();
-    while (static_cast<std::size_t>(end - begin) > target_bytes) {
-        const std::uint8_t* cut = begin + target_bytes;
-        while (cut < end &&
-               !(is_safe_cut(begin, cut, end) && !special_token_crosses(specials, begin, cut, end)))
-            ++cut;
-        if (cut == end) break;
-        chunks.emplace_back(begin, cut);
-        begin = cut;
+    while (!text.empty()) {
+        chunks.push_back(next_chunk(text, specials, target_bytes));
+        text = text.subspan(chunks.back().size());
     }
-    if (begin < end) chunks.emplace_back(begin, end);
     return chunks;
+}
+
+std::size_t last_safe_cut(Bytes text, const SpecialTokens& specials) {
+    // A special token that starts before the cut must end within the text, or one could not tell that it does
+    // not cross the cut.
+    const std::size_t look_ahead = std::max<std::size_t>(1, specials.max_length());
+    if (text.size() <= look_ahead) return 0;
+    const std::uint8_t* const begin = text.data();
+    const std::uint8_t* const end = begin + text.size();
+    for (const std::uint8_t* cut = end - look_ahead; cut > begin; --cut) {
+        if (is_safe_cut(begin, cut) && !special_token_crosses(specials, begin, cut, end)) {
+            return static_cast<std::size_t>(cut - begin);
+        }
+    }
+    return 0;
 }
 
 }  // namespace bpe

@@ -1,0 +1,407 @@
+"""The Tokenizer: byte-level BPE on the compiled engine."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, SupportsIndex
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from course_lib import _bpe
+from course_lib.files import PathLike, check_input_file, check_output_file, progress as progress_bar
+from course_lib.token_file import TokenFile, write_token_file
+from course_lib.tokenizer.formats import (
+    TokenizerData,
+    assign_special_ids,
+    read_tiktoken,
+    read_vocab_merges,
+)
+from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json
+from course_lib.tokenizer.patterns import pretokenize, resolve_pattern
+from course_lib.tokenizer.pretrained import load_pretrained
+
+# encode_iterable gathers about this much text before it looks for a place to cut.
+_STREAM_BYTES = 1 << 14
+
+MAX_TOKEN_ID = 2**24 - 1
+"""The largest token id: the engine's cache packs ids into 24 bits."""
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer (Sennrich et al. 2016, section 3.2; on bytes: Radford et al. 2019, section 2.2).
+
+    ``vocab``: id → bytes; all 256 single bytes must be there, so that any text can be encoded. ``merges``: pairs of
+    byte strings, the first to apply first; both parts and their concatenation must be in ``vocab``.
+    ``special_tokens``: texts that are never split; those that ``vocab`` holds keep their id, others get the next
+    free ones. ``pattern``: how text is cut into pre-tokens, a name in ``PATTERNS`` (fast) or a regular expression of
+    the ``regex`` package (slower, same results). ``ignore_merges``: a pre-token that is a whole vocabulary entry
+    becomes that entry before any merge is tried (what tiktoken and Llama 3 do).
+
+    A tokenizer is immutable and may be used from several threads at once.
+
+    Raises ValueError, naming the entry, for vocabularies and merges that do not fit together.
+    """
+
+    def __init__(
+        self,
+        vocab: Mapping[int, bytes],
+        merges: Iterable[tuple[bytes, bytes]],
+        special_tokens: Sequence[str] | None = None,
+        *,
+        pattern: str = "gpt2",
+        ignore_merges: bool = False,
+    ) -> None:
+        contents = dict(vocab)
+        ids_of = _invert(contents)
+        specials = special_tokens or ()
+        known = {text: ids_of[_utf8_or_empty(text)] for text in specials if _utf8_or_empty(text) in ids_of}
+        special_ids = assign_special_ids(contents, specials, known=known)
+        contents |= {token_id: text.encode() for text, token_id in special_ids.items()}
+        self._set(TokenizerData(contents, list(merges), special_ids, pattern, ignore_merges))
+
+    def _set(self, data: TokenizerData) -> None:
+        self._data = data
+        ids_of = _invert(data.vocab)
+        self._scanner, self._pattern_source = resolve_pattern(data.pattern)
+        missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
+        if missing:
+            raise ValueError(f"vocab has no token for byte {bytes([missing[0]])!r}; all 256 single bytes are needed")
+        byte_ids = [ids_of[bytes([byte])] for byte in range(256)]
+        merges = _resolve_merges(data.merges, ids_of)
+        self._engine = _bpe.Encoder(
+            tokens=list(data.vocab.items()),
+            merges=merges,
+            special_tokens=list(data.special_tokens.items()),
+            byte_ids=byte_ids,
+            whole_tokens=_whole_tokens(data, byte_ids, merges) if data.ignore_merges else [],
+            pattern=self._scanner,
+        )
+        alternatives = "|".join(map(regex.escape, sorted(data.special_tokens, key=len, reverse=True))) or "(?!)"
+        self._special_regex = regex.compile(alternatives)
+        self._special_bytes_regex = regex.compile(alternatives.encode())
+
+    @classmethod
+    def _from_data(cls, data: TokenizerData) -> Self:
+        tokenizer = cls.__new__(cls)
+        tokenizer._set(data)
+        return tokenizer
+
+    # --- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def vocab(self) -> dict[int, bytes]:
+        """Id → bytes, special tokens included. Not to be changed."""
+        return self._data.vocab
+
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The merges in the order they apply. Not to be changed."""
+        return self._data.merges
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The special tokens, in the order given."""
+        return list(self._data.special_tokens)
+
+    @property
+    def special_token_ids(self) -> dict[str, int]:
+        """Special token → id."""
+        return dict(self._data.special_tokens)
+
+    @property
+    def pattern(self) -> str:
+        """The pre-tokenization pattern as it was given: a name or a regular expression."""
+        return self._data.pattern
+
+    @property
+    def ignore_merges(self) -> bool:
+        """Whether a pre-token that is a whole vocabulary entry is taken as it is."""
+        return self._data.ignore_merges
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of rows an embedding needs: the largest id + 1 (published vocabularies have unused ids)."""
+        return max(self._data.vocab) + 1
+
+    def sha256(self) -> str:
+        """SHA-256, in hexadecimal, of everything that decides the ids; token files carry it."""
+        return self._data.sha256()
+
+    def __repr__(self) -> str:
+        return (
+            f"Tokenizer(vocab_size={self.vocab_size}, merges={len(self.merges)}, "
+            f"special_tokens={self.special_tokens[:3]}{'…' if len(self.special_tokens) > 3 else ''}, "
+            f"pattern={self.pattern!r})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self)._from_data, (self._data,))
+
+    # --- encoding ------------------------------------------------------------------------------------------------
+
+    def encode(self, text: str | bytes) -> list[int]:
+        """The ids of ``text``; special tokens in it become their id, the longest one where several begin.
+
+        Bytes that are not UTF-8 are kept: each counts as a symbol (neither letter, digit nor space). Raises
+        ValueError for a str with a lone surrogate, which no UTF-8 text can hold, and TypeError for other types.
+        """
+        return self._encode(text, with_specials=True)
+
+    def encode_ordinary(self, text: str | bytes) -> list[int]:
+        """The ids of ``text`` with special tokens in it taken as plain text. Errors as :meth:`encode`."""
+        return self._encode(text, with_specials=False)
+
+    def encode_batch(
+        self, texts: Sequence[str | bytes], *, num_threads: int | None = None
+    ) -> list[list[int]]:
+        """``[encode(text) for text in texts]`` on ``num_threads`` threads (default: every processor)."""
+        _check_num_threads(num_threads)
+        if isinstance(texts, str | bytes):
+            raise TypeError("texts must be a sequence of str, not a single text")
+        if self._scanner is None:
+            return [self.encode(text) for text in texts]
+        try:
+            return self._engine.encode_batch(
+                list(texts), with_specials=True, num_threads=num_threads, progress=None
+            )
+        except UnicodeEncodeError as error:
+            raise _surrogate_error(error) from None
+
+    def encode_to_numpy(self, text: str | bytes) -> NDArray[np.uint16] | NDArray[np.uint32]:
+        """The ids of ``text`` as an array of shape ``(tokens,)``: uint16 where ``vocab_size`` allows, else uint32."""
+        if self._scanner is None:
+            dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
+            return np.array(self.encode(text), dtype=dtype)
+        try:
+            return self._engine.encode_numpy(text, True)
+        except UnicodeEncodeError as error:
+            raise _surrogate_error(error) from None
+
+    def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
+        """The ids of ``"".join(iterable)``, lazily: wherever the items end, no token changes.
+
+        Items are taken as needed and forgotten when they are encoded, so that memory does not grow with the input.
+        The text is cut where no pre-token and no special token can cross; with a ``pattern`` that has no compiled
+        scanner, only special tokens offer such places.
+        """
+        for part in self._safe_parts(_checked_items(iterable)):
+            yield from self.encode(part)
+
+    def encode_file(
+        self, source: PathLike, target: PathLike, *, num_threads: int | None = None, progress: bool = False
+    ) -> TokenFile:
+        """Encode the file ``source`` into the token file ``target``, on ``num_threads`` threads, and open it.
+
+        The source is mapped and worked through in windows: memory does not grow with it. Nothing appears at
+        ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written.
+        """
+        _check_num_threads(num_threads)
+        source = check_input_file(source)
+        target = check_output_file(target)
+        with progress_bar(description=f"encoding {source.name}", unit="B", enabled=progress) as bar:
+            return write_token_file(
+                target,
+                self._file_ids(source, num_threads, bar),
+                vocab_size=self.vocab_size,
+                tokenizer_sha256=self.sha256(),
+            )
+
+    # --- decoding ------------------------------------------------------------------------------------------------
+
+    def decode(self, ids: Iterable[SupportsIndex] | NDArray[Any], errors: str = "replace") -> str:
+        """The text of ``ids``. ``errors`` as in ``bytes.decode``: a token may hold part of a character."""
+        return self.decode_bytes(ids).decode("utf-8", errors)
+
+    def decode_bytes(self, ids: Iterable[SupportsIndex] | NDArray[Any]) -> bytes:
+        """The bytes of ``ids``, exactly those that were encoded. Raises ValueError for an unknown id."""
+        return self._engine.decode(np.asarray(ids) if hasattr(ids, "__array__") else ids)
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def save(self, path: PathLike) -> None:
+        """Write Hugging Face's ``tokenizer.json``, whole or not at all."""
+        write_tokenizer_json(path, self._data)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read a ``tokenizer.json``. Raises FormatError, with the place, for one that would not give equal ids."""
+        return cls._from_data(read_tokenizer_json(path))
+
+    @classmethod
+    def from_vocab_merges(
+        cls,
+        vocab_path: PathLike,
+        merges_path: PathLike,
+        special_tokens: Sequence[str] | None = None,
+        *,
+        pattern: str = "gpt2",
+    ) -> Self:
+        """Read GPT-2's ``vocab.json`` and ``merges.txt``. Raises FormatError, with the place, for bad files."""
+        return cls._from_data(read_vocab_merges(vocab_path, merges_path, special_tokens, pattern=pattern))
+
+    @classmethod
+    def from_tiktoken(
+        cls,
+        path: PathLike,
+        *,
+        pattern: str,
+        special_tokens: Mapping[str, int] | Sequence[str] | None = None,
+    ) -> Self:
+        """Read a tiktoken rank file; special tokens bring their ids or get the next ones. Raises FormatError."""
+        return cls._from_data(read_tiktoken(path, special_tokens, pattern=pattern))
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> Self:
+        """A published tokenizer by name: "gpt2", "cl100k_base", "o200k_base" or "deepseek", without a network.
+
+        Its vocabulary is taken from installed packages or local caches; FileNotFoundError says what to install
+        where it is missing. Raises ValueError for another name.
+        """
+        return cls._from_data(load_pretrained(name))
+
+    # --- how it is done ------------------------------------------------------------------------------------------
+
+    def _encode(self, text: str | bytes, *, with_specials: bool) -> list[int]:
+        if self._scanner is None:
+            return self._encode_by_regex(text, with_specials=with_specials)
+        try:
+            return self._engine.encode(text, with_specials)
+        except UnicodeEncodeError as error:
+            raise _surrogate_error(error) from None
+
+    def _encode_by_regex(self, text: str | bytes, *, with_specials: bool) -> list[int]:
+        """As ``_encode`` for patterns without a compiled scanner.
+
+        Bytes that are not UTF-8 travel through the regular expression as lone surrogates, which are symbols to it.
+        """
+        if isinstance(text, str):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise _surrogate_error(error) from None
+        elif isinstance(text, bytes | bytearray | memoryview):
+            text = bytes(text).decode("utf-8", "surrogateescape")
+        else:
+            raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
+        ids: list[int] = []
+        start = 0
+        for special in self._special_regex.finditer(text) if with_specials else ():
+            ids += self._encode_ordinary_by_regex(text[start : special.start()])
+            ids.append(self._data.special_tokens[special.group()])
+            start = special.end()
+        return ids + self._encode_ordinary_by_regex(text[start:])
+
+    def _encode_ordinary_by_regex(self, text: str) -> list[int]:
+        pieces = pretokenize(text, self._pattern_source)
+        return self._engine.encode_pretokens([piece.encode("utf-8", "surrogateescape") for piece in pieces])
+
+    def _safe_parts(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The concatenation of ``blocks``, cut where the ids on both sides do not depend on each other."""
+        pending: list[bytes] = []
+        size, wanted = 0, _STREAM_BYTES
+        for block in blocks:
+            pending.append(block)
+            size += len(block)
+            if size < wanted:
+                continue
+            buffer = b"".join(pending)
+            cut = self._safe_cut(buffer)
+            if cut:
+                yield buffer[:cut]
+            pending = [buffer[cut:]]
+            size = len(buffer) - cut
+            # A text without a place to cut is searched again only when it has doubled: never quadratic.
+            wanted = max(_STREAM_BYTES, 2 * size)
+        if size:
+            yield b"".join(pending)
+
+    def _safe_cut(self, buffer: bytes) -> int:
+        if self._scanner is not None:
+            return self._engine.safe_cut(buffer)
+        # After the last special token that is surely whole: a longer one could still begin at the same place.
+        longest = max((len(text.encode()) for text in self._data.special_tokens), default=0)
+        ends = [
+            match.end()
+            for match in self._special_bytes_regex.finditer(buffer)
+            if match.start() + longest <= len(buffer)
+        ]
+        return ends[-1] if ends else 0
+
+    def _file_ids(self, source: Any, num_threads: int | None, bar: Any) -> Iterator[NDArray[Any]]:
+        if self._scanner is not None:
+            for arrays in _bpe.FileEncoder(self._engine, str(source), num_threads=num_threads, progress=bar):
+                yield from arrays
+            return
+        with open(source, "rb") as file:
+            bar(0, source.stat().st_size)
+            for part in self._safe_parts(iter(lambda: file.read(1 << 20), b"")):
+                yield self.encode_to_numpy(part)
+                bar.update(len(part))
+
+
+def _invert(vocab: Mapping[int, bytes]) -> dict[bytes, int]:
+    """Bytes → id. Raises where a vocabulary cannot be turned round."""
+    ids_of: dict[bytes, int] = {}
+    for token_id, token in vocab.items():
+        if type(token_id) is not int or not 0 <= token_id <= MAX_TOKEN_ID:
+            raise ValueError(f"vocab: ids must be whole numbers in 0..{MAX_TOKEN_ID}, got {token_id!r}")
+        if not isinstance(token, bytes) or not token:
+            raise ValueError(f"vocab[{token_id}] must be bytes and not empty, got {token!r}")
+        if ids_of.setdefault(token, token_id) != token_id:
+            raise ValueError(f"vocab: {token!r} has two ids, {ids_of[token]} and {token_id}")
+    return ids_of
+
+
+def _resolve_merges(
+    merges: Sequence[tuple[bytes, bytes]], ids_of: Mapping[bytes, int]
+) -> list[tuple[int, int, int]]:
+    """Each merge as ids: left, right, result."""
+    try:
+        return [(ids_of[left], ids_of[right], ids_of[left + right]) for left, right in merges]
+    except (KeyError, TypeError, ValueError):
+        for number, merge in enumerate(merges):
+            if not (isinstance(merge, tuple | list) and len(merge) == 2 and all(type(part) is bytes for part in merge)):
+                raise ValueError(f"merges[{number}] must be a pair of bytes, got {merge!r}") from None
+            left, right = merge
+            unknown = next((token for token in (left, right, left + right) if token not in ids_of), None)
+            if unknown is not None:
+                raise ValueError(f"merges[{number}] is {merge!r}, but {unknown!r} is not in vocab") from None
+        raise
+
+
+def _whole_tokens(
+    data: TokenizerData, byte_ids: Sequence[int], merges: Sequence[tuple[int, int, int]]
+) -> list[int]:
+    """The ids that a whole pre-token may become: every token that is not only a special one."""
+    ordinary = {*byte_ids, *(result for _, _, result in merges)}
+    specials = set(data.special_tokens.values()) - ordinary
+    return [token_id for token_id in data.vocab if token_id not in specials]
+
+
+def _utf8_or_empty(text: object) -> bytes:
+    """The UTF-8 of a special token, empty where it has none (which the check that follows reports)."""
+    return text.encode("utf-8", "ignore") if isinstance(text, str) else b""
+
+
+def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:
+    if isinstance(iterable, str):
+        raise TypeError("encode_iterable needs an iterable of str; encode takes a single text")
+    for item in iterable:
+        if not isinstance(item, str):
+            raise TypeError(f"encode_iterable needs an iterable of str, got an item of type {type(item).__name__}")
+        try:
+            yield item.encode()
+        except UnicodeEncodeError as error:
+            raise _surrogate_error(error) from None
+
+
+def _surrogate_error(error: UnicodeEncodeError) -> ValueError:
+    return ValueError(
+        f"text holds a lone surrogate, {error.object[error.start]!r}, at position {error.start}: "
+        "no UTF-8 text can hold one (decode the source with errors='replace', or pass bytes)"
+    )
+
+
+def _check_num_threads(num_threads: int | None) -> None:
+    if num_threads is not None and (type(num_threads) is not int or num_threads < 1):
+        raise ValueError(f"num_threads must be a whole number of at least 1 or None, got {num_threads!r}")

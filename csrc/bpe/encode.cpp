@@ -1,0 +1,195 @@
+#include "bpe/encode.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <stdexcept>
+#include <tuple>
+#include <string_view>
+#include <utility>
+
+#include "bpe/key16.hpp"
+#include "bpe/pretoken_cache.hpp"
+
+namespace bpe {
+namespace {
+
+// Pre-tokens in flight between the prefetch of their cache lines and their look-up.
+constexpr std::size_t batch_size = 256;
+
+// A thread takes this much text at a time: enough to forget the cost of taking it, little enough that the
+// threads end together and a cancelled job stops at once.
+constexpr std::size_t grain_bytes = std::size_t{1} << 16;
+
+std::string_view as_string(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+}  // namespace
+
+// Lends a cache for the time of one call, so that concurrent calls never share one.
+class Encoder::CacheLease {
+  public:
+    explicit CacheLease(const Encoder& encoder) : encoder_(encoder) {
+        {
+            const std::lock_guard lock(encoder_.mutex_);
+            if (!encoder_.idle_caches_.empty()) {
+                cache_ = std::move(encoder_.idle_caches_.back());
+                encoder_.idle_caches_.pop_back();
+            }
+        }
+        if (!cache_) cache_ = std::make_unique<PretokenCache>();
+    }
+    ~CacheLease() {
+        const std::lock_guard lock(encoder_.mutex_);
+        encoder_.idle_caches_.push_back(std::move(cache_));
+    }
+    CacheLease(const CacheLease&) = delete;
+    CacheLease& operator=(const CacheLease&) = delete;
+
+    PretokenCache& operator*() const { return *cache_; }
+
+  private:
+    const Encoder& encoder_;
+    std::unique_ptr<PretokenCache> cache_;
+};
+
+Encoder::Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<TokenId> special_ids,
+                 std::optional<Pattern> pattern)
+    : vocabulary_(std::move(vocabulary)),
+      specials_(std::move(specials)),
+      special_ids_(std::move(special_ids)),
+      pattern_(pattern) {
+    if (special_ids_.size() != specials_.size()) {
+        throw std::invalid_argument("every special token needs exactly one id");
+    }
+}
+
+Encoder::~Encoder() = default;
+
+void Encoder::encode(Bytes text, bool with_specials, IdBuffer& ids) const {
+    const CacheLease cache(*this);
+    encode_text(text, with_specials, *cache, ids);
+}
+
+void Encoder::encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) const {
+    const CacheLease lease(*this);
+    PretokenCache& cache = *lease;
+    for (const Bytes pretoken : pretokens) {
+        if (pretoken.size() > Key16::max_length) {
+            encode_new(pretoken, cache, ids);
+            continue;
+        }
+        const Key16 key = Key16::load(pretoken.data(), pretoken.size(), pretoken.data() + pretoken.size());
+        const std::uint64_t hash = key.hash();
+        ids.reserve_more(PretokenCache::max_ids);
+        if (const std::size_t found = cache.find(key, hash, ids.end())) {
+            ids.advance(found);
+        } else {
+            const std::size_t before = ids.size();
+            encode_new(pretoken, cache, ids);
+            cache.insert(key, hash, ids.data() + before, ids.size() - before);
+        }
+    }
+}
+
+template <class Id>
+std::vector<IdArray<Id>> Encoder::encode_all(std::span<const Bytes> texts, bool with_specials,
+                                             std::size_t num_threads, const Tick& tick) const {
+    std::vector<IdArray<Id>> results(texts.size());
+    std::uint64_t total = 0;
+    for (const Bytes text : texts) total += text.size();
+    const std::size_t useful = std::max<std::size_t>(1, std::min(texts.size(), 1 + total / grain_bytes));
+    std::atomic<std::size_t> next_text{0};
+    std::mutex taking;
+    const auto take = [&]() -> std::pair<std::size_t, std::size_t> {
+        const std::lock_guard lock(taking);
+        const std::size_t first = next_text;
+        std::size_t last = first;
+        for (std::size_t bytes = 0; last < texts.size() && bytes < grain_bytes; ++last) bytes += texts[last].size();
+        next_text = last;
+        return {first, last};
+    };
+    run_parallel(std::min(std::max<std::size_t>(1, num_threads), useful), total, tick,
+                 [&](std::size_t, Progress& progress) {
+                     const CacheLease cache(*this);
+                     IdBuffer ids;
+                     for (auto [first, last] = take(); first < last && !progress.cancelled;
+                          std::tie(first, last) = take()) {
+                         for (std::size_t k = first; k < last; ++k) {
+                             ids.clear();
+                             encode_text(texts[k], with_specials, *cache, ids);
+                             results[k].size = ids.size();
+                             results[k].data = std::make_unique_for_overwrite<Id[]>(ids.size());
+                             std::transform(ids.data(), ids.data() + ids.size(), results[k].data.get(),
+                                            [](TokenId id) { return static_cast<Id>(id); });
+                             progress.done += texts[k].size();
+                         }
+                     }
+                 });
+    return results;
+}
+
+template std::vector<IdArray<std::uint16_t>> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
+                                                                 const Tick&) const;
+template std::vector<IdArray<std::uint32_t>> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
+                                                                 const Tick&) const;
+
+void Encoder::encode_text(Bytes text, bool with_specials, PretokenCache& cache, IdBuffer& ids) const {
+    const std::uint8_t* begin = text.data();
+    const std::uint8_t* const end = begin + text.size();
+    while (with_specials) {
+        const auto special = specials_.find(begin, end);
+        if (!special) break;
+        encode_ordinary({begin, special->begin}, cache, ids);
+        ids.push(special_ids_[special->index]);
+        begin = special->end;
+    }
+    encode_ordinary({begin, end}, cache, ids);
+}
+
+void Encoder::encode_ordinary(Bytes text, PretokenCache& cache, IdBuffer& ids) const {
+    if (!pattern_) throw std::logic_error("an encoder without a pattern cannot cut text");
+    const std::uint8_t* begin = text.data();
+    const std::uint8_t* const text_end = begin + text.size();
+    std::array<const std::uint8_t*, batch_size> ends;
+    std::array<Key16, batch_size> keys;
+    std::array<std::uint64_t, batch_size> hashes;
+    while (begin < text_end) {
+        const std::size_t count = pretokenize(*pattern_, begin, text_end, ends.data(), batch_size);
+        const std::uint8_t* start = begin;
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto length = static_cast<std::size_t>(ends[i] - start);
+            if (length <= Key16::max_length) {
+                keys[i] = Key16::load(start, length, text_end);
+                hashes[i] = keys[i].hash();
+                cache.prefetch(hashes[i]);
+            }
+            start = ends[i];
+        }
+        ids.reserve_more(static_cast<std::size_t>(ends[count - 1] - begin) + PretokenCache::max_ids);
+        start = begin;
+        for (std::size_t i = 0; i < count; ++i) {
+            const Bytes pretoken{start, ends[i]};
+            start = ends[i];
+            if (pretoken.size() > Key16::max_length) {
+                encode_new(pretoken, cache, ids);
+            } else if (const std::size_t found = cache.find(keys[i], hashes[i], ids.end())) {
+                ids.advance(found);
+            } else {
+                const std::size_t before = ids.size();
+                encode_new(pretoken, cache, ids);
+                cache.insert(keys[i], hashes[i], ids.data() + before, ids.size() - before);
+            }
+        }
+        begin = ends[count - 1];
+    }
+}
+
+void Encoder::encode_new(Bytes pretoken, PretokenCache& cache, IdBuffer& ids) const {
+    if (const TokenId* whole = vocabulary_.whole_token(as_string(pretoken))) {
+        ids.push(*whole);
+    } else {
+        cache.merger.merge(vocabulary_, pretoken, ids);
+    }
+}
+
+}  // namespace bpe

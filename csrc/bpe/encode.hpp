@@ -1,0 +1,71 @@
+// From text to ids: special tokens, pre-tokens, merges.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "bpe/chunks.hpp"
+#include "bpe/id_buffer.hpp"
+#include "bpe/parallel.hpp"
+#include "bpe/pretokenize.hpp"
+#include "bpe/special.hpp"
+#include "bpe/vocabulary.hpp"
+
+namespace bpe {
+
+class PretokenCache;
+
+// The ids of one text, in exactly the memory they need.
+template <class Id>
+struct IdArray {
+    std::unique_ptr<Id[]> data;
+    std::size_t size = 0;
+};
+
+// Thread-safe: encoding only reads the vocabulary, and every call works with a cache of its own, lent from a
+// pool so that it stays warm.
+class Encoder {
+  public:
+    // `special_ids[k]` is the id of special token k. Without a pattern, only texts that were cut into pre-tokens
+    // elsewhere can be encoded.
+    Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<TokenId> special_ids,
+            std::optional<Pattern> pattern);
+    ~Encoder();
+
+    const Vocabulary& vocabulary() const { return vocabulary_; }
+    const SpecialTokens& specials() const { return specials_; }
+
+    // Appends the ids of `text`. With `with_specials` false, special tokens are plain text.
+    void encode(Bytes text, bool with_specials, IdBuffer& ids) const;
+
+    // Appends the ids of one text given as its pre-tokens.
+    void encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) const;
+
+    // One result per text, in order, on `num_threads` threads. Ticks count bytes. Id: uint16_t where the
+    // vocabulary fits, uint32_t.
+    template <class Id>
+    std::vector<IdArray<Id>> encode_all(std::span<const Bytes> texts, bool with_specials, std::size_t num_threads,
+                                        const Tick& tick) const;
+
+  private:
+    class CacheLease;
+
+    void encode_text(Bytes text, bool with_specials, PretokenCache& cache, IdBuffer& ids) const;
+    void encode_ordinary(Bytes text, PretokenCache& cache, IdBuffer& ids) const;
+    void encode_new(Bytes pretoken, PretokenCache& cache, IdBuffer& ids) const;
+
+    Vocabulary vocabulary_;
+    SpecialTokens specials_;
+    std::vector<TokenId> special_ids_;
+    std::optional<Pattern> pattern_;
+
+    mutable std::mutex mutex_;
+    mutable std::vector<std::unique_ptr<PretokenCache>> idle_caches_;
+};
+
+}  // namespace bpe

@@ -1,0 +1,38 @@
+// Byte-pair merging of one pre-token.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bpe/chunks.hpp"
+#include "bpe/id_buffer.hpp"
+#include "bpe/vocabulary.hpp"
+
+namespace bpe {
+
+// Always merges the present pair with the lowest rank, the leftmost of equals, until none is left. Holds scratch
+// memory only; one per thread.
+class Merger {
+  public:
+    // Appends the ids of `pretoken`. Throws std::length_error beyond 2^31 bytes.
+    void merge(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
+
+  private:
+    // Rescans all pairs for the lowest rank after every merge: quadratic, and fastest for short words.
+    static void merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
+
+    // A heap of candidate pairs over a linked list of symbols: n log n.
+    void merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
+
+    struct Symbol {
+        TokenId id;
+        std::uint32_t previous;
+        std::uint32_t next;
+        std::uint32_t rank;  // of the pair that starts here; no_rank if it does not merge
+        TokenId merged;      // what that pair becomes
+    };
+    std::vector<Symbol> symbols_;
+    std::vector<std::uint64_t> heap_;  // rank << 32 | position of the left symbol
+};
+
+}  // namespace bpe

@@ -1,0 +1,53 @@
+#include "bpe/vocabulary.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+namespace bpe {
+
+PairTable::PairTable(const std::vector<Merge>& merges) {
+    const std::size_t capacity = std::bit_ceil(2 * merges.size() + 2);
+    entries_.assign(capacity, Entry{});
+    mask_ = capacity - 1;
+    shift_ = 64U - static_cast<unsigned>(std::countr_zero(capacity));
+    for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+        const Merge& merge = merges[rank];
+        std::size_t slot = home(merge.left, merge.right);
+        while (entries_[slot].rule.rank != no_rank) {
+            if (entries_[slot].left == merge.left && entries_[slot].right == merge.right) {
+                throw std::invalid_argument("merge " + std::to_string(rank) + " repeats merge " +
+                                            std::to_string(entries_[slot].rule.rank));
+            }
+            slot = (slot + 1) & mask_;
+        }
+        entries_[slot] = {merge.left, merge.right, {static_cast<std::uint32_t>(rank), merge.result}};
+    }
+}
+
+Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merges,
+                       const std::array<TokenId, 256>& byte_ids, const std::vector<TokenId>& whole_tokens)
+    : byte_ids_(byte_ids), pairs_(merges), byte_rules_(std::size_t{1} << 16) {
+    std::sort(tokens.begin(), tokens.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
+    if (!tokens.empty() && tokens.back().id > max_id) {
+        throw std::invalid_argument("token id " + std::to_string(tokens.back().id) + " is above the largest allowed, " +
+                                    std::to_string(max_id));
+    }
+    offsets_.push_back(0);
+    for (const Entry& token : tokens) {
+        offsets_.resize(token.id + 1, blob_.size());
+        known_.resize(token.id + 1, false);
+        known_[token.id] = true;
+        blob_ += token.bytes;
+        offsets_.push_back(blob_.size());
+    }
+    for (std::size_t left = 0; left < 256; ++left) {
+        for (std::size_t right = 0; right < 256; ++right) {
+            byte_rules_[(left << 8) | right] = pairs_.find(byte_ids[left], byte_ids[right]);
+        }
+    }
+    whole_tokens_.reserve(whole_tokens.size());
+    for (const TokenId id : whole_tokens) whole_tokens_.emplace(bytes(id), id);
+}
+
+}  // namespace bpe
