@@ -1,0 +1,58 @@
+// Counting pre-tokens: all that training needs to know of a text.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "bpe/chunks.hpp"
+#include "bpe/parallel.hpp"
+#include "bpe/pretokenize.hpp"
+#include "bpe/special.hpp"
+#include "bpe/word_table.hpp"
+
+namespace bpe {
+
+// Time that a phase took, on the clock and on all processors together.
+struct PhaseTime {
+    double wall_seconds = 0;
+    double cpu_seconds = 0;
+};
+
+// How often each distinct pre-token ("word") occurs. Memory grows with the number of distinct words only, so
+// that a text of any size can pass through, batch by batch. Not safe for concurrent calls: each call uses
+// threads of its own.
+class WordCounts {
+  public:
+    // Counts the pre-tokens of each document on its own: no pre-token and no special token crosses from one
+    // document into the next. Special tokens cut the text and are not counted. The tick speaks of bytes of
+    // this batch. Small batches (below ~1 MB) run on the calling thread. After an exception some of the batch
+    // is counted and some is not: throw the object away.
+    void add_documents(std::span<const Bytes> documents, Pattern pattern, const SpecialTokens& specials,
+                       std::size_t num_threads, const Tick& tick);
+
+    // Adds a ready-made pre-token, whatever cut it out. An empty word or a zero count changes nothing.
+    void add(std::string_view word, std::uint64_t count);
+
+    // The number of distinct words and of all words. The first one brings together what the threads have
+    // counted.
+    std::size_t distinct();
+    std::uint64_t total() const;
+
+    // Calls visit(word, count) for every distinct word, in no particular order.
+    void for_each(const std::function<void(std::string_view, std::uint64_t)>& visit);
+
+    const PhaseTime& time() const { return time_; }
+
+    // One table with everything in it, for the trainer.
+    const WordTable& merged(std::size_t num_threads, const Tick& tick);
+
+  private:
+    std::vector<WordTable> tables_;  // one per thread, merged when somebody asks
+    PhaseTime time_;
+};
+
+}  // namespace bpe
