@@ -21,8 +21,8 @@ from typing import Any
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, check_input_file
 
-MAX_ID = 2**31 - 1
-"""The largest token id: what every reader of these files can hold."""
+MAX_ID = 2**24 - 1
+"""The largest token id: the engine packs ids into 24 bits."""
 
 Merge = tuple[bytes, bytes]
 
@@ -125,7 +125,7 @@ def read_json(path: PathLike) -> Any:
     """The contents of a JSON file. FormatError where it is not JSON, with the line, or repeats a key."""
     path = check_input_file(path)
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_refuse_duplicates)
+        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_refuse_duplicates)
     except json.JSONDecodeError as error:
         raise FormatError(
             path, f"line {error.lineno} column {error.colno}", f"not valid JSON ({error.msg})"
@@ -164,6 +164,9 @@ def read_vocab(
             raise FormatError(path, place, f"token {token!r} (id {token_id}) {reason}")
         decoded[token] = (token_id, contents)
     check_bytes(path, place, {contents for token, (_, contents) in decoded.items() if len(token) == 1})
+    if len({contents for _, contents in decoded.values()}) != len(decoded):
+        counts = collections.Counter(contents for _, contents in decoded.values())
+        raise FormatError(path, place, f"two tokens stand for the bytes {counts.most_common(1)[0][0]!r}")
     return decoded
 
 
@@ -260,9 +263,8 @@ def read_vocab_merges(
     vocab = read_vocab(vocab_path, "", raw, specials)
     pairs, places = _read_merge_lines(merges_path)
     merges = resolve_merges(merges_path, places, pairs, vocab)
-    known = {text: vocab[text][0] for text in specials if text in vocab}
     contents = dict(vocab.values())
-    ids = assign_special_ids(contents, specials, known=known)
+    ids = assign_special_ids(contents, specials)
     contents |= {token_id: text.encode() for text, token_id in ids.items()}
     return TokenizerData(contents, merges, ids, pattern)
 
@@ -289,35 +291,38 @@ def _read_merge_lines(path: PathLike) -> tuple[list[tuple[str, str]], list[str]]
 
 
 def assign_special_ids(
-    vocab: Mapping[int, bytes],
-    special_tokens: Mapping[str, int] | Sequence[str],
-    *,
-    known: Mapping[str, int] | None = None,
+    vocab: Mapping[int, bytes], special_tokens: Mapping[str, int] | Sequence[str]
 ) -> dict[str, int]:
     """An id for each special token beside the tokens of ``vocab``: text → id, in the order given.
 
-    A mapping brings its own ids; a sequence of texts takes the ids in ``known``, and new ones after the
-    largest. Raises ValueError for an empty or repeated special token and for an id that another token has,
-    TypeError for a single string.
+    A mapping brings its own ids. In a sequence, texts that ``vocab`` holds keep their id and the others get the
+    ids after the largest. Raises ValueError for an empty or repeated special token and for ids that do not fit
+    the vocabulary, TypeError for a single string.
     """
     if isinstance(special_tokens, str):
         raise TypeError(
             f"special_tokens must be a sequence of str or a mapping to ids, got {special_tokens!r}"
         )
-    given = special_tokens if isinstance(special_tokens, Mapping) else known or {}
+    given = special_tokens if isinstance(special_tokens, Mapping) else {}
+    ids_of = {contents: token_id for token_id, contents in vocab.items()} if special_tokens else {}
     next_id = max(vocab, default=-1) + 1
     ids: dict[str, int] = {}
     for text in special_tokens:
         contents = special_bytes(text)
         if text in ids:
             raise ValueError(f"special_tokens holds {text!r} twice")
-        token_id = given.get(text, next_id)
+        own_id = ids_of.get(contents)
+        token_id = given.get(text, next_id if own_id is None else own_id)
         if type(token_id) is not int or not 0 <= token_id <= MAX_ID:
             raise ValueError(
                 f"special_tokens[{text!r}] must be a whole number in 0..{MAX_ID}, got {token_id!r}"
             )
         if token_id in ids.values() or vocab.get(token_id, contents) != contents:
             raise ValueError(f"special_tokens[{text!r}] is {token_id}, the id of another token")
+        if own_id not in (None, token_id):
+            raise ValueError(
+                f"special_tokens[{text!r}] is {token_id}, but the vocabulary holds it as {own_id}"
+            )
         ids[text] = token_id
         next_id = max(next_id, token_id + 1)
     return ids

@@ -67,7 +67,7 @@ def read_tokenizer_json(path: PathLike) -> TokenizerData:
         raise FormatError(path, "model", "there is none: this is not a tokenizer.json")
     _check_model(path, model)
     _check_normalizer(path, document.get("normalizer"))
-    added = _read_added_tokens(path, document.get("added_tokens") or [])
+    added = _read_added_tokens(path, document.get("added_tokens", []))
     vocab = read_vocab(path, "model.vocab", model.get("vocab"), added)
     pairs = _read_merges(path, model.get("merges"))
     merges = resolve_merges(path, [f"model.merges[{i}]" for i in range(len(pairs))], pairs, vocab)
