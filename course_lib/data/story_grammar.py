@@ -15,6 +15,7 @@ form's name capitalizes the result: ``{Thing}``, ``{name.He}``.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -66,7 +67,7 @@ class Bindings(dict[str, str]):
                 self._bind(slot)
             if key in self:
                 return self[key]
-            value = _derive(self[slot], form)
+            value = _DERIVED_FORMS[form](self[slot])
         self[key] = value
         return value
 
@@ -80,12 +81,11 @@ class Bindings(dict[str, str]):
             self[f"{slot}.{form}" if form else slot] = value
 
 
-def _derive(word: str, form: str) -> str:
-    if form == "a":
-        return with_article(word)
-    if form == "s":
-        return plural(word)
-    return word[0].lower() + word[1:]
+_DERIVED_FORMS: dict[str, Callable[[str], str]] = {
+    "a": with_article,
+    "s": plural,
+    "low": lambda word: word[0].lower() + word[1:],
+}
 
 
 def parse_scenes(text: str) -> list[Scene]:

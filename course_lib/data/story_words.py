@@ -42,6 +42,7 @@ _IRREGULAR = {
     "tooth": "teeth",
     "leaf": "leaves",
     "loaf": "loaves",
+    "scarf": "scarves",
     "wolf": "wolves",
     "knife": "knives",
     "fish": "fish",
