@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -17,12 +18,14 @@
 #include <vector>
 
 #include "bpe/chunks.hpp"
+#include "bpe/count.hpp"
 #include "bpe/encode.hpp"
 #include "bpe/mapped_file.hpp"
 #include "bpe/parallel.hpp"
 #include "bpe/pretokenize.hpp"
 #include "bpe/ranks.hpp"
 #include "bpe/special.hpp"
+#include "bpe/train.hpp"
 #include "bpe/vocabulary.hpp"
 
 namespace py = pybind11;
@@ -59,10 +62,12 @@ class Text {
             owner_ = py::reinterpret_borrow<py::object>(object);
         } else if (PyObject_CheckBuffer(object.ptr()) != 0) {
             buffer_ = std::make_unique<py::buffer_info>(py::reinterpret_borrow<py::buffer>(object).request());
-            if (buffer_->itemsize != 1 || buffer_->ndim != 1 || (buffer_->size > 1 && buffer_->strides[0] != 1)) {
+            if (buffer_->itemsize != 1 || buffer_->ndim != 1 ||
+                (buffer_->size > 1 && buffer_->strides[0] != 1)) {
                 throw py::type_error("text must be str or contiguous bytes");
             }
-            bytes_ = {static_cast<const std::uint8_t*>(buffer_->ptr), static_cast<std::size_t>(buffer_->size)};
+            bytes_ = {static_cast<const std::uint8_t*>(buffer_->ptr),
+                      static_cast<std::size_t>(buffer_->size)};
         } else {
             throw py::type_error("text must be str or bytes, not " +
                                  py::str(py::type::of(object).attr("__name__")).cast<std::string>());
@@ -77,9 +82,10 @@ class Text {
     bpe::Bytes bytes_;
 };
 
-// Looks for Ctrl-C and reports to `progress`, if there is one. `offset` and `whole` place the ticks of one part
-// within a longer job.
-bpe::Tick make_tick(const py::object& progress, std::uint64_t offset = 0, std::optional<std::uint64_t> whole = {}) {
+// Looks for Ctrl-C and reports to `progress`, if there is one. `offset` and `whole` place the ticks of one
+// part within a longer job.
+bpe::Tick make_tick(const py::object& progress, std::uint64_t offset = 0,
+                    std::optional<std::uint64_t> whole = {}) {
     return [&progress, offset, whole](std::uint64_t done, std::uint64_t total) {
         const py::gil_scoped_acquire acquire;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -90,6 +96,13 @@ bpe::Tick make_tick(const py::object& progress, std::uint64_t offset = 0, std::o
 
 std::size_t threads_or_default(std::optional<std::size_t> num_threads) {
     return num_threads.value_or(bpe::default_num_threads());
+}
+
+std::optional<bpe::Pattern> compiled_pattern(const std::optional<std::string>& name) {
+    if (!name) return std::nullopt;
+    const auto pattern = bpe::pattern_from_name(*name);
+    if (!pattern) throw py::value_error("no compiled scanner for the pattern '" + *name + "'");
+    return pattern;
 }
 
 template <class Function>
@@ -154,8 +167,8 @@ class Encoder {
                         : encode_numpy_as<std::uint32_t>(object, with_specials);
     }
 
-    py::list encode_batch(const py::sequence& objects, bool with_specials, std::optional<std::size_t> num_threads,
-                          const py::object& progress) const {
+    py::list encode_batch(const py::sequence& objects, bool with_specials,
+                          std::optional<std::size_t> num_threads, const py::object& progress) const {
         std::vector<Text> texts;
         std::vector<bpe::Bytes> views;
         texts.reserve(objects.size());
@@ -163,8 +176,8 @@ class Encoder {
         std::vector<bpe::IdArray<std::uint32_t>> results;
         {
             const py::gil_scoped_release release;
-            results = encoder_->encode_all<std::uint32_t>(views, with_specials, threads_or_default(num_threads),
-                                                          make_tick(progress));
+            results = encoder_->encode_all<std::uint32_t>(
+                views, with_specials, threads_or_default(num_threads), make_tick(progress));
         }
         py::list lists(results.size());
         for (std::size_t k = 0; k < results.size(); ++k) {
@@ -195,7 +208,8 @@ class Encoder {
         std::string bytes;
         const bpe::Vocabulary& vocabulary = encoder_->vocabulary();
         const auto append = [&](std::int64_t id, std::size_t place) {
-            if (id < 0 || id > bpe::Vocabulary::max_id || !vocabulary.contains(static_cast<bpe::TokenId>(id))) {
+            if (id < 0 || id > bpe::Vocabulary::max_id ||
+                !vocabulary.contains(static_cast<bpe::TokenId>(id))) {
                 throw py::value_error("unknown token id " + std::to_string(id) + " at position " +
                                       std::to_string(place) + ": the vocabulary has ids below " +
                                       std::to_string(vocabulary.size()));
@@ -207,7 +221,8 @@ class Encoder {
             if (array.ndim() != 1 || (array.dtype().kind() != 'u' && array.dtype().kind() != 'i')) {
                 throw py::type_error("ids must be a one-dimensional array of integers");
             }
-            const auto wide = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
+            const auto wide =
+                py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
             if (!wide) throw py::error_already_set();
             for (py::ssize_t k = 0; k < wide.size(); ++k) append(wide.at(k), static_cast<std::size_t>(k));
         } else {
@@ -245,13 +260,9 @@ class Encoder {
             names.push_back(name);
             ids.push_back(id);
         }
-        std::optional<bpe::Pattern> compiled;
-        if (pattern) {
-            compiled = bpe::pattern_from_name(*pattern);
-            if (!compiled) throw py::value_error("no compiled scanner for the pattern '" + *pattern + "'");
-        }
-        return std::make_shared<const bpe::Encoder>(bpe::Vocabulary(std::move(entries), rules, byte_ids, whole_tokens),
-                                                    bpe::SpecialTokens(std::move(names)), std::move(ids), compiled);
+        return std::make_shared<const bpe::Encoder>(
+            bpe::Vocabulary(std::move(entries), rules, byte_ids, whole_tokens),
+            bpe::SpecialTokens(std::move(names)), std::move(ids), compiled_pattern(pattern));
     }
 
     // One thread, in pieces that give the interpreter a chance to look for Ctrl-C.
@@ -288,8 +299,8 @@ class Encoder {
     std::shared_ptr<const bpe::Encoder> encoder_;
 };
 
-// Encodes a file window by window: all threads work on one window, whose ids are then handed out, so that memory
-// stays bounded however large the file is.
+// Encodes a file window by window: all threads work on one window, whose ids are then handed out, so that
+// memory stays bounded however large the file is.
 class FileEncoder {
   public:
     FileEncoder(const Encoder& encoder, const std::string& path, std::optional<std::size_t> num_threads,
@@ -337,9 +348,59 @@ class FileEncoder {
     bpe::Bytes rest_;
 };
 
+// The Python view of bpe::WordCounts.
+class WordCounts {
+  public:
+    WordCounts(const std::optional<std::string>& pattern, std::vector<std::string> specials)
+        : pattern_(compiled_pattern(pattern)), specials_(std::move(specials)) {}
+
+    void add_file(const std::string& path, std::optional<std::size_t> num_threads,
+                  const py::object& progress) {
+        const bpe::Tick tick = make_tick(progress);
+        const py::gil_scoped_release release;
+        const bpe::MappedFile file(path);
+        const auto chunks = bpe::split_into_chunks(file.bytes(), specials_, chunk_bytes);
+        counts_.add_documents(chunks, needed_pattern(), specials_, threads_or_default(num_threads), tick);
+    }
+
+    void add_documents(const py::sequence& objects, std::optional<std::size_t> num_threads,
+                       const py::object& progress) {
+        const bpe::Pattern pattern = needed_pattern();
+        std::vector<Text> texts;
+        std::vector<bpe::Bytes> views;
+        texts.reserve(objects.size());
+        for (const py::handle object : objects) {
+            // One long document is work for all threads, too.
+            const bpe::Bytes text = texts.emplace_back(object).bytes();
+            const auto chunks = bpe::split_into_chunks(text, specials_, chunk_bytes);
+            views.insert(views.end(), chunks.begin(), chunks.end());
+        }
+        const py::gil_scoped_release release;
+        counts_.add_documents(views, pattern, specials_, threads_or_default(num_threads),
+                              make_tick(progress));
+    }
+
+    void add(const py::object& word, std::uint64_t count) {
+        counts_.add(as_string(Text(word).bytes()), count);
+    }
+
+    std::size_t distinct() { return counts_.distinct(); }
+    std::uint64_t total() const { return counts_.total(); }
+    bpe::WordCounts& engine() { return counts_; }
+
+  private:
+    bpe::Pattern needed_pattern() const {
+        if (!pattern_) throw std::logic_error("word counts without a pattern take ready-made words only");
+        return *pattern_;
+    }
+
+    std::optional<bpe::Pattern> pattern_;
+    bpe::SpecialTokens specials_;
+    bpe::WordCounts counts_;
+};
+
 py::list pretokenize(const py::object& object, const std::string& name) {
-    const auto pattern = bpe::pattern_from_name(name);
-    if (!pattern) throw py::value_error("no compiled scanner for the pattern '" + name + "'");
+    const bpe::Pattern pattern = *compiled_pattern(name);
     const Text text(object);
     const bool as_str = PyUnicode_Check(object.ptr()) != 0;
     const std::uint8_t* begin = text.bytes().data();
@@ -347,7 +408,7 @@ py::list pretokenize(const py::object& object, const std::string& name) {
     std::array<const std::uint8_t*, 256> ends;
     py::list pieces;
     while (begin < end) {
-        const std::size_t count = bpe::pretokenize(*pattern, begin, end, ends.data(), ends.size());
+        const std::size_t count = bpe::pretokenize(pattern, begin, end, ends.data(), ends.size());
         for (std::size_t k = 0; k < count; ++k) {
             const std::string_view piece = as_string({begin, ends[k]});
             if (as_str) {
@@ -368,7 +429,8 @@ void register_errors() {
         } catch (const std::system_error& failure) {
             // OSError picks the subclass (FileNotFoundError, ...) by the error number.
             const py::object os_error = py::module_::import("builtins").attr("OSError");
-            const py::object value = os_error(failure.code().value(), failure.code().message(), failure.what());
+            const py::object value =
+                os_error(failure.code().value(), failure.code().message(), failure.what());
             PyErr_SetObject(py::type::of(value).ptr(), value.ptr());
         } catch (const bpe::Cancelled&) {
             PyErr_SetNone(PyExc_KeyboardInterrupt);
@@ -380,14 +442,15 @@ void register_encoding(py::module_& module) {
     py::class_<Encoder>(module, "Encoder")
         .def(py::init<const std::vector<std::pair<bpe::TokenId, py::bytes>>&,
                       const std::vector<std::array<bpe::TokenId, 3>>&,
-                      const std::vector<std::pair<std::string, bpe::TokenId>>&, const std::array<bpe::TokenId, 256>&,
-                      const std::vector<bpe::TokenId>&, const std::optional<std::string>&>(),
-             py::kw_only(), py::arg("tokens"), py::arg("merges"), py::arg("special_tokens"), py::arg("byte_ids"),
-             py::arg("whole_tokens"), py::arg("pattern"))
+                      const std::vector<std::pair<std::string, bpe::TokenId>>&,
+                      const std::array<bpe::TokenId, 256>&, const std::vector<bpe::TokenId>&,
+                      const std::optional<std::string>&>(),
+             py::kw_only(), py::arg("tokens"), py::arg("merges"), py::arg("special_tokens"),
+             py::arg("byte_ids"), py::arg("whole_tokens"), py::arg("pattern"))
         .def("encode", &Encoder::encode, py::arg("text"), py::arg("with_specials"))
         .def("encode_numpy", &Encoder::encode_numpy, py::arg("text"), py::arg("with_specials"))
-        .def("encode_batch", &Encoder::encode_batch, py::arg("texts"), py::kw_only(), py::arg("with_specials"),
-             py::arg("num_threads"), py::arg("progress"))
+        .def("encode_batch", &Encoder::encode_batch, py::arg("texts"), py::kw_only(),
+             py::arg("with_specials"), py::arg("num_threads"), py::arg("progress"))
         .def("encode_pretokens", &Encoder::encode_pretokens, py::arg("pretokens"))
         .def("safe_cut", &Encoder::safe_cut, py::arg("text"))
         .def("decode", &Encoder::decode, py::arg("ids"));
@@ -396,6 +459,39 @@ void register_encoding(py::module_& module) {
              py::arg("encoder"), py::arg("path"), py::kw_only(), py::arg("num_threads"), py::arg("progress"))
         .def("__iter__", [](const py::object& self) { return self; })
         .def("__next__", &FileEncoder::next);
+}
+
+void register_training(py::module_& module) {
+    py::class_<WordCounts>(module, "WordCounts")
+        .def(py::init<const std::optional<std::string>&, std::vector<std::string>>(), py::arg("pattern"),
+             py::arg("special_tokens"))
+        .def("add_file", &WordCounts::add_file, py::arg("path"), py::kw_only(), py::arg("num_threads"),
+             py::arg("progress"))
+        .def("add_documents", &WordCounts::add_documents, py::arg("documents"), py::kw_only(),
+             py::arg("num_threads"), py::arg("progress"))
+        .def("add", &WordCounts::add, py::arg("word"), py::arg("count"))
+        .def("__len__", &WordCounts::distinct)
+        .def("total", &WordCounts::total);
+    module.def(
+        "train",
+        [](WordCounts& counts, std::size_t num_merges, std::optional<std::size_t> num_threads,
+           const py::object& progress) {
+            bpe::TrainResult result;
+            {
+                const py::gil_scoped_release release;
+                result = bpe::train(counts.engine(), num_merges, threads_or_default(num_threads),
+                                    make_tick(progress));
+            }
+            const auto seconds = [](const bpe::PhaseTime& time) {
+                return py::make_tuple(time.wall_seconds, time.cpu_seconds);
+            };
+            py::dict phases;
+            phases["counting"] = seconds(result.counting);
+            phases["indexing"] = seconds(result.indexing);
+            phases["merging"] = seconds(result.merging);
+            return py::make_tuple(std::move(result.merges), std::move(phases));
+        },
+        py::arg("counts"), py::arg("num_merges"), py::kw_only(), py::arg("num_threads"), py::arg("progress"));
 }
 
 void register_pretokenizing(py::module_& module) {
@@ -438,6 +534,7 @@ PYBIND11_MODULE(_bpe, module) {
     module.doc() = "The compiled byte-pair encoding engine. Private: use course_lib.tokenizer.";
     register_errors();
     register_encoding(module);
+    register_training(module);
     register_pretokenizing(module);
     register_ranks(module);
     register_build_information(module);

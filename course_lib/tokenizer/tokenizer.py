@@ -52,10 +52,7 @@ class Tokenizer:
         ignore_merges: bool = False,
     ) -> None:
         contents = dict(vocab)
-        ids_of = _invert(contents)
-        specials = special_tokens or ()
-        known = {text: ids_of[_utf8_or_empty(text)] for text in specials if _utf8_or_empty(text) in ids_of}
-        special_ids = assign_special_ids(contents, specials, known=known)
+        special_ids = assign_special_ids(contents, special_tokens or ())
         contents |= {token_id: text.encode() for text, token_id in special_ids.items()}
         self._set(TokenizerData(contents, list(merges), special_ids, pattern, ignore_merges))
 
@@ -155,7 +152,7 @@ class Tokenizer:
         self, texts: Sequence[str | bytes], *, num_threads: int | None = None
     ) -> list[list[int]]:
         """``[encode(text) for text in texts]`` on ``num_threads`` threads (default: every processor)."""
-        _check_num_threads(num_threads)
+        check_num_threads(num_threads)
         if isinstance(texts, str | bytes):
             raise TypeError("texts must be a sequence of str, not a single text")
         if self._scanner is None:
@@ -165,7 +162,7 @@ class Tokenizer:
                 list(texts), with_specials=True, num_threads=num_threads, progress=None
             )
         except UnicodeEncodeError as error:
-            raise _surrogate_error(error) from None
+            raise surrogate_error(error) from None
 
     def encode_to_numpy(self, text: str | bytes) -> NDArray[np.uint16] | NDArray[np.uint32]:
         """The ids of ``text`` as an array of shape ``(tokens,)``: uint16 where ``vocab_size`` allows, else uint32."""
@@ -175,7 +172,7 @@ class Tokenizer:
         try:
             return self._engine.encode_numpy(text, True)
         except UnicodeEncodeError as error:
-            raise _surrogate_error(error) from None
+            raise surrogate_error(error) from None
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
         """The ids of ``"".join(iterable)``, lazily: wherever the items end, no token changes.
@@ -195,7 +192,7 @@ class Tokenizer:
         The source is mapped and worked through in windows: memory does not grow with it. Nothing appears at
         ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written.
         """
-        _check_num_threads(num_threads)
+        check_num_threads(num_threads)
         source = check_input_file(source)
         target = check_output_file(target)
         with progress_bar(description=f"encoding {source.name}", unit="B", enabled=progress) as bar:
@@ -267,7 +264,7 @@ class Tokenizer:
         try:
             return self._engine.encode(text, with_specials)
         except UnicodeEncodeError as error:
-            raise _surrogate_error(error) from None
+            raise surrogate_error(error) from None
 
     def _encode_by_regex(self, text: str | bytes, *, with_specials: bool) -> list[int]:
         """As ``_encode`` for patterns without a compiled scanner.
@@ -278,7 +275,7 @@ class Tokenizer:
             try:
                 text.encode()
             except UnicodeEncodeError as error:
-                raise _surrogate_error(error) from None
+                raise surrogate_error(error) from None
         elif isinstance(text, bytes | bytearray | memoryview):
             text = bytes(text).decode("utf-8", "surrogateescape")
         else:
@@ -392,16 +389,18 @@ def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:
         try:
             yield item.encode()
         except UnicodeEncodeError as error:
-            raise _surrogate_error(error) from None
+            raise surrogate_error(error) from None
 
 
-def _surrogate_error(error: UnicodeEncodeError) -> ValueError:
+def surrogate_error(error: UnicodeEncodeError) -> ValueError:
+    """What to say about a str that UTF-8 cannot hold."""
     return ValueError(
         f"text holds a lone surrogate, {error.object[error.start]!r}, at position {error.start}: "
         "no UTF-8 text can hold one (decode the source with errors='replace', or pass bytes)"
     )
 
 
-def _check_num_threads(num_threads: int | None) -> None:
+def check_num_threads(num_threads: int | None) -> None:
+    """Raise ValueError unless ``num_threads`` is None or a whole number of at least 1."""
     if num_threads is not None and (type(num_threads) is not int or num_threads < 1):
         raise ValueError(f"num_threads must be a whole number of at least 1 or None, got {num_threads!r}")

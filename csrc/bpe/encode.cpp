@@ -5,10 +5,12 @@
 #include <atomic>
 #include <stdexcept>
 #include <tuple>
-#include <string_view>
 #include <utility>
 
+#include "bpe/hash.hpp"
 #include "bpe/key16.hpp"
+#include "bpe/long_cache.hpp"
+#include "bpe/merge.hpp"
 #include "bpe/pretoken_cache.hpp"
 
 namespace bpe {
@@ -21,35 +23,40 @@ constexpr std::size_t batch_size = 256;
 // threads end together and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
-std::string_view as_string(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-
 }  // namespace
 
-// Lends a cache for the time of one call, so that concurrent calls never share one.
-class Encoder::CacheLease {
+// What one thread needs to encode, kept from call to call.
+struct Workspace {
+    PretokenCache cache;
+    LongCache long_cache;
+    Merger merger;
+};
+
+// Lends a workspace for the time of one call, so that concurrent calls never share one.
+class Encoder::Lease {
   public:
-    explicit CacheLease(const Encoder& encoder) : encoder_(encoder) {
+    explicit Lease(const Encoder& encoder) : encoder_(encoder) {
         {
             const std::lock_guard lock(encoder_.mutex_);
-            if (!encoder_.idle_caches_.empty()) {
-                cache_ = std::move(encoder_.idle_caches_.back());
-                encoder_.idle_caches_.pop_back();
+            if (!encoder_.idle_.empty()) {
+                workspace_ = std::move(encoder_.idle_.back());
+                encoder_.idle_.pop_back();
             }
         }
-        if (!cache_) cache_ = std::make_unique<PretokenCache>();
+        if (!workspace_) workspace_ = std::make_unique<Workspace>();
     }
-    ~CacheLease() {
+    ~Lease() {
         const std::lock_guard lock(encoder_.mutex_);
-        encoder_.idle_caches_.push_back(std::move(cache_));
+        encoder_.idle_.push_back(std::move(workspace_));
     }
-    CacheLease(const CacheLease&) = delete;
-    CacheLease& operator=(const CacheLease&) = delete;
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
 
-    PretokenCache& operator*() const { return *cache_; }
+    Workspace& operator*() const { return *workspace_; }
 
   private:
     const Encoder& encoder_;
-    std::unique_ptr<PretokenCache> cache_;
+    std::unique_ptr<Workspace> workspace_;
 };
 
 Encoder::Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<TokenId> special_ids,
@@ -66,27 +73,21 @@ Encoder::Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<Toke
 Encoder::~Encoder() = default;
 
 void Encoder::encode(Bytes text, bool with_specials, IdBuffer& ids) const {
-    const CacheLease cache(*this);
-    encode_text(text, with_specials, *cache, ids);
+    const Lease workspace(*this);
+    encode_text(text, with_specials, *workspace, ids);
 }
 
 void Encoder::encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) const {
-    const CacheLease lease(*this);
-    PretokenCache& cache = *lease;
+    const Lease workspace(*this);
     for (const Bytes pretoken : pretokens) {
-        if (pretoken.size() > Key16::max_length) {
-            encode_new(pretoken, cache, ids);
-            continue;
-        }
-        const Key16 key = Key16::load(pretoken.data(), pretoken.size(), pretoken.data() + pretoken.size());
-        const std::uint64_t hash = key.hash();
+        if (pretoken.empty()) continue;
         ids.reserve_more(PretokenCache::max_ids);
-        if (const std::size_t found = cache.find(key, hash, ids.end())) {
-            ids.advance(found);
+        if (pretoken.size() > Key16::max_length) {
+            encode_long(pretoken, *workspace, ids);
         } else {
-            const std::size_t before = ids.size();
-            encode_new(pretoken, cache, ids);
-            cache.insert(key, hash, ids.data() + before, ids.size() - before);
+            const Key16 key =
+                Key16::load(pretoken.data(), pretoken.size(), pretoken.data() + pretoken.size());
+            encode_short(pretoken, key, key.hash(), *workspace, ids);
         }
     }
 }
@@ -104,19 +105,20 @@ std::vector<IdArray<Id>> Encoder::encode_all(std::span<const Bytes> texts, bool 
         const std::lock_guard lock(taking);
         const std::size_t first = next_text;
         std::size_t last = first;
-        for (std::size_t bytes = 0; last < texts.size() && bytes < grain_bytes; ++last) bytes += texts[last].size();
+        for (std::size_t bytes = 0; last < texts.size() && bytes < grain_bytes; ++last)
+            bytes += texts[last].size();
         next_text = last;
         return {first, last};
     };
     run_parallel(std::min(std::max<std::size_t>(1, num_threads), useful), total, tick,
                  [&](std::size_t, Progress& progress) {
-                     const CacheLease cache(*this);
+                     const Lease workspace(*this);
                      IdBuffer ids;
                      for (auto [first, last] = take(); first < last && !progress.cancelled;
                           std::tie(first, last) = take()) {
                          for (std::size_t k = first; k < last; ++k) {
                              ids.clear();
-                             encode_text(texts[k], with_specials, *cache, ids);
+                             encode_text(texts[k], with_specials, *workspace, ids);
                              results[k].size = ids.size();
                              results[k].data = std::make_unique_for_overwrite<Id[]>(ids.size());
                              std::transform(ids.data(), ids.data() + ids.size(), results[k].data.get(),
@@ -133,20 +135,20 @@ template std::vector<IdArray<std::uint16_t>> Encoder::encode_all(std::span<const
 template std::vector<IdArray<std::uint32_t>> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
                                                                  const Tick&) const;
 
-void Encoder::encode_text(Bytes text, bool with_specials, PretokenCache& cache, IdBuffer& ids) const {
+void Encoder::encode_text(Bytes text, bool with_specials, Workspace& workspace, IdBuffer& ids) const {
     const std::uint8_t* begin = text.data();
     const std::uint8_t* const end = begin + text.size();
     while (with_specials) {
         const auto special = specials_.find(begin, end);
         if (!special) break;
-        encode_ordinary({begin, special->begin}, cache, ids);
+        encode_ordinary({begin, special->begin}, workspace, ids);
         ids.push(special_ids_[special->index]);
         begin = special->end;
     }
-    encode_ordinary({begin, end}, cache, ids);
+    encode_ordinary({begin, end}, workspace, ids);
 }
 
-void Encoder::encode_ordinary(Bytes text, PretokenCache& cache, IdBuffer& ids) const {
+void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) const {
     if (!pattern_) throw std::logic_error("an encoder without a pattern cannot cut text");
     const std::uint8_t* begin = text.data();
     const std::uint8_t* const text_end = begin + text.size();
@@ -161,7 +163,7 @@ void Encoder::encode_ordinary(Bytes text, PretokenCache& cache, IdBuffer& ids) c
             if (length <= Key16::max_length) {
                 keys[i] = Key16::load(start, length, text_end);
                 hashes[i] = keys[i].hash();
-                cache.prefetch(hashes[i]);
+                workspace.cache.prefetch(hashes[i]);
             }
             start = ends[i];
         }
@@ -170,25 +172,51 @@ void Encoder::encode_ordinary(Bytes text, PretokenCache& cache, IdBuffer& ids) c
         for (std::size_t i = 0; i < count; ++i) {
             const Bytes pretoken{start, ends[i]};
             start = ends[i];
-            if (pretoken.size() > Key16::max_length) {
-                encode_new(pretoken, cache, ids);
-            } else if (const std::size_t found = cache.find(keys[i], hashes[i], ids.end())) {
-                ids.advance(found);
+            if (pretoken.size() <= Key16::max_length) {
+                encode_short(pretoken, keys[i], hashes[i], workspace, ids);
             } else {
-                const std::size_t before = ids.size();
-                encode_new(pretoken, cache, ids);
-                cache.insert(keys[i], hashes[i], ids.data() + before, ids.size() - before);
+                encode_long(pretoken, workspace, ids);
             }
         }
-        begin = ends[count - 1];
+        begin = start;
     }
 }
 
-void Encoder::encode_new(Bytes pretoken, PretokenCache& cache, IdBuffer& ids) const {
-    if (const TokenId* whole = vocabulary_.whole_token(as_string(pretoken))) {
+// Needs room for PretokenCache::max_ids at the end of `ids`.
+inline void Encoder::encode_short(Bytes pretoken, const Key16& key, std::uint64_t hash, Workspace& workspace,
+                                  IdBuffer& ids) const {
+    const std::size_t found = workspace.cache.find(key, hash, ids.end());
+    if (found == PretokenCache::too_many) {
+        encode_long(pretoken, workspace, ids);
+    } else if (found != 0) {
+        ids.advance(found);
+    } else {
+        const std::size_t before = ids.size();
+        encode_new(pretoken, workspace, ids);
+        workspace.cache.insert(key, hash, ids.data() + before, ids.size() - before);
+    }
+}
+
+void Encoder::encode_long(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const {
+    if (pretoken.size() > LongCache::max_length) {
+        encode_new(pretoken, workspace, ids);
+        return;
+    }
+    const std::uint64_t hash = hash_bytes(pretoken.data(), pretoken.size());
+    if (workspace.long_cache.find(pretoken, hash, ids)) return;
+    const std::size_t before = ids.size();
+    encode_new(pretoken, workspace, ids);
+    const std::size_t count = ids.size() - before;
+    if (pretoken.size() > Key16::max_length || count > PretokenCache::max_ids) {
+        workspace.long_cache.insert(pretoken, hash, ids.data() + before, count);
+    }
+}
+
+void Encoder::encode_new(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const {
+    if (const auto whole = vocabulary_.whole_token(pretoken)) {
         ids.push(*whole);
     } else {
-        cache.merger.merge(vocabulary_, pretoken, ids);
+        workspace.merger.merge(vocabulary_, pretoken, ids);
     }
 }
 

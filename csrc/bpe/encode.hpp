@@ -11,6 +11,7 @@
 
 #include "bpe/chunks.hpp"
 #include "bpe/id_buffer.hpp"
+#include "bpe/key16.hpp"
 #include "bpe/parallel.hpp"
 #include "bpe/pretokenize.hpp"
 #include "bpe/special.hpp"
@@ -18,7 +19,7 @@
 
 namespace bpe {
 
-class PretokenCache;
+struct Workspace;
 
 // The ids of one text, in exactly the memory they need.
 template <class Id>
@@ -27,12 +28,12 @@ struct IdArray {
     std::size_t size = 0;
 };
 
-// Thread-safe: encoding only reads the vocabulary, and every call works with a cache of its own, lent from a
-// pool so that it stays warm.
+// Thread-safe: encoding only reads the vocabulary, and every call works in a workspace of its own, lent from
+// a pool so that its caches stay warm.
 class Encoder {
   public:
-    // `special_ids[k]` is the id of special token k. Without a pattern, only texts that were cut into pre-tokens
-    // elsewhere can be encoded.
+    // `special_ids[k]` is the id of special token k. Without a pattern, only texts that were cut into
+    // pre-tokens elsewhere can be encoded.
     Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<TokenId> special_ids,
             std::optional<Pattern> pattern);
     ~Encoder();
@@ -49,15 +50,18 @@ class Encoder {
     // One result per text, in order, on `num_threads` threads. Ticks count bytes. Id: uint16_t where the
     // vocabulary fits, uint32_t.
     template <class Id>
-    std::vector<IdArray<Id>> encode_all(std::span<const Bytes> texts, bool with_specials, std::size_t num_threads,
-                                        const Tick& tick) const;
+    std::vector<IdArray<Id>> encode_all(std::span<const Bytes> texts, bool with_specials,
+                                        std::size_t num_threads, const Tick& tick) const;
 
   private:
-    class CacheLease;
+    class Lease;
 
-    void encode_text(Bytes text, bool with_specials, PretokenCache& cache, IdBuffer& ids) const;
-    void encode_ordinary(Bytes text, PretokenCache& cache, IdBuffer& ids) const;
-    void encode_new(Bytes pretoken, PretokenCache& cache, IdBuffer& ids) const;
+    void encode_text(Bytes text, bool with_specials, Workspace& workspace, IdBuffer& ids) const;
+    void encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) const;
+    void encode_short(Bytes pretoken, const Key16& key, std::uint64_t hash, Workspace& workspace,
+                      IdBuffer& ids) const;
+    void encode_long(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const;
+    void encode_new(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const;
 
     Vocabulary vocabulary_;
     SpecialTokens specials_;
@@ -65,7 +69,7 @@ class Encoder {
     std::optional<Pattern> pattern_;
 
     mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<PretokenCache>> idle_caches_;
+    mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
 }  // namespace bpe

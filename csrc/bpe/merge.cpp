@@ -72,7 +72,8 @@ void Merger::merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& 
     for (std::uint32_t i = 0; i < count; ++i) {
         PairTable::Rule rule;
         if (i + 1 < count) rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
-        symbols_[i] = {vocabulary.byte_id(pretoken[i]), i - 1, i + 1 < count ? i + 1 : none, rule.rank, rule.result};
+        symbols_[i] = {vocabulary.byte_id(pretoken[i]), i - 1, i + 1 < count ? i + 1 : none, rule.rank,
+                       rule.result};
         if (rule.rank != PairTable::no_rank) heap_.push_back((std::uint64_t{rule.rank} << 32) | i);
     }
     std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
@@ -94,7 +95,8 @@ void Merger::merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& 
         const auto position = static_cast<std::uint32_t>(candidate);
         Symbol& left = symbols_[position];
         // Stale if the pair has changed since: a consumed symbol has no rank any more.
-        if (left.rank != static_cast<std::uint32_t>(candidate >> 32) || left.rank == PairTable::no_rank) continue;
+        if (left.rank != static_cast<std::uint32_t>(candidate >> 32) || left.rank == PairTable::no_rank)
+            continue;
         Symbol& right = symbols_[left.next];
         left.id = left.merged;
         left.next = right.next;

@@ -30,8 +30,8 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
     : byte_ids_(byte_ids), pairs_(merges), byte_rules_(std::size_t{1} << 16) {
     std::sort(tokens.begin(), tokens.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
     if (!tokens.empty() && tokens.back().id > max_id) {
-        throw std::invalid_argument("token id " + std::to_string(tokens.back().id) + " is above the largest allowed, " +
-                                    std::to_string(max_id));
+        throw std::invalid_argument("token id " + std::to_string(tokens.back().id) +
+                                    " is above the largest allowed, " + std::to_string(max_id));
     }
     offsets_.push_back(0);
     for (const Entry& token : tokens) {
@@ -46,8 +46,15 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
             byte_rules_[(left << 8) | right] = pairs_.find(byte_ids[left], byte_ids[right]);
         }
     }
-    whole_tokens_.reserve(whole_tokens.size());
-    for (const TokenId id : whole_tokens) whole_tokens_.emplace(bytes(id), id);
+    if (whole_tokens.empty()) return;
+    whole_tokens_.assign(std::bit_ceil(2 * whole_tokens.size()), no_token);
+    for (const TokenId id : whole_tokens) {
+        const std::string_view token = bytes(id);
+        std::size_t slot = hash_bytes(reinterpret_cast<const std::uint8_t*>(token.data()), token.size());
+        while (whole_tokens_[slot & (whole_tokens_.size() - 1)] != no_token) ++slot;
+        whole_tokens_[slot & (whole_tokens_.size() - 1)] = id;
+        longest_whole_token_ = std::max(longest_whole_token_, token.size());
+    }
 }
 
 }  // namespace bpe

@@ -5,10 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "bpe/hash.hpp"
 
 namespace bpe {
 
@@ -72,9 +75,9 @@ class Vocabulary {
     };
 
     // `tokens`: every id that decoding knows, special tokens included. `merges`: in the order of priority.
-    // `byte_ids`: the id of each single byte. `whole_tokens`: ids that a pre-token equal to their bytes becomes
-    // without any merging (tiktoken and Hugging Face's `ignore_merges` look there first); may be empty.
-    // Throws std::invalid_argument for an id above max_id.
+    // `byte_ids`: the id of each single byte. `whole_tokens`: ids that a pre-token equal to their bytes
+    // becomes without any merging (tiktoken and Hugging Face's `ignore_merges` look there first); may be
+    // empty. Throws std::invalid_argument for an id above max_id.
     Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merges,
                const std::array<TokenId, 256>& byte_ids, const std::vector<TokenId>& whole_tokens);
 
@@ -92,20 +95,30 @@ class Vocabulary {
         return byte_rules_[(std::size_t{left} << 8) | right];
     }
 
-    const TokenId* whole_token(std::string_view bytes) const {
-        const auto found = whole_tokens_.find(bytes);
-        return found == whole_tokens_.end() ? nullptr : &found->second;
+    // The token that a whole pre-token becomes without merging, if there is one.
+    std::optional<TokenId> whole_token(std::span<const std::uint8_t> pretoken) const {
+        if (whole_tokens_.empty() || pretoken.size() > longest_whole_token_) return std::nullopt;
+        const std::string_view wanted(reinterpret_cast<const char*>(pretoken.data()), pretoken.size());
+        const std::size_t mask = whole_tokens_.size() - 1;
+        for (std::size_t slot = hash_bytes(pretoken.data(), pretoken.size()) & mask;;
+             slot = (slot + 1) & mask) {
+            const TokenId id = whole_tokens_[slot];
+            if (id == no_token) return std::nullopt;
+            if (bytes(id) == wanted) return id;
+        }
     }
-    bool has_whole_tokens() const { return !whole_tokens_.empty(); }
 
   private:
+    static constexpr TokenId no_token = std::numeric_limits<TokenId>::max();
+
     std::string blob_;
     std::vector<std::size_t> offsets_;
     std::vector<bool> known_;
     std::array<TokenId, 256> byte_ids_;
     PairTable pairs_;
     std::vector<PairTable::Rule> byte_rules_;
-    std::unordered_map<std::string_view, TokenId> whole_tokens_;
+    std::vector<TokenId> whole_tokens_;  // an open-addressing set of ids by their bytes, at most half full
+    std::size_t longest_whole_token_ = 0;
 };
 
 }  // namespace bpe

@@ -1,0 +1,12 @@
+"""Tokenizers: byte-level BPE on a compiled engine, and pure-Python references to learn from.
+
+``train_bpe`` makes a :class:`Tokenizer`, whose ``encode`` and ``decode`` turn text into ids and back. ``PATTERNS``
+and ``pretokenize`` show what happens before any merge; ``reference`` holds the same algorithms in plain Python.
+"""
+
+from course_lib.tokenizer.metrics import compression_ratio
+from course_lib.tokenizer.patterns import PATTERNS, pretokenize
+from course_lib.tokenizer.tokenizer import Tokenizer
+from course_lib.tokenizer.training import train_bpe
+
+__all__ = ["PATTERNS", "Tokenizer", "compression_ratio", "pretokenize", "train_bpe"]
