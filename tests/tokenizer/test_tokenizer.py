@@ -19,7 +19,7 @@ from course_lib.errors import FormatError
 from course_lib.token_file import TokenFile
 from course_lib.tokenizer import PATTERNS, Tokenizer, compression_ratio, train_bpe
 from course_lib.tokenizer.pretrained import find_pretrained
-from tests.tokenizer.conftest import hard_bytes, hard_text, pretrained, tiktoken_encoding
+from tests.tokenizer.references import hard_bytes, hard_text, pretrained, tiktoken_encoding
 
 BYTES = {byte: bytes([byte]) for byte in range(256)}
 PRETRAINED = ["gpt2", "cl100k_base", "o200k_base", "deepseek"]
