@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, Self, TypeVar
+from typing import Any, BinaryIO, Generic, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -174,15 +174,35 @@ class Progress(Generic[T]):
         self.close()
 
 
+@overload
 def progress(
-    iterable: Iterable[T] | None = None,
+    iterable: Iterable[T],
     *,
     description: str = "",
     total: float | None = None,
     unit: str = "",
     enabled: bool = True,
     delay: float = 0.5,
-) -> Progress[T]:
+) -> Progress[T]: ...
+@overload
+def progress(
+    iterable: None = None,
+    *,
+    description: str = "",
+    total: float | None = None,
+    unit: str = "",
+    enabled: bool = True,
+    delay: float = 0.5,
+) -> Progress[Any]: ...
+def progress(
+    iterable: Iterable[Any] | None = None,
+    *,
+    description: str = "",
+    total: float | None = None,
+    unit: str = "",
+    enabled: bool = True,
+    delay: float = 0.5,
+) -> Progress[Any]:
     """The course's one progress bar, for terminals and notebooks.
 
     As an iterator, ``for item in progress(items)`` counts items. As a context manager, ``with

