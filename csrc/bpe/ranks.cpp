@@ -1,9 +1,11 @@
 #include "bpe/ranks.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <limits>
-#include <unordered_map>
+
+#include "bpe/hash.hpp"
 
 namespace bpe {
 
@@ -12,36 +14,52 @@ namespace {
 constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
 // Rank of a byte string. Pairs of bytes, more than half of all questions, go through a table that stays in
-// the cache.
+// the cache. Longer strings go through an open-addressing table with half of the hash beside each rank: most
+// questions are about strings that are no token, and those are answered without touching any token's bytes.
 class Ranks {
   public:
-    explicit Ranks(std::span<const std::string_view> tokens) : byte_pairs_(1 << 16, kNone) {
-        longer_.reserve(tokens.size());
+    explicit Ranks(std::span<const std::string_view> tokens)
+        : tokens_(tokens), byte_pairs_(1 << 16, kNone), slots_(std::bit_ceil(2 * tokens.size() + 1)) {
         for (std::uint32_t rank = 0; rank < tokens.size(); ++rank) {
             if (tokens[rank].size() == 2) {
                 byte_pairs_[pair_index(tokens[rank])] = rank;
             } else {
-                longer_.emplace(tokens[rank], rank);
+                const std::uint64_t hash = hash_of(tokens[rank]);
+                std::size_t slot = hash & (slots_.size() - 1);
+                while (slots_[slot].rank != kNone) slot = (slot + 1) & (slots_.size() - 1);
+                slots_[slot] = {static_cast<std::uint32_t>(hash >> 32), rank};
             }
         }
     }
 
     std::uint32_t operator()(std::string_view bytes) const {
-        if (bytes.size() == 2) {
-            return byte_pairs_[pair_index(bytes)];
+        if (bytes.size() == 2) return byte_pairs_[pair_index(bytes)];
+        const std::uint64_t hash = hash_of(bytes);
+        for (std::size_t slot = hash & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
+            const Slot& found = slots_[slot];
+            if (found.rank == kNone) return kNone;
+            if (found.tag == hash >> 32 && tokens_[found.rank] == bytes) return found.rank;
         }
-        const auto found = longer_.find(bytes);
-        return found == longer_.end() ? kNone : found->second;
     }
 
   private:
+    struct Slot {
+        std::uint32_t tag = 0;
+        std::uint32_t rank = kNone;
+    };
+
     static std::size_t pair_index(std::string_view bytes) {
         return static_cast<std::size_t>(static_cast<unsigned char>(bytes[0])) << 8 |
                static_cast<unsigned char>(bytes[1]);
     }
 
+    static std::uint64_t hash_of(std::string_view bytes) {
+        return hash_bytes(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    }
+
+    std::span<const std::string_view> tokens_;
     std::vector<std::uint32_t> byte_pairs_;
-    std::unordered_map<std::string_view, std::uint32_t> longer_;
+    std::vector<Slot> slots_;
 };
 
 // One part of a token while its bytes are merged, and the rank of joining it with the part to its right.
