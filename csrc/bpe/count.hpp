@@ -12,15 +12,10 @@
 #include "bpe/parallel.hpp"
 #include "bpe/pretokenize.hpp"
 #include "bpe/special.hpp"
+#include "bpe/timer.hpp"
 #include "bpe/word_table.hpp"
 
 namespace bpe {
-
-// Time that a phase took, on the clock and on all processors together.
-struct PhaseTime {
-    double wall_seconds = 0;
-    double cpu_seconds = 0;
-};
 
 // How often each distinct pre-token ("word") occurs. Memory grows with the number of distinct words only, so
 // that a text of any size can pass through, batch by batch. Not safe for concurrent calls: each call uses

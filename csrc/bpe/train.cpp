@@ -1,0 +1,337 @@
+#include "bpe/train.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "bpe/pair_queue.hpp"
+#include "bpe/pair_table.hpp"
+#include "bpe/train_text.hpp"
+
+namespace bpe {
+namespace {
+
+// A symbol's bytes: a part of the text, so that long tokens cost nothing to make.
+struct SymbolBytes {
+    std::uint64_t prefix;  // the first 8 bytes, first byte most significant, zero-padded
+    const std::uint8_t* data;
+    std::size_t length;
+
+    SymbolBytes(const std::uint8_t* begin, std::size_t size) : prefix(0), data(begin), length(size) {
+        for (std::size_t i = 0; i < 8; ++i) prefix = prefix << 8 | (i < size ? begin[i] : 0U);
+    }
+
+    int compare(const SymbolBytes& other) const {
+        if (prefix != other.prefix) return prefix < other.prefix ? -1 : 1;
+        const std::size_t common = std::min(length, other.length);
+        if (common > 8) {
+            const int order = std::memcmp(data, other.data, common);
+            if (order != 0) return order;
+        }
+        return length == other.length ? 0 : length < other.length ? -1 : 1;
+    }
+};
+
+// Compares the pairs of byte strings as Python compares tuples of bytes.
+struct PairLess {
+    const std::vector<SymbolBytes>* symbols;
+
+    bool operator()(const Candidate& a, const Candidate& b) const {
+        if (a.left != b.left) return (*symbols)[a.left].compare((*symbols)[b.left]) < 0;
+        return a.right != b.right && (*symbols)[a.right].compare((*symbols)[b.right]) < 0;
+    }
+};
+
+// Memory for lists of positions. Lists are never freed one by one; the list of a pair that has just been
+// merged is given back to be used first.
+class PositionArena {
+  public:
+    void recycle(Position* begin, std::size_t size) {
+        recycled_ = begin;
+        recycled_left_ = size;
+    }
+
+    Position* allocate(std::size_t size) {
+        if (size <= recycled_left_) return take(recycled_, recycled_left_, size);
+        if (size > left_) {
+            left_ = std::max(block_size, size);
+            blocks_.push_back(std::make_unique_for_overwrite<Position[]>(left_));
+            next_ = blocks_.back().get();
+        }
+        return take(next_, left_, size);
+    }
+
+  private:
+    static constexpr std::size_t block_size = std::size_t{1} << 18;
+
+    static Position* take(Position*& next, std::size_t& left, std::size_t size) {
+        Position* const taken = next;
+        next += size;
+        left -= size;
+        return taken;
+    }
+
+    std::vector<std::unique_ptr<Position[]>> blocks_;
+    Position* next_ = nullptr;
+    std::size_t left_ = 0;
+    Position* recycled_ = nullptr;
+    std::size_t recycled_left_ = 0;
+};
+
+// What is found on one side of the occurrences of a pair while it is being merged, by symbol.
+struct Neighbour {
+    std::uint64_t weight = 0;
+    std::size_t number = 0;
+    Position* list = nullptr;  // of the new pair, if it is worth one
+};
+
+struct Neighbours {
+    std::vector<Neighbour> by_symbol;
+    std::vector<Symbol> seen;
+
+    void add(Symbol symbol, std::uint64_t weight) {
+        Neighbour& neighbour = by_symbol[symbol];
+        if (neighbour.number++ == 0) seen.push_back(symbol);
+        neighbour.weight += weight;
+    }
+};
+
+template <class Place>
+class Trainer {
+  public:
+    Trainer(TrainText<Place>& text, std::size_t num_merges, Progress& progress)
+        : text_(text),
+          num_merges_(num_merges),
+          least_count_(text.least_winning_count(num_merges)),
+          progress_(progress),
+          queue_(table_, PairLess{&bytes_}) {
+        const std::size_t num_symbols = first_merged + num_merges;
+        bytes_.reserve(num_symbols);
+        lengths_.reserve(num_symbols);
+        all_bytes_.resize(256);
+        for (std::size_t byte = 0; byte < 256; ++byte) all_bytes_[byte] = static_cast<std::uint8_t>(byte);
+        for (std::size_t byte = 0; byte < 256; ++byte) add_symbol(&all_bytes_[byte], 1);
+        add_symbol(all_bytes_.data(), 0);  // the two marks, which no pair holds
+        add_symbol(all_bytes_.data(), 0);
+        left_.by_symbol.resize(num_symbols);
+        right_.by_symbol.resize(num_symbols);
+    }
+
+    // Lists the places of all pairs of bytes that may win.
+    void index() {
+        std::size_t total = 0;
+        for (const auto& pair : text_.byte_pairs()) {
+            if (pair.weight >= least_count_) total += pair.number;
+        }
+        first_lists_ = HugeArray<Position>(total);
+        std::vector<Position*> next(text_.byte_pairs().size(), nullptr);
+        Position* list = first_lists_.data();
+        for (std::size_t pair = 0; pair < next.size(); ++pair) {
+            const auto [weight, number] = text_.byte_pairs()[pair];
+            if (number == 0 || weight < least_count_) continue;
+            next[pair] = list;
+            add_pair(static_cast<Symbol>(pair >> 8), static_cast<Symbol>(pair & 255), weight, list, number);
+            list += number;
+        }
+        const Place* const places = text_.places();
+        for (std::size_t position = 1; position < text_.size(); position += 2) {
+            if (progress_.cancelled.load(std::memory_order_relaxed)) return;
+            for (; places[position + 1] != end_mark; ++position) {
+                Position*& place = next[std::size_t{places[position]} << 8 | places[position + 1]];
+                if (place != nullptr) *place++ = static_cast<Position>(position);
+            }
+        }
+    }
+
+    void run(TrainResult& result) {
+        Candidate best;
+        while (result.merges.size() < num_merges_ && !progress_.cancelled.load(std::memory_order_relaxed) &&
+               queue_.pop(best)) {
+            merge(best.left, best.right);
+            result.merges.emplace_back(public_id(best.left), public_id(best.right));
+            result.counts.push_back(best.count);
+            progress_.done.store(result.merges.size(), std::memory_order_relaxed);
+        }
+    }
+
+  private:
+    // An occurrence that has been merged.
+    struct Merged {
+        Position position;
+        Symbol left;  // its neighbours, end_mark if there is none
+        Symbol right;
+    };
+
+    static std::uint32_t public_id(Symbol symbol) {
+        return symbol < 256 ? symbol : symbol - (first_merged - 256);
+    }
+
+    void add_symbol(const std::uint8_t* data, std::size_t length) {
+        bytes_.emplace_back(data, length);
+        lengths_.push_back(static_cast<Position>(length));
+    }
+
+    void add_pair(Symbol left, Symbol right, std::uint64_t count, Position* list, std::size_t number) {
+        table_.insert({left, right, count, list, static_cast<std::uint32_t>(number)});
+        queue_.push({count, left, right});
+    }
+
+    void lower(Symbol left, Symbol right, std::uint64_t by) {
+        TrainPair* const pair = table_.find(left, right);
+        if (pair == nullptr || pair->count == 0) return;
+        pair->count -= by;
+        if (pair->count < least_count_) pair->count = 0;
+    }
+
+    void merge(Symbol a, Symbol b) {
+        TrainPair* const pair = table_.find(a, b);
+        pair->count = 0;
+        arena_.recycle(pair->positions, pair->num_positions);
+        const Symbol made = static_cast<Symbol>(bytes_.size());
+        const std::uint64_t chained = replace(*pair, made);
+        if (merged_.empty()) return;
+        add_symbol(text_.bytes() + merged_.front().position, lengths_[a] + lengths_[b]);
+        if (chained != 0) lower(b, a, chained);
+        update_pairs(a, b, made);
+        list_positions();
+    }
+
+    // Writes the symbol `made` over all occurrences of the pair, from left to right, and notes their
+    // neighbours. Returns the weight of the occurrences that follow upon another one directly.
+    std::uint64_t replace(const TrainPair& pair, Symbol made) {
+        Place* const places = text_.places();
+        const Symbol a = pair.left;
+        const Symbol b = pair.right;
+        const Position a_length = lengths_[a];
+        const Position length = a_length + lengths_[b];
+        const Position* const positions = pair.positions;
+        const std::size_t number = pair.num_positions;
+        std::uint64_t chained = 0;
+        Position class_end = 0;
+        std::uint64_t weight = 0;
+        merged_.clear();
+        for (std::size_t i = 0; i < number; ++i) {
+            if (i + look_ahead < number) __builtin_prefetch(&places[positions[i + look_ahead]], 1);
+            if (i % 65536 == 65535 && progress_.cancelled.load(std::memory_order_relaxed)) break;
+            const Position position = positions[i];
+            if (places[position] != a || places[position + a_length] != b)
+                continue;  // merged with a neighbour
+            if (position >= class_end) {
+                const auto& group = text_.weight_class(position);
+                weight = group.weight;
+                class_end = group.end;
+            }
+            places[position + a_length - 1] = static_cast<Place>(inside_mark);
+            places[position + a_length] = static_cast<Place>(inside_mark);
+            places[position] = static_cast<Place>(made);
+            places[position + length - 1] = static_cast<Place>(made);
+            const Symbol left = places[position - 1];
+            const Symbol right = places[position + length];
+            if (left == made) {
+                // The occurrence before took this one's first half for its neighbour, and counted the pair
+                // between them once; that stays. But its right neighbour is now the new symbol, as noted
+                // here.
+                chained += weight;
+                merged_.back().right = end_mark;
+                Neighbour& before = right_.by_symbol[a];
+                before.weight -= weight;
+                --before.number;
+            }
+            left_.add(left, weight);
+            right_.add(right, weight);
+            merged_.push_back({position, left, right});
+        }
+        return chained;
+    }
+
+    // Takes the pairs that were broken off their counts and enters the new ones.
+    void update_pairs(Symbol a, Symbol b, Symbol made) {
+        for (const Symbol left : left_.seen) table_.prefetch(left, a);
+        for (const Symbol right : right_.seen) table_.prefetch(b, right);
+        for (const Symbol left : left_.seen) {
+            Neighbour& neighbour = left_.by_symbol[left];
+            if (left != made && left != end_mark) lower(left, a, neighbour.weight);
+            enter(left, made, neighbour);
+        }
+        for (const Symbol right : right_.seen) {
+            Neighbour& neighbour = right_.by_symbol[right];
+            if (right != end_mark) lower(b, right, neighbour.weight);
+            enter(made, right, neighbour);
+        }
+    }
+
+    void enter(Symbol left, Symbol right, Neighbour& neighbour) {
+        if (neighbour.number != 0 && neighbour.weight >= least_count_ && left != end_mark &&
+            right != end_mark) {
+            neighbour.list = arena_.allocate(neighbour.number);
+            add_pair(left, right, neighbour.weight, neighbour.list, neighbour.number);
+        }
+        neighbour.weight = 0;
+        neighbour.number = 0;
+    }
+
+    // Fills the lists of the new pairs.
+    void list_positions() {
+        for (const Merged& merged : merged_) {
+            if (Position*& list = left_.by_symbol[merged.left].list)
+                *list++ = merged.position - lengths_[merged.left];
+            if (Position*& list = right_.by_symbol[merged.right].list) *list++ = merged.position;
+        }
+        for (Neighbours* side : {&left_, &right_}) {
+            for (const Symbol symbol : side->seen) side->by_symbol[symbol].list = nullptr;
+            side->seen.clear();
+        }
+    }
+
+    static constexpr std::size_t look_ahead = 12;
+
+    TrainText<Place>& text_;
+    std::size_t num_merges_;
+    std::uint64_t least_count_;
+    Progress& progress_;
+
+    std::vector<std::uint8_t> all_bytes_;
+    std::vector<SymbolBytes> bytes_;
+    std::vector<Position> lengths_;
+    PairTable table_;
+    PairQueue<PairLess> queue_;
+    HugeArray<Position> first_lists_;
+    PositionArena arena_;
+
+    Neighbours left_;
+    Neighbours right_;
+    std::vector<Merged> merged_;
+};
+
+template <class Place>
+void train_on(const WordTable& words, std::size_t num_merges, Progress& progress, TrainResult& result) {
+    std::optional<PhaseTimer> timer(result.indexing);
+    TrainText<Place> text(words, progress);
+    Trainer<Place> trainer(text, std::min(num_merges, text.size()), progress);
+    trainer.index();
+    timer.emplace(result.merging);
+    trainer.run(result);
+}
+
+}  // namespace
+
+TrainResult train(WordCounts& words, std::size_t num_merges, std::size_t num_threads, const Tick& tick) {
+    TrainResult result;
+    std::optional<PhaseTimer> timer(result.indexing);
+    const WordTable& table = words.merged(num_threads, tick);
+    timer.reset();
+    result.counting = words.time();
+    result.distinct_words = table.distinct();
+    result.total_words = words.total();
+    run_parallel(1, num_merges, tick, [&](std::size_t, Progress& progress) {
+        if (num_merges <= 65536 - first_merged) {
+            train_on<std::uint16_t>(table, num_merges, progress, result);
+        } else {
+            train_on<std::uint32_t>(table, num_merges, progress, result);
+        }
+    });
+    return result;
+}
+
+}  // namespace bpe
