@@ -87,6 +87,7 @@ def test_english_agrees_with_itself() -> None:
         assert not re.search(r"\ba ([aeiou]|honest\b|hour\b)", document, re.IGNORECASE)
         assert not re.search(r"\ban (?!honest\b|hour\b)[^aeiou]", document, re.IGNORECASE)
         assert document.count('"') % 2 == 0
+        assert not re.search(r"([a-z])\1\1|\b(\w+) \2\b", document)
         for sentence in re.split(r"(?<=[.!?])\s+", document):
             assert sentence[0].isupper() or sentence[0] in '"' or sentence[0].isdigit(), sentence
         for match in re.finditer(r"(\w+) times (\w+) is (\w+)\.", document):
