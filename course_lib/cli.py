@@ -326,7 +326,7 @@ _SHOWN_BYTES = 240
 def _text_of(argument: str) -> tuple[str, bytes]:
     """How to name what is compared, and its bytes."""
     try:
-        is_file = Path(argument).exists()
+        is_file = Path(argument).is_file()
     except (OSError, ValueError):
         is_file = False  # too long or otherwise impossible as a file name
     contents = check_input_file(argument).read_bytes() if is_file else argument.encode()

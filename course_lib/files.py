@@ -116,7 +116,7 @@ class Progress(Generic[T]):
         self._options: dict[str, Any] = {
             "desc": description,
             "unit": unit,
-            "unit_scale": True,
+            "unit_scale": unit == "B",
             "leave": False,
         }
         self._total = total
