@@ -25,7 +25,7 @@ from course_lib.tokenizer.formats import (
     special_bytes,
     to_chars,
 )
-from course_lib.tokenizer.patterns import PATTERNS
+from course_lib.tokenizer.patterns import PATTERNS, resolve_pattern
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _WORD = r"[^\r\n\p{L}\p{N}]?"
@@ -35,6 +35,7 @@ _TAIL = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 # The built-in patterns as this format spells them. Its regular expressions are Oniguruma's, where "$" also
 # matches before any line end and a "+" after "{1,3}" repeats instead of making it possessive.
 _SPLITS = {
+    "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     "cl100k": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*+"
     r"|\s++\z|\s*[\r\n]|\s+(?!\S)|\s",
     "llama3": rf"{_CONTRACTIONS}|{_WORD}\p{{L}}+|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*{_TAIL}",
@@ -364,6 +365,8 @@ def _byte_level(*, trim_offsets: bool = True, use_regex: bool = True) -> dict[st
 
 
 def _write_pre_tokenizer(path: PathLike, pattern: str) -> dict[str, Any]:
+    # The text of a built-in expression is written as its name would be.
+    pattern = resolve_pattern(pattern)[0] or pattern
     if pattern == "gpt2":
         return _byte_level()
     if pattern == "deepseek":

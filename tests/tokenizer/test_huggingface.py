@@ -202,6 +202,18 @@ def changed(document: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
         (sequence(SPLIT | {"pattern": {"Regex": PATTERNS["cl100k"]}}, BYTE_LEVEL), "cl100k"),
         (
             sequence(
+                SPLIT
+                | {
+                    "pattern": {
+                        "Regex": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+                    }
+                },
+                BYTE_LEVEL,
+            ),
+            "gpt2",
+        ),
+        (
+            sequence(
                 SPLIT | {"pattern": {"Regex": PATTERNS["llama3"]}, "behavior": "Removed", "invert": True},
                 BYTE_LEVEL,
             ),
@@ -306,6 +318,12 @@ def test_what_would_change_ids_is_refused_with_its_place(
     assert (caught.value.file, caught.value.place) == (str(path), named)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "cl100k"])
+def test_the_text_of_a_pattern_is_written_as_its_name(tmp_path: Path, name: str) -> None:
+    write_tokenizer_json(tmp_path / "t.json", TokenizerData(dict(enumerate(BYTES)), [], {}, PATTERNS[name]))
+    assert read_tokenizer_json(tmp_path / "t.json").pattern == name
+
+
 @pytest.mark.parametrize("pattern", [r"[^a$]+|\$|a", r"[]^a]+|\^|.", r"\{1\}\+|[{}+]+|[^{}+]"])
 def test_literal_signs_are_no_anchors(tmp_path: Path, trained: dict[str, Any], pattern: str) -> None:
     step = SPLIT | {"pattern": {"Regex": pattern}}
@@ -386,10 +404,10 @@ def test_an_added_token_may_be_an_ordinary_one_too(tmp_path: Path, trained: dict
             "ids 256 and 257 would both be written as 'Ġa'",
         ),
         (TokenizerData(dict(enumerate(BYTES)), [], {}, r"\d{1,3}+|\D"), "means one thing"),
-        (TokenizerData(dict(enumerate(BYTES)), [], {}, "("), "not a regular expression"),
+        (TokenizerData(dict(enumerate(BYTES)), [], {}, "("), "nor a regular expression"),
     ],
 )
 def test_what_the_format_cannot_say_is_not_written(tmp_path: Path, data: TokenizerData, message: str) -> None:
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(ValueError, match=message):
         write_tokenizer_json(tmp_path / "t.json", data)
     assert not list(tmp_path.iterdir())
