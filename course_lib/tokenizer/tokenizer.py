@@ -17,7 +17,7 @@ from course_lib.tokenizer.formats import (
     read_vocab_merges,
 )
 from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json
-from course_lib.tokenizer.patterns import pretokenize, resolve_pattern
+from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.pretrained import load_pretrained
 
 # encode_iterable gathers about this much text before it looks for a place to cut.
@@ -289,7 +289,7 @@ class Tokenizer:
         return ids + self._encode_ordinary_by_regex(text[start:])
 
     def _encode_ordinary_by_regex(self, text: str) -> list[int]:
-        pieces = pretokenize(text, self._pattern_source)
+        pieces = split_by_regex(text, self._pattern_source)
         return self._engine.encode_pretokens([piece.encode("utf-8", "surrogateescape") for piece in pieces])
 
     def _safe_parts(self, blocks: Iterable[bytes]) -> Iterator[bytes]:

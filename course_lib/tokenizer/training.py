@@ -13,7 +13,7 @@ import regex
 from course_lib import _bpe
 from course_lib.files import PathLike, check_input_file, progress as progress_bar
 from course_lib.tokenizer.formats import assign_special_ids
-from course_lib.tokenizer.patterns import pretokenize, resolve_pattern
+from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.tokenizer import Tokenizer, check_num_threads, surrogate_error
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ def _count_by_regex(
     words: Counter[str] = Counter()
     for document in file_or_documents:
         for part in cut.split(document):
-            words.update(pretokenize(part, expression))
+            words.update(split_by_regex(part, expression))
     for word, count in words.items():
         try:
             counts.add(word.encode("utf-8", errors), count)

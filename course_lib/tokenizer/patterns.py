@@ -1,0 +1,106 @@
+r"""Pre-tokenization: cutting text into pieces that no merge may cross.
+
+Without it, the most frequent pairs would glue words to their punctuation and neighbours ("dog." and "dog!" as tokens
+of their own). Each published model has its pattern, a regular expression of the ``regex`` package. The built-in ones
+have a compiled scanner that makes the same cuts; any other pattern works too, only slower.
+"""
+
+from typing import Final
+
+import regex
+
+from course_lib import _bpe
+
+_CJK = "一-龥\u3040-ゟ゠-ヿ"
+_WORD = rf"(?:(?![{_CJK}])[\p{{L}}\p{{M}}])"
+_OTHER = rf"[^\s\p{{L}}\p{{M}}\p{{P}}\p{{S}}\p{{N}}{_CJK}]"
+
+PATTERNS: Final[dict[str, str]] = {
+    # Radford et al. 2019, the pattern in the released encoder.
+    "gpt2": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    # GPT-3.5 and GPT-4, as tiktoken 0.14 writes it.
+    "cl100k": (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    ),
+    # GPT-4o: words also end where capitals begin, and keep their contraction.
+    "o200k": (
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+    # DeepSeek V3 and later. Its tokenizer.json cuts three times in a row: digits, then ideographs and kana, then words
+    # and the rest within what is left. Here it is one pattern: the later classes leave out what the earlier cuts took,
+    # a segment's end counts as the text's end, and what no cut matched is a piece of its own.
+    "deepseek": (
+        rf"\p{{N}}{{1,3}}|[{_CJK}]+"
+        r"""|[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
+        rf"|[^\r\n\p{{L}}\p{{P}}\p{{S}}\p{{N}}{_CJK}]?{_WORD}+"
+        rf"| ?(?:(?![{_CJK}])[\p{{P}}\p{{S}}])+[\r\n]*"
+        rf"|\s*[\r\n]+|\s+(?![^\s\p{{N}}{_CJK}])|\s+"
+        rf"|{_OTHER}+(?!{_WORD})"
+    ),
+    # Qwen2 and Qwen3, from their tokenizer.json: every digit is a piece.
+    "qwen2": (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+    # Llama 3, from its tokenizer.json: cl100k but for white space at the very end of a text.
+    "llama3": (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+}
+"""The published patterns by name, as regular expressions of the ``regex`` package."""
+
+_NAMES = {expression: name for name, expression in PATTERNS.items()}
+
+
+def resolve_pattern(pattern: str) -> tuple[str | None, str]:
+    """The name of the compiled scanner for ``pattern``, or None, and the regular expression itself.
+
+    ``pattern`` is a name in ``PATTERNS`` or an expression; the text of a built-in expression finds its scanner, too.
+    Raises ValueError for an expression that is empty or does not compile, TypeError for another type.
+    """
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be str, not {type(pattern).__name__}")
+    if pattern in PATTERNS:
+        return pattern, PATTERNS[pattern]
+    if not pattern:
+        raise ValueError(f"pattern is empty; use one of {', '.join(PATTERNS)} or a regular expression")
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        raise ValueError(
+            f"pattern {pattern!r} is neither one of {', '.join(PATTERNS)} nor a regular expression: {error}"
+        ) from None
+    return _NAMES.get(pattern), pattern
+
+
+def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
+    """Cut ``text`` into pre-tokens; joined, they are ``text`` again.
+
+    ``pattern`` is a name in ``PATTERNS`` or a regular expression of the ``regex`` package. Text that the expression
+    does not match becomes pieces of its own, so that nothing is lost. Raises ValueError for a lone surrogate in
+    ``text`` with a built-in pattern, and as :func:`resolve_pattern`.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be str, not {type(text).__name__}")
+    scanner, expression = resolve_pattern(pattern)
+    if scanner is not None:
+        pieces: list[str] = _bpe.pretokenize(text, scanner)
+        return pieces
+    return split_by_regex(text, expression)
+
+
+def split_by_regex(text: str, expression: str) -> list[str]:
+    """The matches of ``expression`` in ``text`` and the gaps between them, in order; none is empty."""
+    pieces = []
+    start = 0
+    for match in regex.finditer(expression, text):
+        if match.end() == match.start():
+            continue
+        pieces += [text[start : match.start()], match.group()]
+        start = match.end()
+    pieces.append(text[start:])
+    return [piece for piece in pieces if piece]

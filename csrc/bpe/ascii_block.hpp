@@ -1,0 +1,75 @@
+// Sixty-four bytes of ASCII at a time: which are letters, digits, spaces, as one 64-bit mask each.
+//
+// A pre-token pattern then becomes a little algebra on masks, whatever the text: one bit a byte, no branch a
+// byte. SSE2 is part of every x86-64 processor; elsewhere a table does the same work, a byte at a time.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+namespace bpe {
+
+struct AsciiBlock {
+    static constexpr std::size_t size = 64;
+
+    // Bit k speaks of byte k. In a block that is not all ASCII the other masks mean nothing.
+    std::uint64_t not_ascii = 0;
+    std::uint64_t letters = 0;
+    std::uint64_t digits = 0;
+    std::uint64_t spaces = 0;  // all white space: \s
+    std::uint64_t blanks = 0;  // U+0020 only
+    std::uint64_t apostrophes = 0;
+
+    // Reads 64 bytes.
+    explicit AsciiBlock(const std::uint8_t* bytes);
+};
+
+#ifdef __SSE2__
+
+inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
+    const auto all = [](char byte) { return _mm_set1_epi8(byte); };
+    // first <= byte < first + count, for ASCII bytes: shifted so that one signed comparison decides
+    const auto in_range = [&](__m128i values, int first, int count) {
+        const __m128i shifted = _mm_add_epi8(values, all(static_cast<char>(-128 - first)));
+        return _mm_cmplt_epi8(shifted, all(static_cast<char>(-128 + count)));
+    };
+    const auto bits = [](__m128i values) {
+        return static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(values)));
+    };
+    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+        const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 16 * quarter));
+        const __m128i blank = _mm_cmpeq_epi8(values, all(' '));
+        const std::size_t place = 16 * quarter;
+        not_ascii |= bits(values) << place;
+        letters |= bits(in_range(_mm_or_si128(values, all(0x20)), 'a', 26)) << place;
+        digits |= bits(in_range(values, '0', 10)) << place;
+        blanks |= bits(blank) << place;
+        spaces |= bits(_mm_or_si128(blank, in_range(values, '\t', 5))) << place;
+        apostrophes |= bits(_mm_cmpeq_epi8(values, all('\''))) << place;
+    }
+}
+
+#else
+
+inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
+    for (std::size_t k = 0; k < size; ++k) {
+        const std::uint8_t byte = bytes[k];
+        const std::uint64_t bit = std::uint64_t{1} << k;
+        const auto in_range = [byte](unsigned first, unsigned count) { return byte - first < count; };
+        if (byte >= 0x80) not_ascii |= bit;
+        if (in_range('a', 26) || in_range('A', 26)) letters |= bit;
+        if (in_range('0', 10)) digits |= bit;
+        if (byte == ' ') blanks |= bit;
+        if (byte == ' ' || in_range('\t', 5)) spaces |= bit;
+        if (byte == '\'') apostrophes |= bit;
+    }
+}
+
+#endif
+
+}  // namespace bpe

@@ -1,0 +1,306 @@
+#include "bpe/pretokenize.hpp"
+
+#include "bpe/gpt2_blocks.hpp"
+#include "bpe/unicode.hpp"
+
+namespace bpe {
+namespace {
+
+using Pointer = const std::uint8_t*;
+
+bool is_line_end(std::uint8_t byte) {
+    return byte == '\r' || byte == '\n';
+}
+
+// The end of the run of characters from `at` that have one of the classes `wanted` and none of `unwanted`.
+Pointer run_of(unsigned wanted, Pointer at, Pointer end, unsigned unwanted = 0) {
+    while (at < end) {
+        const Character next = character_at(at, end);
+        if (!next.is(wanted) || next.is(unwanted)) break;
+        at += next.length;
+    }
+    return at;
+}
+
+// The end of the run of characters from `at` that have none of the classes `unwanted`.
+Pointer run_without(unsigned unwanted, Pointer at, Pointer end) {
+    while (at < end) {
+        const Character next = character_at(at, end);
+        if (next.is(unwanted)) break;
+        at += next.length;
+    }
+    return at;
+}
+
+// \p{N}{1,count}, where `first` is at `at`.
+Pointer digits(Pointer at, Pointer end, Character first, int count) {
+    at += first.length;
+    while (--count > 0 && at < end) {
+        const Character next = character_at(at, end);
+        if (!next.is(digit)) break;
+        at += next.length;
+    }
+    return at;
+}
+
+// (?i:'s|'t|'re|'ve|'m|'ll|'d), or `at` itself where there is none. Case-insensitive s is also U+017F, the
+// long s.
+Pointer contraction(Pointer at, Pointer end) {
+    const auto available = end - at;
+    if (available < 2 || *at != '\'') return at;
+    const auto folded = [at](int place) { return at[place] | 0x20; };
+    switch (folded(1)) {
+        case 's':
+        case 't':
+        case 'd':
+        case 'm':
+            return at + 2;
+        case 'l':
+            return available >= 3 && folded(2) == 'l' ? at + 3 : at;
+        case 'r':
+        case 'v':
+            return available >= 3 && folded(2) == 'e' ? at + 3 : at;
+        default:
+            return available >= 3 && at[1] == 0xc5 && at[2] == 0xbf ? at + 3 : at;
+    }
+}
+
+// What the white space from `at` to its end looks like.
+struct SpaceRun {
+    Pointer end;
+    Pointer last;            // where its last character begins
+    Pointer after_line_end;  // behind its last line end; nullptr if it has none
+
+    SpaceRun(Pointer at, Pointer text_end) : end(at), last(at), after_line_end(nullptr) {
+        while (end < text_end) {
+            const Character next = character_at(end, text_end);
+            if (!next.is(space)) break;
+            if (is_line_end(*end)) after_line_end = end + 1;
+            last = end;
+            end += next.length;
+        }
+    }
+
+    // \s+(?!\S)|\s+ : leaves the last character to what follows, if anything visible does.
+    Pointer without_last(Pointer at, bool visible_follows) const {
+        return visible_follows && last != at ? last : end;
+    }
+};
+
+Pointer next_gpt2(Pointer at, Pointer end) {
+    if (*at == '\'') {
+        if (const std::size_t length = gpt2_contraction(at, static_cast<std::size_t>(end - at)))
+            return at + length;
+    }
+    Pointer start = at;
+    Character first = character_at(at, end);
+    if (*at == ' ' && at + 1 < end) {
+        const Character second = character_at(at + 1, end);
+        if (!second.is(space)) {
+            start = at + 1;
+            first = second;
+        }
+    }
+    if (first.is(letter)) return run_of(letter, start, end);
+    if (first.is(digit)) return run_of(digit, start, end);
+    if (!first.is(space)) return run_without(letter | digit | space, start, end);
+    const SpaceRun run(at, end);
+    return run.without_last(at, run.end < end);
+}
+
+// How the patterns that descend from cl100k differ.
+struct Variant {
+    int max_digits;
+    bool spaces_at_end;  // \s++$ before all other rules for white space
+};
+
+// ` ?[^\s\p{L}\p{N}]+[\r\n]*`, with "/" among the line ends for o200k; `at` itself if it does not match.
+Pointer symbols(Pointer at, Pointer end, Character first, bool slash) {
+    Pointer start = at;
+    if (*at == ' ' && at + 1 < end) {
+        ++start;
+        first = character_at(start, end);
+    }
+    if (first.is(letter | digit | space)) return at;
+    Pointer stop = run_without(letter | digit | space, start + first.length, end);
+    while (stop < end && (is_line_end(*stop) || (slash && *stop == '/'))) ++stop;
+    return stop;
+}
+
+// \s*[\r\n]+|\s+(?!\S)|\s+
+Pointer spaces(Pointer at, Pointer end) {
+    const SpaceRun run(at, end);
+    return run.after_line_end != nullptr ? run.after_line_end : run.without_last(at, run.end < end);
+}
+
+Pointer next_cl100k(Pointer at, Pointer end, Variant variant) {
+    if (const Pointer stop = contraction(at, end); stop != at) return stop;
+    const Character first = character_at(at, end);
+    if (first.is(letter)) return run_of(letter, at + first.length, end);
+    if (first.is(digit)) return digits(at, end, first, variant.max_digits);
+    if (!is_line_end(*at) && at + first.length < end) {
+        const Character second = character_at(at + first.length, end);
+        if (second.is(letter)) return run_of(letter, at + first.length + second.length, end);
+    }
+    if (const Pointer stop = symbols(at, end, first, false); stop != at) return stop;
+    if (variant.spaces_at_end) {
+        const SpaceRun run(at, end);
+        if (run.end == end) return end;
+    }
+    return spaces(at, end);
+}
+
+// The two alternatives of o200k for a word, from `at` on, behind the optional character before it.
+struct O200kWord {
+    Pointer capitalized = nullptr;  // [upper]*[lower]+ ends here; nullptr if it does not match
+    Pointer all_upper = nullptr;    // [upper]+[lower]* ends here
+
+    O200kWord(Pointer at, Pointer end) {
+        Pointer stop = at;
+        Pointer behind_lower = nullptr;  // behind the last character of the run that is in both classes
+        while (stop < end) {
+            const Character next = character_at(stop, end);
+            if (!next.is(upper)) break;
+            stop += next.length;
+            if (next.is(lower)) behind_lower = stop;
+        }
+        const Pointer lower_end = run_of(lower, stop, end);
+        // Where nothing lower follows, [upper]* gives characters back until [lower]+ finds one.
+        capitalized = lower_end != stop ? lower_end : behind_lower;
+        if (stop != at) all_upper = lower_end;
+    }
+};
+
+Pointer next_o200k(Pointer at, Pointer end) {
+    const Character first = character_at(at, end);
+    const bool may_precede = !first.is(letter | digit) && !is_line_end(*at);
+    if (may_precede || first.is(letter)) {
+        Pointer stop = nullptr;
+        if (may_precede && at + first.length < end) {
+            const O200kWord behind(at + first.length, end);
+            stop = behind.capitalized;
+            // Marks are part of words, too: they can do without a character before them.
+            if (stop == nullptr && first.is(mark)) stop = O200kWord(at, end).capitalized;
+            if (stop == nullptr) stop = behind.all_upper;
+        } else if (first.is(letter | mark)) {
+            const O200kWord word(at, end);
+            stop = word.capitalized != nullptr ? word.capitalized : word.all_upper;
+        }
+        if (stop != nullptr) return contraction(stop, end);
+    }
+    if (first.is(digit)) return digits(at, end, first, 3);
+    if (const Pointer stop = symbols(at, end, first, true); stop != at) return stop;
+    return spaces(at, end);
+}
+
+bool is_ascii_letter(std::uint8_t byte) {
+    return static_cast<std::uint8_t>((byte | 0x20) - 'a') < 26;
+}
+
+// DeepSeek cuts out digits first, then ideographs and kana, and treats each remaining segment like a text of
+// its own.
+Pointer next_deepseek(Pointer at, Pointer end) {
+    const Character first = character_at(at, end);
+    if (first.is(digit)) return digits(at, end, first, 3);
+    if (first.is(cjk)) return run_of(cjk, at + first.length, end);
+    const Pointer behind = at + first.length;
+    if (*at < 0x80 && first.is(punct_symbol) && behind < end && is_ascii_letter(*behind)) {
+        Pointer stop = behind;
+        while (stop < end && is_ascii_letter(*stop)) ++stop;
+        return stop;
+    }
+    if (first.is(letter | mark)) return run_of(letter | mark, behind, end, cjk);
+    if (!is_line_end(*at) && !first.is(punct_symbol) && behind < end) {
+        const Character second = character_at(behind, end);
+        if (second.is(letter | mark) && !second.is(cjk)) {
+            return run_of(letter | mark, behind + second.length, end, cjk);
+        }
+    }
+    const Pointer start = *at == ' ' && behind < end ? behind : at;
+    if (Pointer stop = run_of(punct_symbol, start, end, cjk); stop != start) {
+        while (stop < end && is_line_end(*stop)) ++stop;
+        return stop;
+    }
+    if (first.is(space)) {
+        const SpaceRun run(at, end);
+        if (run.after_line_end != nullptr) return run.after_line_end;
+        return run.without_last(at, run.end < end && !character_at(run.end, end).is(digit | cjk));
+    }
+    // No alternative matches a control or unassigned character. A run of them is a piece of its own, but for
+    // the last one where a word follows: it belongs to the word.
+    Pointer stop = at;
+    Pointer last = at;
+    while (stop < end) {
+        const Character next = character_at(stop, end);
+        if (next.is(letter | mark | digit | space | punct_symbol | cjk)) {
+            return next.is(letter | mark) && !next.is(cjk) && last != at ? last : stop;
+        }
+        last = stop;
+        stop += next.length;
+    }
+    return stop;
+}
+
+template <class Next>
+std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity, const Next& next) {
+    std::size_t count = 0;
+    while (begin < end && count < capacity) {
+        begin = next(begin, end);
+        ends[count++] = begin;
+    }
+    return count;
+}
+
+std::size_t scan_gpt2(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
+    std::size_t count = 0;
+    while (begin < end && count < capacity) {
+        if (static_cast<std::size_t>(end - begin) >= AsciiBlock::size &&
+            capacity - count >= AsciiBlock::size) {
+            if (const std::size_t found = gpt2_block(begin, ends + count)) {
+                count += found;
+                begin = ends[count - 1];
+                continue;
+            }
+        }
+        begin = next_gpt2(begin, end);
+        ends[count++] = begin;
+    }
+    return count;
+}
+
+}  // namespace
+
+std::optional<Pattern> pattern_from_name(std::string_view name) {
+    if (name == "gpt2") return Pattern::gpt2;
+    if (name == "cl100k") return Pattern::cl100k;
+    if (name == "o200k") return Pattern::o200k;
+    if (name == "deepseek") return Pattern::deepseek;
+    if (name == "qwen2") return Pattern::qwen2;
+    if (name == "llama3") return Pattern::llama3;
+    return std::nullopt;
+}
+
+std::size_t pretokenize(Pattern pattern, const std::uint8_t* begin, const std::uint8_t* end,
+                        const std::uint8_t** ends, std::size_t capacity) {
+    const auto cl100k_like = [&](Variant variant) {
+        return scan(begin, end, ends, capacity,
+                    [variant](Pointer at, Pointer stop) { return next_cl100k(at, stop, variant); });
+    };
+    switch (pattern) {
+        case Pattern::gpt2:
+            return scan_gpt2(begin, end, ends, capacity);
+        case Pattern::cl100k:
+            return cl100k_like({.max_digits = 3, .spaces_at_end = true});
+        case Pattern::llama3:
+            return cl100k_like({.max_digits = 3, .spaces_at_end = false});
+        case Pattern::qwen2:
+            return cl100k_like({.max_digits = 1, .spaces_at_end = false});
+        case Pattern::o200k:
+            return scan(begin, end, ends, capacity, next_o200k);
+        case Pattern::deepseek:
+            return scan(begin, end, ends, capacity, next_deepseek);
+    }
+    return 0;
+}
+
+}  // namespace bpe
