@@ -1,0 +1,12 @@
+"""What all tests share."""
+
+import os
+
+from hypothesis import settings
+
+# The machine is shared and the first call of a compiled function is slow: time limits for single examples would fail
+# by accident. CI searches the same examples every time; by hand, ones that were never tried come in.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("few", deadline=None, derandomize=True, max_examples=15)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
