@@ -1,0 +1,34 @@
+"""Pictures and interaction for the notebooks: draws results, runs no experiment.
+
+``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
+``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``.
+"""
+
+from course_lib.show.compression import compression_explorer
+from course_lib.show.controls import Choice, Slider, Text, Toggle
+from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.source import Source, show_source
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure, style
+from course_lib.show.tables import Table, table
+from course_lib.show.tokens import TokenView, token_view
+
+__all__ = [
+    "PALETTE",
+    "Choice",
+    "Explorer",
+    "Picture",
+    "Slider",
+    "Source",
+    "Table",
+    "Text",
+    "Toggle",
+    "TokenView",
+    "compression_explorer",
+    "direct_labels",
+    "explorer",
+    "figure",
+    "show_source",
+    "style",
+    "table",
+    "token_view",
+]

@@ -1,0 +1,150 @@
+"""The compression-ratio explorer: what a larger vocabulary buys, and what it costs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from course_lib.show.controls import Choice, Slider, Toggle
+from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.look import PALETTE, spread
+
+COLUMNS = ("tokenizer", "corpus", "vocab_size", "bytes", "tokens")
+"""What ``compression_explorer`` needs of its results: one row a measurement."""
+
+WIDTHS = (64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+_ASPECT = 64  # d_model / layers
+_FADED = 0.35
+
+
+def compression_explorer(
+    results: pd.DataFrame, *, title: str = "What a larger vocabulary buys, and what it costs"
+) -> Explorer:
+    """Compression ratio and embedding share against vocabulary size, for any corpus and model width.
+
+    ``results``: a tidy data frame with the columns ``tokenizer``, ``corpus``, ``vocab_size``, ``bytes`` (UTF-8 bytes of
+    the corpus) and ``tokens``. A tokenizer measured at several vocabulary sizes becomes a curve, one with a single size
+    a labelled point. Upper panel: bytes per token, more is better. Lower panel: the share of the parameters that the
+    embedding and the output head take in a decoder of the chosen width d with d/64 layers of 12 d² parameters each.
+
+    Raises ValueError if a column is missing or no tokenizer was measured at several sizes.
+    """
+    missing = [name for name in COLUMNS if name not in results]
+    if missing:
+        raise ValueError(f"results lack the columns {missing}; needed are {list(COLUMNS)}")
+    data = results.assign(ratio=results["bytes"] / results["tokens"]).sort_values("vocab_size")
+    sizes = data.groupby("tokenizer", sort=False)["vocab_size"].nunique()
+    curves = list(sizes[sizes > 1].index)
+    if not curves:
+        raise ValueError("results hold no tokenizer measured at several vocabulary sizes, so there is no curve to draw")
+    stops = sorted({int(size) for size in data.loc[data["tokenizer"].isin(curves), "vocab_size"]})
+    return explorer(
+        _Drawing(data, curves),
+        title=title,
+        size=(7.6, 5.0),
+        corpus=Choice("corpus", list(dict.fromkeys(data["corpus"]))),
+        tokenizer=Choice("tokenizer", curves),
+        vocab_size=Slider("vocabulary size", stops, start=stops[len(stops) // 2]),
+        d_model=Slider("model width d", WIDTHS, start=512),
+        tied=Toggle("tie embedding and output head"),
+    )
+
+
+def embedding_share(vocab_size: Any, d_model: int, *, tied: bool) -> Any:
+    """The share of a decoder's parameters in embedding and output head; d/64 layers (at least one) of 12 d² each."""
+    tables = (1 if tied else 2) * np.asarray(vocab_size) * d_model
+    layers = max(1, round(d_model / _ASPECT))
+    return tables / (tables + layers * 12 * d_model**2)
+
+
+class _Drawing:
+    """Draws the two panels; split by what a change of a control moves."""
+
+    def __init__(self, data: pd.DataFrame, curves: list[str]) -> None:
+        self._data = data
+        self._curve_names = curves
+        self._point_names = [name for name in dict.fromkeys(data["tokenizer"]) if name not in curves]
+        self._colours = dict(zip(curves, list(PALETTE.values()) * len(curves), strict=False))
+
+    def __call__(self, figure: Figure) -> Callable[..., str]:
+        self._upper, self._lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1))
+        self._build_axes()
+        upper, lower = self._upper, self._lower
+        self._curves = {n: upper.plot([], [], color=c)[0] for n, c in self._colours.items()}
+        self._points = {n: upper.plot([], [], "D", color=PALETTE["grey"], markersize=5)[0] for n in self._point_names}
+        self._names = {n: upper.text(0, 0, n, fontsize=8.5, color=c) for n, c in self._colours.items()}
+        self._names |= {n: upper.text(0, 0, n, fontsize=8.5, color=PALETTE["grey"]) for n in self._point_names}
+        (self._share,) = lower.plot([], [], color=PALETTE["grey"])
+        self._markers = [axes.axvline(1, color="#24292F", linewidth=0.9, linestyle=(0, (2, 2))) for axes in (upper, lower)]
+        self._dots = [axes.plot([], [], "o", color="#24292F", markersize=7, zorder=4)[0] for axes in (upper, lower)]
+        box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
+        self._notes = [
+            axes.annotate("", (1, 1), xytext=(8, -11), textcoords="offset points", va="center", bbox=box, zorder=5, weight="bold")
+            for axes in (upper, lower)
+        ]
+        return self._update
+
+    def _build_axes(self) -> None:
+        sizes = self._data["vocab_size"]
+        low, high = float(sizes.min()), float(sizes.max())
+        self._grid = np.geomspace(low, high, 200)
+        upper, lower = self._upper, self._lower
+        upper.set(
+            xscale="log",
+            xlim=(low / 1.15, high * (high / low) ** 0.12),
+            ylim=(0, float(self._data["ratio"].max()) * 1.18),
+            ylabel="compression\n(bytes/token)",
+        )
+        ticks = [2.0**power for power in range(int(np.ceil(np.log2(low))), int(np.log2(high)) + 1)]
+        upper.xaxis.set_major_locator(NullLocator())
+        lower.set_xticks(ticks[:: 1 + len(ticks) // 9])
+        lower.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size:,.0f}"))
+        lower.xaxis.set_minor_locator(NullLocator())
+        lower.set(ylim=(0, 100), xlabel="vocabulary size (tokens)", ylabel="embedding share\n(% of parameters)")
+
+    def _update(self, corpus: str, tokenizer: str, vocab_size: int, d_model: int, tied: bool) -> str:
+        here = self._data[self._data["corpus"] == corpus]
+        for name, curve in self._curves.items():
+            rows = here[here["tokenizer"] == name]
+            curve.set_data(rows["vocab_size"], rows["ratio"])
+            curve.set(alpha=1 if name == tokenizer else _FADED, linewidth=2.4 if name == tokenizer else 1.5)
+            self._names[name].set_weight("bold" if name == tokenizer else "normal")
+        for name, point in self._points.items():
+            rows = here[here["tokenizer"] == name]
+            point.set_data(rows["vocab_size"], rows["ratio"])
+        self._place_names(here)
+        chosen = here[here["tokenizer"] == tokenizer]
+        ratio = float(np.interp(vocab_size, chosen["vocab_size"], chosen["ratio"])) if len(chosen) else float("nan")
+        share = 100 * float(embedding_share(vocab_size, d_model, tied=tied))
+        self._share.set_data(self._grid, 100 * embedding_share(self._grid, d_model, tied=tied))
+        self._mark(0, vocab_size, ratio, f"{ratio:.2f}")
+        self._mark(1, vocab_size, share, f"{share:.0f} %")
+        return (
+            f"{tokenizer} with {vocab_size:,} tokens on {corpus}: {ratio:.2f} bytes per token; embedding and output head "
+            f"take {share:.0f} % of a model of width {d_model}{' with tied embeddings' if tied else ''}."
+        )
+
+    def _place_names(self, here: pd.DataFrame) -> None:
+        """Curves are named left of their end, at a distance of each other; points in turn above and below."""
+        ends = here.groupby("tokenizer", sort=False).last()
+        height = self._upper.get_ylim()[1]
+        curves = sorted((name for name in self._curves if name in ends.index), key=lambda name: ends["ratio"][name])
+        places = spread([float(ends["ratio"][name]) + 0.03 * height for name in curves], 0.075 * height)
+        for name, place in zip(curves, places, strict=True):
+            self._names[name].set(position=(ends["vocab_size"][name] / 1.04, place), ha="right", va="bottom")
+        points = sorted((name for name in self._points if name in ends.index), key=lambda name: ends["vocab_size"][name])
+        for index, name in enumerate(points):
+            side, align = (-1, "top") if index % 2 else (1, "bottom")
+            place = float(ends["ratio"][name]) + side * 0.035 * height
+            self._names[name].set(position=(ends["vocab_size"][name], place), ha="center", va=align)
+        for name, label in self._names.items():
+            label.set_visible(name in ends.index)
+
+    def _mark(self, panel: int, x: float, y: float, text: str) -> None:
+        self._markers[panel].set_xdata([x, x])
+        self._dots[panel].set_data([x], [y])
+        self._notes[panel].xy = (x, y)
+        self._notes[panel].set_text(text)

@@ -1,0 +1,276 @@
+"""The one way to make an interactive figure."""
+
+import asyncio
+import html
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+from matplotlib.figure import Figure
+
+from course_lib.show.blit import BlitFigure
+from course_lib.show.controls import Choice, Control, Slider, Text, Toggle
+from course_lib.show.look import CSS_PIXELS_PER_INCH, image_bundle
+
+_CACHE_SIZE = 512
+_SLOW_SECONDS = 0.2  # a computation this slow waits until the reader's hand rests …
+_SETTLE_SECONDS = 0.25  # … for this long
+
+_CSS = """<style>
+.course-picture img, img.course-picture {display: block; border-radius: 4px; margin: 0}
+img.course-outdated {opacity: .45}
+.course-error {box-sizing: border-box; width: 100%; height: 100%; overflow: auto; padding: 12px 16px; margin: 0;
+  border: 1px solid #c8500a; border-left-width: 6px; border-radius: 4px; white-space: pre-wrap; line-height: 1.45;
+  color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-code-font-family, monospace); font-size: 13px}
+.course-status {color: var(--jp-ui-font-color2, inherit); font-size: 13px; line-height: 28px; margin: 0 12px}
+</style>"""
+
+
+
+class _PictureWidget(widgets.Image):  # type: ignore[misc]
+    """An image whose ``tooltip`` is its accessible name; the page's code wants a ``description`` to exist for that."""
+
+    description = traitlets.Unicode("").tag(sync=True)
+
+
+Draw = Callable[[Figure], Callable[..., str | None]]
+"""Builds axes and artists in the figure it gets and returns ``update``, which moves them."""
+
+
+def explorer(
+    draw: Draw,
+    *,
+    title: str = "",
+    compute: Callable[..., Any] | None = None,
+    size: tuple[float, float] = (7.6, 3.8),
+    **controls: Control,
+) -> "Explorer":
+    """An interactive figure: controls above a picture that answers at once, never flickers and never jumps.
+
+    ``draw(figure)`` is called once. It builds axes and artists, fixes the axes' limits (so that the eye can compare)
+    and returns ``update``. ``update`` gets the controls' values as keyword arguments and moves the artists
+    (``set_data``, ``set_text``, …); what it does not touch is not drawn again. It may return one sentence that says
+    what the picture shows now: the alternative text.
+
+    ``controls``: ``Slider``, ``Choice``, ``Toggle`` or ``Text``, by the name of ``update``'s argument.
+    ``compute``: the slow part, if there is one. ``compute(**values)`` runs once the controls rest and is remembered by
+    values; ``update`` then gets its result as first argument. ``size``: inches of 100 CSS pixels.
+
+    An error while the first picture is made, or after a control was set from Python, is raised. An error after
+    something was moved on the page is shown in the picture's place.
+
+    Example::
+
+        def draw(figure):
+            axes = figure.subplots()
+            axes.set(xlim=(0, 1), ylim=(-1, 1), xlabel="time (s)", ylabel="elongation (m)")
+            time = np.linspace(0, 1, 500)
+            (curve,) = axes.plot([], [])
+
+            def update(frequency, damping):
+                curve.set_data(time, np.exp(-damping * time) * np.sin(2 * np.pi * frequency * time))
+                return f"A wave of {frequency} Hz that shrinks by exp(-{damping:.1f} t)."
+
+            return update
+
+        show.explorer(
+            draw,
+            title="A damped wave",
+            frequency=show.Slider("frequency", min=1, max=20, unit="Hz"),
+            damping=show.Slider("damping", min=0.0, max=5.0, step=0.1, unit="1/s"),
+        )
+    """
+    return Explorer(draw, title=title, compute=compute, size=size, controls=controls)
+
+
+class Explorer:
+    """What ``explorer`` returns: displays itself, and can be moved from Python.
+
+    ``controls[name].value`` reads or sets a control (setting it redraws and raises what goes wrong); ``values`` are all
+    of them; ``figure`` is the matplotlib Figure; ``picture`` the PNG now shown; ``alt`` its alternative text; ``error``
+    the exception shown in the picture's place, or None; ``frames`` counts the pictures drawn.
+    """
+
+    def __init__(
+        self,
+        draw: Draw,
+        *,
+        title: str,
+        compute: Callable[..., Any] | None,
+        size: tuple[float, float],
+        controls: dict[str, Control],
+    ) -> None:
+        for name, control in controls.items():
+            if not isinstance(control, Slider | Choice | Toggle | Text):
+                raise TypeError(f"{name}={control!r} is no control: use Slider, Choice, Toggle or Text")
+        self.title = title
+        self.alt = title
+        self.error: Exception | None = None
+        self.frames = 0
+        self.controls: dict[str, Any] = {name: control.widget() for name, control in controls.items()}
+        self._start = self.values
+        self._compute = compute
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._compute_seconds = 0.0
+        self._pending: asyncio.TimerHandle | None = None
+        self._hold = False
+        self._size = size
+        self._blit = BlitFigure(draw, size)
+        self.figure = self._blit.figure
+        self._build_widgets()
+        self._redraw()
+        self._first_frame = image_bundle(self.picture, size, alt=self.alt, text=self._text())
+        for widget in self.controls.values():
+            widget.observe(self._moved, names="value")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The controls' values by name."""
+        return {name: widget.value for name, widget in self.controls.items()}
+
+    @property
+    def picture(self) -> bytes:
+        """The PNG file shown now, two pixels a CSS pixel."""
+        return bytes(self._image.value)
+
+    def reset(self) -> None:
+        """Put every control back to its first value; one redraw."""
+        self._hold = True
+        try:
+            for name, value in self._start.items():
+                self.controls[name].value = value
+        finally:
+            self._hold = False
+        self._redraw()
+
+    def _build_widgets(self) -> None:
+        width, height = (f"{round(side * CSS_PIXELS_PER_INCH)}px" for side in self._size)
+        self._image = _PictureWidget(format="png", width=width[:-2], height=height[:-2])
+        self._image.add_class("course-picture")
+        self._failure = widgets.HTML(layout=widgets.Layout(width=width, height=height, margin="0", display="none"))
+        self._status = widgets.HTML(layout=widgets.Layout(height="28px"))
+        reset = widgets.Button(
+            description="Reset", tooltip="Put every control back to where it was", layout=widgets.Layout(width="80px")
+        )
+        reset.on_click(lambda _button: self._report_errors(self.reset))
+        rows = widgets.Box(
+            list(self.controls.values()),
+            layout=widgets.Layout(flex_flow="row wrap", max_width=width, grid_gap="0 4px"),
+        )
+        tools = widgets.HBox([reset, self._status], layout=widgets.Layout(height="34px", align_items="center"))
+        self.widget = widgets.VBox([rows, tools, self._image, self._failure])
+        self._say("")
+
+    def _moved(self, change: Any) -> None:
+        if self._hold:
+            return
+        if change["owner"].from_browser:
+            self._schedule()
+        else:
+            self._cancel_pending()
+            self._redraw()
+
+    def _schedule(self) -> None:
+        """Redraw soon: messages that wait already are read first, so that only the newest state is drawn."""
+        self._cancel_pending()
+        slow = self._is_new() and self._compute_seconds > _SLOW_SECONDS
+        if slow:
+            self._say("computing…")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no event loop, so nothing else can be waiting
+            self._report_errors(self._redraw)
+            return
+        self._pending = loop.call_later(_SETTLE_SECONDS if slow else 0, self._report_errors, self._redraw)
+
+    def _cancel_pending(self) -> None:
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+
+    def _redraw(self) -> None:
+        """Bring the picture to the controls' values; a failure is shown in the picture's place and raised."""
+        self._pending = None
+        try:
+            values = self.values
+            results = () if self._compute is None else (self._result(values),)
+            sentence = self._blit.update(*results, **values)
+            picture = self._blit.png()
+        except Exception as error:
+            self._show_error(error)
+            raise
+        self.alt = sentence or self._describe()
+        with self._image.hold_sync():  # one message: the page makes a new picture of every one
+            self._image.value = picture
+            self._image.tooltip = self.alt
+        self.frames += 1
+        self.error = None
+        self._failure.layout.display = "none"
+        self._image.layout.display = None
+        self._say("")
+
+    def _result(self, values: dict[str, Any]) -> Any:
+        assert self._compute is not None
+        key = self._key()
+        if key in self._results:
+            self._results.move_to_end(key)
+            return self._results[key]
+        self._say("computing…")
+        started = time.perf_counter()
+        result = self._compute(**values)
+        self._compute_seconds = time.perf_counter() - started
+        self._results[key] = result
+        if len(self._results) > _CACHE_SIZE:
+            self._results.popitem(last=False)
+        return result
+
+    def _key(self) -> Hashable:
+        """The controls' state, by menu labels rather than by values, which need not be hashable."""
+        return tuple(getattr(widget, "label", widget.value) for widget in self.controls.values())
+
+    def _is_new(self) -> bool:
+        return self._compute is not None and self._key() not in self._results
+
+    def _report_errors(self, action: Callable[[], None]) -> None:
+        """Run what the page asked for: nobody is there to catch an exception, ``_redraw`` has shown it already."""
+        try:
+            action()
+        except Exception as error:
+            if self.error is not error:
+                self._show_error(error)
+
+    def _show_error(self, error: Exception) -> None:
+        self.error = error
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = (
+            f"This picture could not be drawn.\n\n{type(error).__name__}: {error}\n\n"
+            f"in {where.name}, {Path(where.filename).name}, line {where.lineno}\nwith {self._describe()}"
+        )
+        self._failure.value = f'<pre class="course-error" role="alert">{html.escape(text)}</pre>'
+        self._image.layout.display = "none"
+        self._failure.layout.display = None
+        self._say("")
+
+    def _say(self, status: str) -> None:
+        self._status.value = f'{_CSS}<div class="course-status" role="status">{html.escape(status)}</div>'
+        (self._image.add_class if status else self._image.remove_class)("course-outdated")
+
+    def _describe(self) -> str:
+        state = ", ".join(
+            f"{widget.description} = {getattr(widget, 'label', widget.value)}" for widget in self.controls.values()
+        )
+        return f"{self.title}: {state}" if self.title else state
+
+    def _text(self) -> str:
+        return f"[interactive figure] {self._describe()}\n{self.alt}\n(Run the cell to move the controls.)"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The live widget, and beside it the first frame for pages where no kernel runs."""
+        data, metadata = self._first_frame
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        return {"application/vnd.jupyter.widget-view+json": view, **data}, metadata

@@ -1,0 +1,140 @@
+"""The look of the course's figures: one style sheet, one palette, one way to show a finished picture."""
+
+import base64
+import io
+import textwrap
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from typing import Any
+
+import matplotlib
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#C8500A",
+    "green": "#008F68",
+    "pink": "#B0528C",
+    "ochre": "#8F6A00",
+    "violet": "#5B4FC4",
+    "grey": "#6B7079",
+}
+"""The colour cycle by name, in its order: dark enough for the paper background, told apart by colour-blind readers."""
+
+CSS_PIXELS_PER_INCH = 100
+"""An inch of figure size is this wide on the page; pictures are rendered at twice as many pixels for sharp screens."""
+
+_CAPTION_LETTERS_PER_INCH = 15.5
+
+
+def _style_settings() -> matplotlib.RcParams:
+    with as_file(files("course_lib.show") / "course.mplstyle") as path:
+        return matplotlib.rc_params_from_file(path, use_default_template=False)
+
+
+SETTINGS = _style_settings()
+"""The style sheet, ``course.mplstyle``, as matplotlib settings."""
+
+
+def style() -> None:
+    """Use the course's style sheet for every matplotlib figure made from here on; call it once, in the first cell."""
+    matplotlib.rcParams.update(SETTINGS)
+
+
+def figure(
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3.6), **subplots: Any
+) -> tuple[Figure, Any]:
+    """A figure in the course's style and its axes, as ``plt.subplots`` gives them, without pyplot's global state.
+
+    ``size`` is in inches, an inch being 100 CSS pixels on the page; other options go to ``Figure.subplots``.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        result = Figure(figsize=size, dpi=CSS_PIXELS_PER_INCH, layout="constrained")
+        FigureCanvasAgg(result)
+        return result, result.subplots(rows, columns, **subplots)
+
+
+def direct_labels(axes: Axes, *, gap: float = 1.15) -> None:
+    """Write each labelled line's name at its right end, in its colour, instead of a legend.
+
+    Call it last, when the limits are final. Names that would overlap are moved apart vertically; ``gap`` is their
+    smallest distance in line heights.
+    """
+    lines = [line for line in axes.get_lines() if not line.get_label().startswith("_") and len(line.get_xdata())]  # type: ignore[union-attr,arg-type]
+    ends = [axes.transData.transform(line.get_xydata()[-1]) for line in lines]  # type: ignore[index]
+    root = axes.get_figure(root=True)
+    assert root is not None
+    font_size = float(matplotlib.font_manager.FontProperties(size=SETTINGS["legend.fontsize"]).get_size_in_points())
+    height = gap * font_size * root.dpi / 72
+    order = sorted(range(len(lines)), key=lambda index: ends[index][1])
+    places = spread([ends[index][1] for index in order], height)
+    for index, place in zip(order, places, strict=True):
+        line = lines[index]
+        axes.annotate(
+            str(line.get_label()),
+            line.get_xydata()[-1],  # type: ignore[index]
+            xytext=(6, (place - ends[index][1]) * 72 / root.dpi),
+            textcoords="offset points",
+            color=line.get_color(),
+            fontsize=font_size,
+            verticalalignment="center",
+            annotation_clip=False,
+        )
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Move ascending ``places`` apart until neighbours are ``gap`` from each other; each cluster keeps its middle."""
+    clusters: list[list[float]] = []  # [middle, count]
+    for place in places:
+        clusters.append([place, 1])
+        while len(clusters) > 1 and clusters[-1][0] - clusters[-2][0] < gap * (clusters[-1][1] + clusters[-2][1]) / 2:
+            middle, count = clusters.pop()
+            below, below_count = clusters[-1]
+            total = count + below_count
+            clusters[-1] = [(middle * count + below * below_count) / total, total]
+    return [middle + gap * (i - (count - 1) / 2) for middle, count in clusters for i in range(int(count))]
+
+
+class Picture:
+    """A finished static figure that displays itself: PNG at 2x, alternative text, and plain text where no image shows.
+
+    ``caption``: a sentence printed below the figure. ``alt``: what the picture shows, for readers who do not see it
+    (the caption by default).
+    """
+
+    def __init__(self, figure: Figure, *, caption: str = "", alt: str = "") -> None:
+        self.figure = figure
+        self.caption = caption
+        self.alt = alt or caption
+        if caption:
+            width = int(figure.get_figwidth() * _CAPTION_LETTERS_PER_INCH)
+            figure.supxlabel(
+                textwrap.fill(caption, width),
+                x=0.012,
+                horizontalalignment="left",
+                fontsize=SETTINGS["legend.fontsize"],
+                color=SETTINGS["xtick.labelcolor"],
+                linespacing=1.35,
+            )
+
+    def png(self) -> bytes:
+        """The picture as a PNG file, two pixels a CSS pixel."""
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(SETTINGS):
+            self.figure.savefig(buffer, format="png", dpi=2 * CSS_PIXELS_PER_INCH, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        return image_bundle(self.png(), self.figure.get_size_inches(), alt=self.alt, text=f"[figure] {self.alt}")
+
+
+def image_bundle(
+    png: bytes, size: Sequence[float], *, alt: str, text: str
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Jupyter's (data, metadata) for a picture of ``size`` inches with alternative text and a plain-text fallback."""
+    width, height = (round(side * CSS_PIXELS_PER_INCH) for side in size)
+    data = {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": text}
+    return data, {"image/png": {"width": width, "height": height, "alt": alt}}
