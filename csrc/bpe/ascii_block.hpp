@@ -1,10 +1,9 @@
 // Sixty-four bytes of ASCII at a time: which are letters, digits, spaces, as one 64-bit mask each.
 //
 // A pre-token pattern then becomes a little algebra on masks, whatever the text: one bit a byte, no branch a
-// byte. SSE2 is part of every x86-64 processor; elsewhere a table does the same work, a byte at a time.
+// byte. SSE2 is part of every x86-64 processor; elsewhere comparisons do the same work, a byte at a time.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,13 +16,17 @@ namespace bpe {
 struct AsciiBlock {
     static constexpr std::size_t size = 64;
 
-    // Bit k speaks of byte k. In a block that is not all ASCII the other masks mean nothing.
+    // Bit k speaks of byte k. Where a byte is not ASCII, the other masks mean nothing.
     std::uint64_t not_ascii = 0;
     std::uint64_t letters = 0;
+    std::uint64_t capitals = 0;
     std::uint64_t digits = 0;
-    std::uint64_t spaces = 0;  // all white space: \s
-    std::uint64_t blanks = 0;  // U+0020 only
+    std::uint64_t spaces = 0;     // all white space: \s
+    std::uint64_t blanks = 0;     // U+0020 only
+    std::uint64_t line_ends = 0;  // [\r\n]
+    std::uint64_t controls = 0;   // \p{Cc} without white space
     std::uint64_t apostrophes = 0;
+    std::uint64_t slashes = 0;
 
     // Reads 64 bytes.
     explicit AsciiBlock(const std::uint8_t* bytes);
@@ -43,14 +46,21 @@ inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
     };
     for (std::size_t quarter = 0; quarter < 4; ++quarter) {
         const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 16 * quarter));
-        const __m128i blank = _mm_cmpeq_epi8(values, all(' '));
+        const auto equal = [&](char byte) { return _mm_cmpeq_epi8(values, all(byte)); };
+        const __m128i blank = equal(' ');
+        const __m128i space = _mm_or_si128(blank, in_range(values, '\t', 5));
+        const __m128i control = _mm_or_si128(in_range(values, 0, 0x20), equal(0x7f));
         const std::size_t place = 16 * quarter;
         not_ascii |= bits(values) << place;
         letters |= bits(in_range(_mm_or_si128(values, all(0x20)), 'a', 26)) << place;
+        capitals |= bits(in_range(values, 'A', 26)) << place;
         digits |= bits(in_range(values, '0', 10)) << place;
+        spaces |= bits(space) << place;
         blanks |= bits(blank) << place;
-        spaces |= bits(_mm_or_si128(blank, in_range(values, '\t', 5))) << place;
-        apostrophes |= bits(_mm_cmpeq_epi8(values, all('\''))) << place;
+        line_ends |= bits(_mm_or_si128(equal('\n'), equal('\r'))) << place;
+        controls |= bits(_mm_andnot_si128(space, control)) << place;
+        apostrophes |= bits(equal('\'')) << place;
+        slashes |= bits(equal('/')) << place;
     }
 }
 
@@ -59,14 +69,19 @@ inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
 inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
     for (std::size_t k = 0; k < size; ++k) {
         const std::uint8_t byte = bytes[k];
-        const std::uint64_t bit = std::uint64_t{1} << k;
+        const auto mark = [k](std::uint64_t& mask, bool set) { mask |= std::uint64_t{set} << k; };
         const auto in_range = [byte](unsigned first, unsigned count) { return byte - first < count; };
-        if (byte >= 0x80) not_ascii |= bit;
-        if (in_range('a', 26) || in_range('A', 26)) letters |= bit;
-        if (in_range('0', 10)) digits |= bit;
-        if (byte == ' ') blanks |= bit;
-        if (byte == ' ' || in_range('\t', 5)) spaces |= bit;
-        if (byte == '\'') apostrophes |= bit;
+        const bool space = byte == ' ' || in_range('\t', 5);
+        mark(not_ascii, byte >= 0x80);
+        mark(letters, in_range('a', 26) || in_range('A', 26));
+        mark(capitals, in_range('A', 26));
+        mark(digits, in_range('0', 10));
+        mark(spaces, space);
+        mark(blanks, byte == ' ');
+        mark(line_ends, byte == '\n' || byte == '\r');
+        mark(controls, !space && (byte < 0x20 || byte == 0x7f));
+        mark(apostrophes, byte == '\'');
+        mark(slashes, byte == '/');
     }
 }
 

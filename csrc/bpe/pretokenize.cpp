@@ -1,6 +1,9 @@
 #include "bpe/pretokenize.hpp"
 
-#include "bpe/gpt2_blocks.hpp"
+#include <cstring>
+
+#include "bpe/block_cuts.hpp"
+#include "bpe/contraction.hpp"
 #include "bpe/unicode.hpp"
 
 namespace bpe {
@@ -43,26 +46,11 @@ Pointer digits(Pointer at, Pointer end, Character first, int count) {
     return at;
 }
 
-// (?i:'s|'t|'re|'ve|'m|'ll|'d), or `at` itself where there is none. Case-insensitive s is also U+017F, the
-// long s.
+// The end of the contraction at `at`, or `at` itself where there is none.
+template <Case letter_case>
 Pointer contraction(Pointer at, Pointer end) {
-    const auto available = end - at;
-    if (available < 2 || *at != '\'') return at;
-    const auto folded = [at](int place) { return at[place] | 0x20; };
-    switch (folded(1)) {
-        case 's':
-        case 't':
-        case 'd':
-        case 'm':
-            return at + 2;
-        case 'l':
-            return available >= 3 && folded(2) == 'l' ? at + 3 : at;
-        case 'r':
-        case 'v':
-            return available >= 3 && folded(2) == 'e' ? at + 3 : at;
-        default:
-            return available >= 3 && at[1] == 0xc5 && at[2] == 0xbf ? at + 3 : at;
-    }
+    if (at == end || *at != '\'') return at;
+    return at + contraction_length<letter_case>(at, static_cast<std::size_t>(end - at));
 }
 
 // What the white space from `at` to its end looks like.
@@ -88,10 +76,7 @@ struct SpaceRun {
 };
 
 Pointer next_gpt2(Pointer at, Pointer end) {
-    if (*at == '\'') {
-        if (const std::size_t length = gpt2_contraction(at, static_cast<std::size_t>(end - at)))
-            return at + length;
-    }
+    if (const Pointer stop = contraction<Case::sensitive>(at, end); stop != at) return stop;
     Pointer start = at;
     Character first = character_at(at, end);
     if (*at == ' ' && at + 1 < end) {
@@ -107,12 +92,6 @@ Pointer next_gpt2(Pointer at, Pointer end) {
     const SpaceRun run(at, end);
     return run.without_last(at, run.end < end);
 }
-
-// How the patterns that descend from cl100k differ.
-struct Variant {
-    int max_digits;
-    bool spaces_at_end;  // \s++$ before all other rules for white space
-};
 
 // ` ?[^\s\p{L}\p{N}]+[\r\n]*`, with "/" among the line ends for o200k; `at` itself if it does not match.
 Pointer symbols(Pointer at, Pointer end, Character first, bool slash) {
@@ -133,17 +112,20 @@ Pointer spaces(Pointer at, Pointer end) {
     return run.after_line_end != nullptr ? run.after_line_end : run.without_last(at, run.end < end);
 }
 
-Pointer next_cl100k(Pointer at, Pointer end, Variant variant) {
-    if (const Pointer stop = contraction(at, end); stop != at) return stop;
+// cl100k and the two that differ from it in one thing: Qwen2 takes digits one by one, and only cl100k has
+// \s++$ before all other rules for white space.
+template <Pattern pattern>
+Pointer next_cl100k(Pointer at, Pointer end) {
+    if (const Pointer stop = contraction<Case::insensitive>(at, end); stop != at) return stop;
     const Character first = character_at(at, end);
     if (first.is(letter)) return run_of(letter, at + first.length, end);
-    if (first.is(digit)) return digits(at, end, first, variant.max_digits);
+    if (first.is(digit)) return digits(at, end, first, pattern == Pattern::qwen2 ? 1 : 3);
     if (!is_line_end(*at) && at + first.length < end) {
         const Character second = character_at(at + first.length, end);
         if (second.is(letter)) return run_of(letter, at + first.length + second.length, end);
     }
     if (const Pointer stop = symbols(at, end, first, false); stop != at) return stop;
-    if (variant.spaces_at_end) {
+    if constexpr (pattern == Pattern::cl100k) {
         const SpaceRun run(at, end);
         if (run.end == end) return end;
     }
@@ -186,7 +168,7 @@ Pointer next_o200k(Pointer at, Pointer end) {
             const O200kWord word(at, end);
             stop = word.capitalized != nullptr ? word.capitalized : word.all_upper;
         }
-        if (stop != nullptr) return contraction(stop, end);
+        if (stop != nullptr) return contraction<Case::insensitive>(stop, end);
     }
     if (first.is(digit)) return digits(at, end, first, 3);
     if (const Pointer stop = symbols(at, end, first, true); stop != at) return stop;
@@ -241,28 +223,43 @@ Pointer next_deepseek(Pointer at, Pointer end) {
     return stop;
 }
 
-template <class Next>
-std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity, const Next& next) {
-    std::size_t count = 0;
-    while (begin < end && count < capacity) {
-        begin = next(begin, end);
-        ends[count++] = begin;
+template <Pattern pattern>
+Pointer next_pretoken(Pointer at, Pointer end) {
+    if constexpr (pattern == Pattern::gpt2) {
+        return next_gpt2(at, end);
+    } else if constexpr (pattern == Pattern::o200k) {
+        return next_o200k(at, end);
+    } else if constexpr (pattern == Pattern::deepseek) {
+        return next_deepseek(at, end);
+    } else {
+        return next_cl100k<pattern>(at, end);
     }
-    return count;
 }
 
-std::size_t scan_gpt2(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
+// Whether it pays to look at a block: in other scripts, one that ends after a few bytes would be made for
+// every pre-token.
+bool starts_in_ascii(Pointer at) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, at, sizeof bytes);
+    return (bytes & 0x8080808080808080) == 0;
+}
+
+template <Pattern pattern>
+std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
     std::size_t count = 0;
     while (begin < end && count < capacity) {
-        if (static_cast<std::size_t>(end - begin) >= AsciiBlock::size &&
-            capacity - count >= AsciiBlock::size) {
-            if (const std::size_t found = gpt2_block(begin, ends + count)) {
-                count += found;
-                begin = ends[count - 1];
-                continue;
+        if (static_cast<std::size_t>(end - begin) >= AsciiBlock::size && starts_in_ascii(begin)) {
+            // Full enough: the next call has room for a block.
+            if (capacity - count < AsciiBlock::size && capacity >= AsciiBlock::size) break;
+            if (capacity - count >= AsciiBlock::size) {
+                if (const std::size_t found = cut_block<pattern>(begin, ends + count)) {
+                    count += found;
+                    begin = ends[count - 1];
+                    continue;
+                }
             }
         }
-        begin = next_gpt2(begin, end);
+        begin = next_pretoken<pattern>(begin, end);
         ends[count++] = begin;
     }
     return count;
@@ -282,23 +279,19 @@ std::optional<Pattern> pattern_from_name(std::string_view name) {
 
 std::size_t pretokenize(Pattern pattern, const std::uint8_t* begin, const std::uint8_t* end,
                         const std::uint8_t** ends, std::size_t capacity) {
-    const auto cl100k_like = [&](Variant variant) {
-        return scan(begin, end, ends, capacity,
-                    [variant](Pointer at, Pointer stop) { return next_cl100k(at, stop, variant); });
-    };
     switch (pattern) {
         case Pattern::gpt2:
-            return scan_gpt2(begin, end, ends, capacity);
+            return scan<Pattern::gpt2>(begin, end, ends, capacity);
         case Pattern::cl100k:
-            return cl100k_like({.max_digits = 3, .spaces_at_end = true});
-        case Pattern::llama3:
-            return cl100k_like({.max_digits = 3, .spaces_at_end = false});
-        case Pattern::qwen2:
-            return cl100k_like({.max_digits = 1, .spaces_at_end = false});
+            return scan<Pattern::cl100k>(begin, end, ends, capacity);
         case Pattern::o200k:
-            return scan(begin, end, ends, capacity, next_o200k);
+            return scan<Pattern::o200k>(begin, end, ends, capacity);
         case Pattern::deepseek:
-            return scan(begin, end, ends, capacity, next_deepseek);
+            return scan<Pattern::deepseek>(begin, end, ends, capacity);
+        case Pattern::qwen2:
+            return scan<Pattern::qwen2>(begin, end, ends, capacity);
+        case Pattern::llama3:
+            return scan<Pattern::llama3>(begin, end, ends, capacity);
     }
     return 0;
 }

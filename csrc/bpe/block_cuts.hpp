@@ -1,0 +1,161 @@
+// The patterns as algebra on the masks of a block: bit k of `starts` says that byte k begins a pre-token.
+//
+// Every block is laid so that its first byte begins a pre-token, and what it says is trusted only as far as
+// it holds all that decides: the next block begins at the last start that is certain. Nothing is carried
+// over.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "bpe/ascii_block.hpp"
+#include "bpe/contraction.hpp"
+#include "bpe/pretokenize.hpp"
+
+namespace bpe {
+namespace cuts {
+
+using Mask = std::uint64_t;
+
+// In mask algebra, whether the neighbour of a byte is in `mask`.
+constexpr Mask before(Mask mask) {
+    return mask << 1;
+}
+constexpr Mask after(Mask mask) {
+    return mask >> 1;
+}
+constexpr Mask bit(std::size_t place) {
+    return Mask{1} << place;
+}
+// The bytes at places up to `place` < 64.
+constexpr Mask up_to(std::size_t place) {
+    return (bit(place) << 1) - 1;
+}
+
+// The first bytes of runs.
+constexpr Mask run_starts(Mask mask) {
+    return mask & ~before(mask);
+}
+
+// The four kinds of characters that every pattern tells apart.
+struct Classes {
+    Mask letters, digits, spaces, symbols;
+
+    explicit Classes(const AsciiBlock& block)
+        : letters(block.letters),
+          digits(block.digits),
+          spaces(block.spaces),
+          symbols(~(block.letters | block.digits | block.spaces)) {}
+};
+
+// The certain starts of a block of which the first `length` >= 3 bytes, starting at `begin`, are known.
+inline Mask gpt2(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
+    const Classes in(block);
+    // A run of letters, digits or symbols starts a pre-token, unless a blank before it belongs to it.
+    Mask starts =
+        (run_starts(in.letters) | run_starts(in.digits) | run_starts(in.symbols)) & ~before(block.blanks);
+    for (Mask rest = block.apostrophes & starts; rest != 0; rest &= rest - 1) {
+        const auto at = static_cast<std::size_t>(std::countr_zero(rest));
+        if (const std::size_t taken =
+                contraction_length<Case::sensitive>(begin + at, AsciiBlock::size - at)) {
+            starts &= ~(bit(at) << 1);
+            starts |= bit(at) << taken;
+        }
+    }
+    // White space starts one where its run begins, and again with its last character if something visible
+    // follows: the look-ahead of \s+(?!\S) gives that one up.
+    starts |= run_starts(in.spaces) | (in.spaces & ~after(in.spaces));
+    return starts & up_to(length - 2);  // the neighbour of the last byte is not known
+}
+
+// The same for cl100k and its relatives.
+template <Pattern pattern>
+Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
+    const Classes in(block);
+    const Mask line_ends = block.line_ends;
+    const Mask inner_spaces = in.spaces & ~line_ends;
+
+    // A run of symbols starts a pre-token, unless a blank before it belongs to it. If it is but one symbol,
+    // the letters behind it belong to the symbol; so they do to white space other than line ends.
+    const Mask symbol_starts = run_starts(in.symbols) & ~before(block.blanks);
+    Mask starts = symbol_starts | (run_starts(in.letters) & ~before(inner_spaces | symbol_starts));
+    if constexpr (pattern == Pattern::o200k) starts |= block.capitals & before(in.letters & ~block.capitals);
+
+    if constexpr (pattern == Pattern::qwen2) {
+        starts |= in.digits;
+    } else {
+        const Mask fourth = in.digits & before(in.digits) & before(before(in.digits));
+        for (Mask group = run_starts(in.digits); group != 0; group = group << 3 & fourth) starts |= group;
+    }
+
+    // Line ends belong to the symbols before them. White space behind the last line end of its run starts
+    // afresh, and again with its last character, which joins what follows.
+    Mask last_spaces = inner_spaces & ~after(in.spaces);
+    // DeepSeek's look-ahead stops where digits were cut out.
+    if constexpr (pattern == Pattern::deepseek) last_spaces &= ~after(in.digits);
+    starts |= (run_starts(line_ends) & ~before(in.symbols)) | run_starts(inner_spaces) | last_spaces;
+
+    // What follows the last visible byte is open: more white space could change all cuts in it.
+    Mask certain = up_to(length - 2);
+    const Mask visible = ~in.spaces & up_to(length - 1);
+    if (visible == 0) return 0;
+    certain &= up_to(static_cast<std::size_t>(std::bit_width(visible)) - 1) << 1 | 1;
+    // Line ends behind other white space undo the cuts before them: the run's start is the last certain one.
+    if (const Mask undone = inner_spaces & after(line_ends) & certain) {
+        const Mask ahead = visible & (undone ^ (undone - 1));
+        certain &= ahead == 0 ? 1 : up_to(static_cast<std::size_t>(std::bit_width(ahead)) - 1) << 1 | 1;
+    }
+
+    if constexpr (pattern == Pattern::o200k) {
+        // A slash behind line ends may belong to the symbols before those.
+        if (const Mask open = line_ends & after(block.slashes)) certain &= open ^ (open - 1);
+        // A word keeps its contraction, if only one.
+        std::size_t contracted = 0;
+        for (Mask rest = block.apostrophes & before(in.letters) & certain; rest != 0; rest &= rest - 1) {
+            const auto at = static_cast<std::size_t>(std::countr_zero(rest));
+            if (at + 2 >= length) {
+                certain &= up_to(at - 1);
+                break;
+            }
+            if (at == contracted) continue;
+            if (const std::size_t taken = contraction_length<Case::insensitive>(begin + at, length - at)) {
+                starts &= ~(((bit(taken) - 1) << at));
+                starts |= bit(at) << taken;
+                contracted = at + taken;
+            }
+        }
+    } else if constexpr (pattern != Pattern::deepseek) {
+        for (Mask rest = block.apostrophes & symbol_starts; rest != 0; rest &= rest - 1) {
+            const auto at = static_cast<std::size_t>(std::countr_zero(rest));
+            const std::size_t taken =
+                contraction_length<Case::insensitive>(begin + at, AsciiBlock::size - at);
+            if (taken != 0) starts |= bit(at) << taken;
+        }
+    }
+    return starts & certain;
+}
+
+}  // namespace cuts
+
+// Writes the ends of the pre-tokens in [begin, begin + 64), whose first byte starts one, as far as the ASCII
+// bytes at its beginning decide them. Returns how many, at most 63; 0 if that is none: then another scanner
+// must take the next one.
+template <Pattern pattern>
+std::size_t cut_block(const std::uint8_t* begin, const std::uint8_t** ends) {
+    const AsciiBlock block(begin);
+    cuts::Mask unknown = block.not_ascii;
+    // No alternative of DeepSeek's pattern matches a control character: such gaps are left to the other
+    // scanner.
+    if constexpr (pattern == Pattern::deepseek) unknown |= block.controls;
+    const auto length = static_cast<std::size_t>(std::countr_zero(unknown));
+    if (length < 3) return 0;
+    cuts::Mask starts = pattern == Pattern::gpt2 ? cuts::gpt2(block, begin, length)
+                                                 : cuts::cl100k_family<pattern>(block, begin, length);
+    starts &= ~cuts::Mask{1};  // the block's own start is nobody's end
+    std::size_t count = 0;
+    for (; starts != 0; starts &= starts - 1) ends[count++] = begin + std::countr_zero(starts);
+    return count;
+}
+
+}  // namespace bpe
