@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import tiktoken
 import tiktoken_ext.openai_public
+import tokenizers
 from hypothesis import strategies as st
 
 from course_lib.tokenizer import Tokenizer
@@ -21,7 +23,8 @@ _FRAGMENTS = [
     *["<|endoftext|>", "<|endofprompt|>", "<|endof", "the", " the", "Hello", " world", "tokenizer", "跟我学习", "\x00\x00"],
 ]
 
-hard_text = st.lists(st.one_of(st.sampled_from(_FRAGMENTS), st.characters(exclude_categories=["Cs"])), max_size=40).map(
+# Characters that Python's Unicode does not know yet are left out: the references know different versions of it.
+hard_text = st.lists(st.one_of(st.sampled_from(_FRAGMENTS), st.characters(exclude_categories=["Cs", "Cn"])), max_size=40).map(
     "".join
 )
 
@@ -39,6 +42,12 @@ hard_bytes = st.lists(
 def pretrained(name: str) -> Tokenizer:
     """A published tokenizer, loaded once."""
     return Tokenizer.from_pretrained(name)
+
+
+@cache
+def hugging_face(path: Path) -> tokenizers.Tokenizer:
+    """Hugging Face's reading of a ``tokenizer.json``."""
+    return tokenizers.Tokenizer.from_file(str(path))
 
 
 @cache

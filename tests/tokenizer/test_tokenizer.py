@@ -5,7 +5,6 @@ import os
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from course_lib.errors import FormatError
 from course_lib.token_file import TokenFile
 from course_lib.tokenizer import PATTERNS, Tokenizer, compression_ratio, train_bpe
 from course_lib.tokenizer.pretrained import find_pretrained
-from tests.tokenizer.references import hard_bytes, hard_text, pretrained, tiktoken_encoding
+from tests.tokenizer.references import hard_bytes, hard_text, hugging_face, pretrained, tiktoken_encoding
 
 BYTES = {byte: bytes([byte]) for byte in range(256)}
 PRETRAINED = ["gpt2", "cl100k_base", "o200k_base", "deepseek"]
@@ -27,10 +26,11 @@ TIKTOKEN = ["r50k_base", "cl100k_base", "o200k_base"]
 CUSTOM_PATTERN = r"\p{L}+|\p{N}"  # leaves out spaces and symbols: they must not be lost
 
 
-@cache
 def deepseek_reference() -> tokenizers.Tokenizer:
     """Hugging Face's reading of the same file."""
-    return tokenizers.Tokenizer.from_file(str(find_pretrained("deepseek")))
+    path = find_pretrained("deepseek")
+    assert path is not None
+    return hugging_face(path)
 
 
 def texts() -> Iterator[tuple[str, str]]:

@@ -1,0 +1,161 @@
+"""The compiled scanners make the cuts of the ``regex`` package; nothing of a text is ever lost."""
+
+import importlib.util
+import unicodedata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import regex
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from course_lib import _bpe
+from course_lib.data import stories
+from course_lib.tokenizer import PATTERNS, pretokenize
+from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
+from course_lib.tokenizer.pretrained import find_pretrained
+from tests.tokenizer.references import hard_bytes, hard_text, hugging_face
+
+ROOT = Path(__file__).parents[2]
+CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+
+
+def generator() -> ModuleType:
+    """The script that writes the Unicode table."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "csrc" / "generate_unicode_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def representatives() -> list[str]:
+    """Characters of every kind that the patterns tell apart: a few of each, ASCII controls, letters with a say."""
+    by_classes: dict[int, list[str]] = {}
+    for code, classes in enumerate(generator().classes()):
+        if not 0xD800 <= code < 0xE000:
+            by_classes.setdefault(classes, []).append(chr(code))
+    kinds = {character for members in by_classes.values() for character in (members[0], members[-1])}
+    return sorted({*kinds, *"\t\r\n /'sStTdDmMlLvVrReE09aA!$", "ſ", "K", "\x00", "\xa0", "\u3000"})
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+class TestScanners:
+    @given(text=hard_text)
+    def test_equal_regex(self, pattern: str, text: str) -> None:
+        assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
+
+    def test_equal_regex_on_every_character(self, pattern: str) -> None:
+        text = "".join(f"a{character}b\n.\n" for character in CHARACTERS)
+        assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
+
+    @pytest.mark.parametrize("context", ["{}", " {} ", "a{}b", "1{}\n"])
+    def test_equal_regex_on_neighbours_of_every_kind(self, pattern: str, context: str) -> None:
+        kinds = representatives()
+        text = "".join(context.replace("{}", first + second) + "." for first in kinds for second in kinds)
+        assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
+
+    def test_equal_regex_on_stories(self, pattern: str) -> None:
+        for language in ("en", "zh"):
+            text = "\n\n".join(stories(300_000, seed=4, language=language))
+            assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
+
+    @given(text=st.lists(st.sampled_from([*"ab  \n\t'slrvetdm1,.", "é", "中"]), min_size=50, max_size=400).map("".join))
+    def test_equal_regex_across_blocks(self, pattern: str, text: str) -> None:
+        # Long enough for the 64-byte masks, with ASCII and other text taking turns.
+        assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
+
+    @given(contents=hard_bytes)
+    @example(contents=b"\xe4\xb8 \xf0\x9f\x98x\xed\xa0\x80 \xc0\x80\xff")
+    def test_invalid_bytes_are_symbols(self, pattern: str, contents: bytes) -> None:
+        # A lone surrogate stands for the byte in the text that regex sees. "€" is a symbol to every pattern, and
+        # takes the place of whatever class regex gives a surrogate.
+        text = contents.decode("utf-8", "surrogateescape")
+        stand_in = regex.sub(r"[\udc80-\udcff]", "€", text)
+        lengths = [len(piece) for piece in regex.findall(PATTERNS[pattern], stand_in)]
+        pieces, start = [], 0
+        for length in lengths:
+            pieces.append(text[start : start + length].encode("utf-8", "surrogateescape"))
+            start += length
+        assert _bpe.pretokenize(contents, pattern) == pieces
+
+    @pytest.mark.parametrize("unit", [" ", "\n", " \n", "\n ", "a", "1", "!", "中", "'", "\u0301", "\x00", "A", "Aa", "\t"])
+    @pytest.mark.parametrize("end", ["", "x", "1", "中", "\n"])
+    def test_a_long_run_is_linear(self, pattern: str, unit: str, end: str) -> None:
+        # A scanner that looks at a run again for every piece would take hours for these.
+        text = unit * 2_000_000 + end
+        assert "".join(pretokenize(text, pattern)) == text
+
+
+@given(text=hard_text)
+def test_deepseek_equals_its_three_splits(text: str) -> None:
+    assert pretokenize(text, "deepseek") == hugging_face_pieces(text)
+
+
+def test_deepseek_equals_its_three_splits_on_every_character() -> None:
+    assigned = [character for character in CHARACTERS if unicodedata.category(character) != "Cn"]
+    for context in ("{}", "a{} b", " {}{}", "\u0301{}a", "  {}", "\x00{}\x00\x00a"):
+        for start in range(0, len(assigned), 20_000):
+            text = "".join(context.replace("{}", c) + "\n" for c in assigned[start : start + 20_000])
+            assert pretokenize(text, "deepseek") == hugging_face_pieces(text)
+
+
+def hugging_face_pieces(text: str) -> list[str]:
+    """What the pre-tokenizer of DeepSeek's own tokenizer.json makes of ``text``."""
+    path = find_pretrained("deepseek")
+    assert path is not None
+    pieces = hugging_face(path).pre_tokenizer.pre_tokenize_str(text)
+    return [text[start:end] for _, (start, end) in pieces]
+
+
+class TestPatterns:
+    @pytest.mark.parametrize("pattern", [r"\p{L}+", r"\s*", r"(?=a)", r"x|", r"[^\n]+"])
+    @given(text=hard_text)
+    def test_nothing_is_lost(self, pattern: str, text: str) -> None:
+        pieces = pretokenize(text, pattern)
+        assert "".join(pieces) == text
+        assert all(pieces)
+
+    def test_text_of_a_built_in_pattern_finds_its_scanner(self) -> None:
+        for name, expression in PATTERNS.items():
+            assert resolve_pattern(name) == (name, expression)
+            assert resolve_pattern(expression) == (name, expression)
+        assert resolve_pattern(r"\p{L}+") == (None, r"\p{L}+")
+
+    @pytest.mark.parametrize("pattern", PATTERNS)
+    @given(text=hard_text)
+    def test_built_in_patterns_leave_no_gap(self, pattern: str, text: str) -> None:
+        assert split_by_regex(text, PATTERNS[pattern]) == regex.findall(PATTERNS[pattern], text)
+
+    @pytest.mark.parametrize(("pattern", "message"), [("", "empty"), ("(", "missing \\)"), (r"\p{Foo}", "unknown property")])
+    def test_bad_pattern(self, pattern: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            pretokenize("text", pattern)
+
+    def test_wrong_types(self) -> None:
+        with pytest.raises(TypeError, match="pattern must be str"):
+            pretokenize("text", 3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="text must be str"):
+            pretokenize(b"text")  # type: ignore[arg-type]
+
+
+def test_unicode_table_is_that_of_the_installed_regex() -> None:
+    # If this fails after an update of regex, run csrc/generate_unicode_table.py.
+    script = generator()
+    committed = script.TARGET.read_text(encoding="ascii").splitlines()[1:]
+    assert committed == script.render(script.classes()).splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "pieces"),
+    [
+        ("gpt2", ["I", "'ll", " pay", " $", "12345", ",", " ok", "?", "  \n"]),
+        ("cl100k", ["I", "'ll", " pay", " $", "123", "45", ",", " ok", "?", "  \n"]),
+        ("qwen2", ["I", "'ll", " pay", " $", *"12345", ",", " ok", "?", "  \n"]),
+        ("o200k", ["I'll", " pay", " $", "123", "45", ",", " ok", "?", "  \n"]),
+    ],
+)
+def test_by_hand(pattern: str, pieces: list[str]) -> None:
+    assert pretokenize("I'll pay $12345, ok?  \n", pattern) == pieces
