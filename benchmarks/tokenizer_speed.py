@@ -160,7 +160,9 @@ def worker(job: str, package: str, path: Path, argument: str) -> None:
     work = JOBS[job][package](path, argument)
     passes = [timed(work) for _ in range(PASSES if job == "encode" else 1)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"cpu": [cpu for cpu, _ in passes], "wall": [wall for _, wall in passes], "peak_mb": peak}))
+    print(
+        json.dumps({"cpu": [cpu for cpu, _ in passes], "wall": [wall for _, wall in passes], "peak_mb": peak})
+    )
 
 
 def run_worker(job: str, package: str, path: Path, argument: str, cpus: set[int]) -> dict[str, list[float]]:
@@ -242,12 +244,16 @@ def thread_scaling(path: Path, repeats: int) -> list[dict[str, object]]:
                 )
                 seconds.setdefault(("encoding", threads), []).append(wall)
                 _, wall = timed(
-                    lambda threads=threads: tokenizer.encode_file(path, Path(folder) / "t", num_threads=threads)
+                    lambda threads=threads: tokenizer.encode_file(
+                        path, Path(folder) / "t", num_threads=threads
+                    )
                 )
                 seconds.setdefault(("encoding into a file", threads), []).append(wall)
     for phase in dict.fromkeys(name for name, _ in seconds):
         one, two = (statistics.median(seconds[phase, threads]) for threads in (1, 2))
-        rows.append({"phase": phase, "text": path.name, "one_thread_s": one, "two_threads_s": two, "gain": one / two})
+        rows.append(
+            {"phase": phase, "text": path.name, "one_thread_s": one, "two_threads_s": two, "gain": one / two}
+        )
     return rows
 
 
@@ -273,12 +279,16 @@ def show(rows: list[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--text", type=Path, action="append", default=[], help="a text file; may be repeated")
     parser.add_argument("--stories", type=int, action="append", default=[], help="MB of generated stories")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--job", choices=["train", "encode", "threads"], action="append")
-    parser.add_argument("--vocabulary", action="append", help="for encoding: gpt2 (default), cl100k_base, o200k_base")
+    parser.add_argument(
+        "--vocabulary", action="append", help="for encoding: gpt2 (default), cl100k_base, o200k_base"
+    )
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -286,7 +296,9 @@ def main() -> None:
         worker(job, package, Path(path), argument)
         return
     RESULTS.mkdir(exist_ok=True)
-    stories = [story_file(megabytes, RESULTS) for megabytes in arguments.stories or ([] if arguments.text else [10])]
+    stories = [
+        story_file(megabytes, RESULTS) for megabytes in arguments.stories or ([] if arguments.text else [10])
+    ]
     everything: list[dict[str, object]] = []
     for job in arguments.job or ["train", "encode"]:
         rows: list[dict[str, object]] = []
@@ -300,7 +312,11 @@ def main() -> None:
                 rows += thread_scaling(path, arguments.repeats)
         show(rows)
         everything += rows
-    machine = {"machine": platform.platform(), "processors": os.cpu_count(), "python": platform.python_version()}
+    machine = {
+        "machine": platform.platform(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+    }
     (RESULTS / "tokenizer_speed.json").write_text(json.dumps({**machine, "rows": everything}, indent=2))
 
 

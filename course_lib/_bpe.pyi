@@ -6,14 +6,14 @@ OSError.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Buffer = bytes | bytearray | memoryview
-_Progress = Callable[[int, int], object]
-_IdArray = NDArray[np.uint16] | NDArray[np.uint32]
+_Buffer: TypeAlias = bytes | bytearray | memoryview
+_Progress: TypeAlias = Callable[[int, int], object]
+_IdArray: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
 class Encoder:
     def __init__(

@@ -332,7 +332,8 @@ def _text_of(argument: str) -> tuple[str, bytes]:
     contents = check_input_file(argument).read_bytes() if is_file else argument.encode()
     if not contents:
         raise ValueError(f"{argument} is empty" if is_file else "a text to compare is empty")
-    return argument if len(argument) <= 40 else argument[:39] + "…", contents
+    label = Path(argument).name if is_file else argument
+    return label if len(label) <= 40 else label[:39] + "…", contents
 
 
 def _measure(tokenizer: "Tokenizer", label: str, contents: bytes) -> dict[str, Any]:

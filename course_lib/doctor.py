@@ -24,7 +24,8 @@ Status = Literal["ok", "note", "problem"]
 PACKAGES = ("numpy", "torch", "matplotlib", "pandas", "regex", "jupyterlab", "ipywidgets", "anywidget")
 """Packages that the notebooks import; their versions are reported."""
 
-_SPEED_TEST_BYTES = 600_000
+_SPEED_TEST_BYTES = 5_000_000
+_SPEED_TEST_VOCABULARY = 10_000
 _SPEED_TEST_SECONDS = 0.5
 
 
@@ -107,8 +108,12 @@ def _engine() -> Iterator[Finding]:
             "engine", f"not built ({error})", "problem", "pip install -e . (needs a C++20 compiler)"
         )
         return
-    how = ", ".join(f"{name} {value}" for name, value in engine.build_info().items())
-    yield Finding("engine", f"{Path(str(engine.__file__)).name}: {how}")
+    built = engine.build_info()
+    how = f"{built['compiler']}, C++{built['cxx_standard'] // 100 % 100}"
+    if built["assertions"]:
+        yield Finding("engine", f"{how}, with assertions", "note", "a slow build for debugging")
+    else:
+        yield Finding("engine", how)
     yield Finding("threads", f"{engine.default_num_threads()} used by default")
 
 
@@ -163,12 +168,14 @@ def _speed() -> Iterator[Finding]:
     text = "\n".join(documents)
     megabytes = len(text.encode()) / 1e6
     started = time.perf_counter()
-    tokenizer = train_bpe(documents, 2000, num_threads=1)
+    tokenizer = train_bpe(documents, _SPEED_TEST_VOCABULARY, num_threads=1)
+    seconds = time.perf_counter() - started
     yield Finding(
-        "training", f"{time.perf_counter() - started:.2f} s for 2,000 tokens from {megabytes:.1f} MB"
+        "training",
+        f"{_SPEED_TEST_VOCABULARY:,} tokens from {megabytes:.0f} MB in {seconds:.2f} s, one thread",
     )
     rounds, started = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - started) < _SPEED_TEST_SECONDS or not rounds:
         tokenizer.encode_to_numpy(text)
         rounds += 1
-    yield Finding("encoding", f"{rounds * megabytes / elapsed:.0f} MB/s on one thread")
+    yield Finding("encoding", f"{rounds * megabytes / elapsed:.0f} MB/s, one thread")

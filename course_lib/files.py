@@ -71,8 +71,10 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     target = check_output_file(path)
     # File names end at 255 bytes on the usual file systems: the target's own name may not fit twice.
     temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
+        # Opened in here: an interrupt right after the file has come into being must find its way to the removal.
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(temporary, flags, 0o666)
         with os.fdopen(descriptor, "w+b") as file:
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))

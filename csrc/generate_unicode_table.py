@@ -46,7 +46,9 @@ def render(table: bytearray) -> str:
         raise ValueError(f"{len(distinct)} distinct blocks do not fit one byte: choose another block size")
 
     def rows(values: list[int]) -> str:
-        return "".join(f"    {', '.join(map(str, values[at : at + 24]))},\n" for at in range(0, len(values), 24))
+        return "".join(
+            f"    {', '.join(map(str, values[at : at + 24]))},\n" for at in range(0, len(values), 24)
+        )
 
     return (
         "// Made by csrc/generate_unicode_table.py with the regex package "

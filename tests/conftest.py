@@ -1,7 +1,9 @@
 """What all tests share."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # The machine is shared and the first call of a compiled function is slow: time limits for single examples would fail
@@ -10,3 +12,10 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("few", deadline=None, derandomize=True, max_examples=15)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave tests/browser alone unless asked for with ``-m browser``: its packages need not be installed."""
+    if collection_path == Path(__file__).parent / "browser" and config.getoption("markexpr") == "not browser":
+        return True
+    return None

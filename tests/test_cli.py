@@ -94,6 +94,7 @@ def test_special_tokens_can_be_left_out(tmp_path: Path, corpus: Path) -> None:
     assert run_json("tokenizer", "train", corpus, *options)["special_tokens"] == []
 
 
+@pytest.mark.filterwarnings("always:no pair is left:UserWarning")
 def test_an_early_end_of_training_is_a_warning_line(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("ab ab")
     result = run("tokenizer", "train", tmp_path / "x.txt", "--vocab-size", 999, "--out", tmp_path / "t.json")

@@ -21,7 +21,7 @@ def test_a_complete_installation_has_no_problem() -> None:
     assert {"course_lib", "Python", "engine", "threads", "cache", "gpt2", "training", "encoding"} <= set(
         findings
     )
-    assert findings["encoding"].value.endswith("MB/s on one thread")
+    assert findings["encoding"].value.endswith("MB/s, one thread")
     assert report.as_dict()["ok"] is True
 
 

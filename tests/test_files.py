@@ -73,7 +73,7 @@ def test_targets_that_cannot_be_written_are_refused_in_one_sentence(
 ) -> None:
     with pytest.raises(IsADirectoryError, match="it is a directory"):
         check_output_file(tmp_path)
-    with pytest.raises(FileNotFoundError, match="folder .*missing does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*missing does not exist"):
         check_output_file(tmp_path / "missing" / "out.bin")
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotADirectoryError, match="is a file, not a folder"):

@@ -112,10 +112,11 @@ class OpenClass:
     def word(self, rank: int) -> str:
         """The word of a rank, counted from 0."""
         rank %= self._first_rank_beyond
-        for (parts, size), stride in zip(self._levels, self._strides, strict=True):
-            if rank < size:
-                break
-            rank -= size
+        level = 0
+        while rank >= self._levels[level][1]:
+            rank -= self._levels[level][1]
+            level += 1
+        (parts, size), stride = self._levels[level], self._strides[level]
         if len(parts) == 1:
             return self._spell(parts[0][rank])
         index = rank * stride % size

@@ -7,8 +7,8 @@
 from course_lib.show.compression import compression_explorer
 from course_lib.show.controls import Choice, Slider, Text, Toggle
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.source import Source, show_source
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, style
+from course_lib.show.source import Source, show_source
 from course_lib.show.tables import Table, table
 from course_lib.show.tokens import TokenView, token_view
 

@@ -24,7 +24,9 @@ class BlitFigure:
     ``self.update`` is what ``draw`` returned. After each call of it, ``png()`` gives the picture.
     """
 
-    def __init__(self, draw: Callable[[Figure], Callable[..., str | None]], size: tuple[float, float]) -> None:
+    def __init__(
+        self, draw: Callable[[Figure], Callable[..., str | None]], size: tuple[float, float]
+    ) -> None:
         self._background: Any = None
         self._still: set[Artist] = set()
         self._frame: Any = None
@@ -60,7 +62,9 @@ class BlitFigure:
         for axes in sorted(self.figure.axes, key=lambda axes: axes.get_zorder()):
             place = tuple(round(edge, 6) for edge in axes.get_position().bounds)
             places.setdefault(place, []).extend(_children(axes))
-        others = [a for a in self.figure.get_children() if not isinstance(a, Axes) and a is not self.figure.patch]
+        others = [
+            a for a in self.figure.get_children() if not isinstance(a, Axes) and a is not self.figure.patch
+        ]
         return [*places.values(), sorted(others, key=lambda artist: artist.get_zorder())]
 
     def _moving(self, layer: list[Artist]) -> list[Artist]:
@@ -79,15 +83,17 @@ class BlitFigure:
         self._canvas.draw()
         self._background = self._canvas.copy_from_bbox(self.figure.bbox)
         self._still, self._frame = still, self._limits()
-        for artist in still:  # also those that drew nothing, such as empty titles: from now on stale means touched
+        for (
+            artist
+        ) in still:  # also those that drew nothing, such as empty titles: from now on stale means touched
             artist.stale = False
 
     def _encode(self) -> bytes:
         buffer = io.BytesIO()
         # A light compression: on this size of picture a stronger one costs more time than the drawing.
-        Image.frombuffer("RGBA", self._canvas.get_width_height(), self._canvas.buffer_rgba()).convert("RGB").save(
-            buffer, format="png", compress_level=1
-        )
+        Image.frombuffer("RGBA", self._canvas.get_width_height(), self._canvas.buffer_rgba()).convert(
+            "RGB"
+        ).save(buffer, format="png", compress_level=1)
         return buffer.getvalue()
 
 

@@ -39,7 +39,9 @@ def compression_explorer(
     sizes = data.groupby("tokenizer", sort=False)["vocab_size"].nunique()
     curves = list(sizes[sizes > 1].index)
     if not curves:
-        raise ValueError("results hold no tokenizer measured at several vocabulary sizes, so there is no curve to draw")
+        raise ValueError(
+            "results hold no tokenizer measured at several vocabulary sizes, so there is no curve to draw"
+        )
     stops = sorted({int(size) for size in data.loc[data["tokenizer"].isin(curves), "vocab_size"]})
     return explorer(
         _Drawing(data, curves),
@@ -74,15 +76,32 @@ class _Drawing:
         self._build_axes()
         upper, lower = self._upper, self._lower
         self._curves = {n: upper.plot([], [], color=c)[0] for n, c in self._colours.items()}
-        self._points = {n: upper.plot([], [], "D", color=PALETTE["grey"], markersize=5)[0] for n in self._point_names}
+        self._points = {
+            n: upper.plot([], [], "D", color=PALETTE["grey"], markersize=5)[0] for n in self._point_names
+        }
         self._names = {n: upper.text(0, 0, n, fontsize=8.5, color=c) for n, c in self._colours.items()}
-        self._names |= {n: upper.text(0, 0, n, fontsize=8.5, color=PALETTE["grey"]) for n in self._point_names}
+        self._names |= {
+            n: upper.text(0, 0, n, fontsize=8.5, color=PALETTE["grey"]) for n in self._point_names
+        }
         (self._share,) = lower.plot([], [], color=PALETTE["grey"])
-        self._markers = [axes.axvline(1, color="#24292F", linewidth=0.9, linestyle=(0, (2, 2))) for axes in (upper, lower)]
-        self._dots = [axes.plot([], [], "o", color="#24292F", markersize=7, zorder=4)[0] for axes in (upper, lower)]
+        self._markers = [
+            axes.axvline(1, color="#24292F", linewidth=0.9, linestyle=(0, (2, 2))) for axes in (upper, lower)
+        ]
+        self._dots = [
+            axes.plot([], [], "o", color="#24292F", markersize=7, zorder=4)[0] for axes in (upper, lower)
+        ]
         box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
         self._notes = [
-            axes.annotate("", (1, 1), xytext=(8, -11), textcoords="offset points", va="center", bbox=box, zorder=5, weight="bold")
+            axes.annotate(
+                "",
+                (1, 1),
+                xytext=(8, -11),
+                textcoords="offset points",
+                va="center",
+                bbox=box,
+                zorder=5,
+                weight="bold",
+            )
             for axes in (upper, lower)
         ]
         return self._update
@@ -103,7 +122,9 @@ class _Drawing:
         lower.set_xticks(ticks[:: 1 + len(ticks) // 9])
         lower.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size:,.0f}"))
         lower.xaxis.set_minor_locator(NullLocator())
-        lower.set(ylim=(0, 100), xlabel="vocabulary size (tokens)", ylabel="embedding share\n(% of parameters)")
+        lower.set(
+            ylim=(0, 100), xlabel="vocabulary size (tokens)", ylabel="embedding share\n(% of parameters)"
+        )
 
     def _update(self, corpus: str, tokenizer: str, vocab_size: int, d_model: int, tied: bool) -> str:
         here = self._data[self._data["corpus"] == corpus]
@@ -117,13 +138,17 @@ class _Drawing:
             point.set_data(rows["vocab_size"], rows["ratio"])
         self._place_names(here)
         chosen = here[here["tokenizer"] == tokenizer]
-        ratio = float(np.interp(vocab_size, chosen["vocab_size"], chosen["ratio"])) if len(chosen) else float("nan")
+        ratio = (
+            float(np.interp(vocab_size, chosen["vocab_size"], chosen["ratio"]))
+            if len(chosen)
+            else float("nan")
+        )
         share = 100 * float(embedding_share(vocab_size, d_model, tied=tied))
         self._share.set_data(self._grid, 100 * embedding_share(self._grid, d_model, tied=tied))
         self._mark(0, vocab_size, ratio, f"{ratio:.2f}")
         self._mark(1, vocab_size, share, f"{share:.0f} %")
         return (
-            f"{tokenizer} with {vocab_size:,} tokens on {corpus}: {ratio:.2f} bytes per token; embedding and output head "
+            f"{tokenizer} with {vocab_size:,} tokens on {corpus}: {ratio:.2f} bytes per token; embedding and head "
             f"take {share:.0f} % of a model of width {d_model}{' with tied embeddings' if tied else ''}."
         )
 
@@ -131,11 +156,15 @@ class _Drawing:
         """Curves are named left of their end, at a distance of each other; points in turn above and below."""
         ends = here.groupby("tokenizer", sort=False).last()
         height = self._upper.get_ylim()[1]
-        curves = sorted((name for name in self._curves if name in ends.index), key=lambda name: ends["ratio"][name])
+        curves = sorted(
+            (name for name in self._curves if name in ends.index), key=lambda name: ends["ratio"][name]
+        )
         places = spread([float(ends["ratio"][name]) + 0.03 * height for name in curves], 0.075 * height)
         for name, place in zip(curves, places, strict=True):
             self._names[name].set(position=(ends["vocab_size"][name] / 1.04, place), ha="right", va="bottom")
-        points = sorted((name for name in self._points if name in ends.index), key=lambda name: ends["vocab_size"][name])
+        points = sorted(
+            (name for name in self._points if name in ends.index), key=lambda name: ends["vocab_size"][name]
+        )
         for index, name in enumerate(points):
             side, align = (-1, "top") if index % 2 else (1, "bottom")
             place = float(ends["ratio"][name]) + side * 0.035 * height

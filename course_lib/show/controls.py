@@ -82,7 +82,9 @@ class Slider:
             if self.min is not None or self.max is not None or len(self.values) < 2:
                 raise ValueError(f"{self.label}: give at least two values, or min and max, not both")
             if self.start is not None and self.start not in self.values:
-                raise ValueError(f"{self.label}: start={self.start!r} is not among the values {list(self.values)}")
+                raise ValueError(
+                    f"{self.label}: start={self.start!r} is not among the values {list(self.values)}"
+                )
             return
         if self.min is None or self.max is None or not self.min < self.max:
             raise ValueError(f"{self.label}: min={self.min!r} must be smaller than max={self.max!r}")
@@ -110,9 +112,13 @@ class Slider:
             return _FloatLogSlider(
                 value=start, min=low, max=high, step=1 / (self.step or 10), readout_format=".2g", **common
             )
-        step = self.step or (1 if isinstance(self.min, int) and isinstance(self.max, int) else (self.max - self.min) / 50)
+        step = self.step or (
+            1 if isinstance(self.min, int) and isinstance(self.max, int) else (self.max - self.min) / 50
+        )
         if all(isinstance(number, int) for number in (self.min, self.max, step)):
-            return _IntSlider(value=start, min=self.min, max=self.max, step=step, readout_format=",d", **common)
+            return _IntSlider(
+                value=start, min=self.min, max=self.max, step=step, readout_format=",d", **common
+            )
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
         return _FloatSlider(
             value=start, min=self.min, max=self.max, step=step, readout_format=f".{decimals}f", **common
@@ -135,8 +141,12 @@ class Choice:
         _check_label(self)
         if not self.options:
             raise ValueError(f"{self.label}: options are empty")
-        if self.start is not None and not any(self.start is v or self.start == v for v in self._pairs().values()):
-            raise ValueError(f"{self.label}: start={self.start!r} is not among the options {list(self._pairs())}")
+        if self.start is not None and not any(
+            self.start is v or self.start == v for v in self._pairs().values()
+        ):
+            raise ValueError(
+                f"{self.label}: start={self.start!r} is not among the options {list(self._pairs())}"
+            )
 
     def _pairs(self) -> dict[str, Any]:
         if isinstance(self.options, Mapping):

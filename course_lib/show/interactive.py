@@ -31,7 +31,6 @@ img.course-outdated {opacity: .45}
 </style>"""
 
 
-
 class _PictureWidget(widgets.Image):  # type: ignore[misc]
     """An image whose ``tooltip`` is its accessible name; the page's code wants a ``description`` to exist for that."""
 
@@ -152,17 +151,23 @@ class Explorer:
         width, height = (f"{round(side * CSS_PIXELS_PER_INCH)}px" for side in self._size)
         self._image = _PictureWidget(format="png", width=width[:-2], height=height[:-2])
         self._image.add_class("course-picture")
-        self._failure = widgets.HTML(layout=widgets.Layout(width=width, height=height, margin="0", display="none"))
+        self._failure = widgets.HTML(
+            layout=widgets.Layout(width=width, height=height, margin="0", display="none")
+        )
         self._status = widgets.HTML(layout=widgets.Layout(height="28px"))
         reset = widgets.Button(
-            description="Reset", tooltip="Put every control back to where it was", layout=widgets.Layout(width="80px")
+            description="Reset",
+            tooltip="Put every control back to where it was",
+            layout=widgets.Layout(width="80px"),
         )
         reset.on_click(lambda _button: self._report_errors(self.reset))
         rows = widgets.Box(
             list(self.controls.values()),
             layout=widgets.Layout(flex_flow="row wrap", max_width=width, grid_gap="0 4px"),
         )
-        tools = widgets.HBox([reset, self._status], layout=widgets.Layout(height="34px", align_items="center"))
+        tools = widgets.HBox(
+            [reset, self._status], layout=widgets.Layout(height="34px", align_items="center")
+        )
         self.widget = widgets.VBox([rows, tools, self._image, self._failure])
         self._say("")
 
@@ -251,7 +256,7 @@ class Explorer:
             f"This picture could not be drawn.\n\n{type(error).__name__}: {error}\n\n"
             f"in {where.name}, {Path(where.filename).name}, line {where.lineno}\nwith {self._describe()}"
         )
-        self._failure.value = f'<pre class="course-error" role="alert">{html.escape(text)}</pre>'
+        self._failure.value = f'<div class="course-error" role="alert">{html.escape(text)}</div>'
         self._image.layout.display = "none"
         self._failure.layout.display = None
         self._say("")
@@ -262,14 +267,17 @@ class Explorer:
 
     def _describe(self) -> str:
         state = ", ".join(
-            f"{widget.description} = {getattr(widget, 'label', widget.value)}" for widget in self.controls.values()
+            f"{widget.description} = {getattr(widget, 'label', widget.value)}"
+            for widget in self.controls.values()
         )
         return f"{self.title}: {state}" if self.title else state
 
     def _text(self) -> str:
         return f"[interactive figure] {self._describe()}\n{self.alt}\n(Run the cell to move the controls.)"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and beside it the first frame for pages where no kernel runs."""
         data, metadata = self._first_frame
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}

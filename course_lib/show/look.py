@@ -9,18 +9,19 @@ from typing import Any
 
 import matplotlib
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 PALETTE = {
-    "blue": "#0072B2",
-    "orange": "#C8500A",
-    "green": "#008F68",
-    "pink": "#B0528C",
-    "ochre": "#8F6A00",
+    "blue": "#0077B4",
+    "orange": "#CD330C",
+    "green": "#006368",
+    "pink": "#AC5295",
+    "ochre": "#696D00",
     "violet": "#5B4FC4",
-    "grey": "#6B7079",
+    "grey": "#6A6F6C",
 }
 """The colour cycle by name, in its order: dark enough for the paper background, told apart by colour-blind readers."""
 
@@ -63,19 +64,23 @@ def direct_labels(axes: Axes, *, gap: float = 1.15) -> None:
     Call it last, when the limits are final. Names that would overlap are moved apart vertically; ``gap`` is their
     smallest distance in line heights.
     """
-    lines = [line for line in axes.get_lines() if not line.get_label().startswith("_") and len(line.get_xdata())]  # type: ignore[union-attr,arg-type]
-    ends = [axes.transData.transform(line.get_xydata()[-1]) for line in lines]  # type: ignore[index]
+    named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    points = [(line, np.asarray(line.get_xydata())) for line in named]
+    lines = [(line, (float(data[-1, 0]), float(data[-1, 1]))) for line, data in points if len(data)]
+    ends = [axes.transData.transform(end) for _, end in lines]
     root = axes.get_figure(root=True)
     assert root is not None
-    font_size = float(matplotlib.font_manager.FontProperties(size=SETTINGS["legend.fontsize"]).get_size_in_points())
+    font_size = float(
+        matplotlib.font_manager.FontProperties(size=SETTINGS["legend.fontsize"]).get_size_in_points()
+    )
     height = gap * font_size * root.dpi / 72
     order = sorted(range(len(lines)), key=lambda index: ends[index][1])
     places = spread([ends[index][1] for index in order], height)
     for index, place in zip(order, places, strict=True):
-        line = lines[index]
+        line, end = lines[index]
         axes.annotate(
             str(line.get_label()),
-            line.get_xydata()[-1],  # type: ignore[index]
+            end,
             xytext=(6, (place - ends[index][1]) * 72 / root.dpi),
             textcoords="offset points",
             color=line.get_color(),
@@ -90,7 +95,10 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     clusters: list[list[float]] = []  # [middle, count]
     for place in places:
         clusters.append([place, 1])
-        while len(clusters) > 1 and clusters[-1][0] - clusters[-2][0] < gap * (clusters[-1][1] + clusters[-2][1]) / 2:
+        while (
+            len(clusters) > 1
+            and clusters[-1][0] - clusters[-2][0] < gap * (clusters[-1][1] + clusters[-2][1]) / 2
+        ):
             middle, count = clusters.pop()
             below, below_count = clusters[-1]
             total = count + below_count
@@ -124,11 +132,17 @@ class Picture:
         """The picture as a PNG file, two pixels a CSS pixel."""
         buffer = io.BytesIO()
         with matplotlib.rc_context(SETTINGS):
-            self.figure.savefig(buffer, format="png", dpi=2 * CSS_PIXELS_PER_INCH, metadata={"Software": None})
+            self.figure.savefig(
+                buffer, format="png", dpi=2 * CSS_PIXELS_PER_INCH, metadata={"Software": None}
+            )
         return buffer.getvalue()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-        return image_bundle(self.png(), self.figure.get_size_inches(), alt=self.alt, text=f"[figure] {self.alt}")
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        return image_bundle(
+            self.png(), self.figure.get_size_inches().tolist(), alt=self.alt, text=f"[figure] {self.alt}"
+        )
 
 
 def image_bundle(

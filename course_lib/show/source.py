@@ -55,10 +55,14 @@ def show_source(obj: Any) -> Source:
         code = textwrap.dedent(inspect.getsource(obj)).rstrip() + "\n"
         path = Path(inspect.getsourcefile(obj) or "")
     except (TypeError, OSError) as error:
-        raise TypeError(f"obj={obj!r} has no Python source to show; give a function, class or module") from error
+        raise TypeError(
+            f"obj={obj!r} has no Python source to show; give a function, class or module"
+        ) from error
     first_line = 1 if inspect.ismodule(obj) else inspect.getsourcelines(obj)[1]
     module = inspect.getmodule(obj)
-    place = module.__name__.replace(".", "/") + ".py" if module and module.__name__ != "__main__" else path.name
+    place = (
+        module.__name__.replace(".", "/") + ".py" if module and module.__name__ != "__main__" else path.name
+    )
     return Source(code, f"{place}, line {first_line}")
 
 
@@ -66,8 +70,8 @@ def _highlight(code: str) -> list[str]:
     pieces = []
     for kind, text in lex(code, PythonLexer(stripnl=False)):
         escaped = html.escape(text)
-        name = next((colour[0] for token, colour in _COLOURS.items() if kind in token), "")
-        if kind in Token.Literal.String.Doc:
+        name = next((colour[0] for token, colour in _COLOURS.items() if kind in token), "")  # type: ignore[comparison-overlap]
+        if kind in Token.Literal.String.Doc:  # type: ignore[comparison-overlap]
             name = "string"
         pieces.append(f'<span class="cs-{name}">{escaped}</span>' if name else escaped)
     return pieces
@@ -79,9 +83,11 @@ def _css() -> str:
     rules = [
         ".course-source{margin:4px 0 8px}",
         ".course-source figcaption{font-size:12px;opacity:.75;margin-bottom:3px}",
-        ".course-source pre{margin:0;padding:10px 14px;overflow-x:auto;font-size:13px;line-height:1.45;"
-        "border-left:3px solid #0072B2;background:rgba(127,127,127,.09);color:inherit;"
-        "font-family:var(--jp-code-font-family,monospace)}",
+        (
+            ".course-source pre{margin:0;padding:10px 14px;overflow-x:auto;font-size:13px;line-height:1.45;"
+            "border-left:3px solid #0077B4;background:rgba(127,127,127,.09);color:inherit;"
+            "font-family:var(--jp-code-font-family,monospace)}"
+        ),
         *(f".course-source .cs-{n}{{color:var(--jp-mirror-editor-{n}-color,{c})}}" for n, c in light.items()),
         ".course-source .cs-comment{font-style:italic}",
         "@media (prefers-color-scheme:dark){",

@@ -54,13 +54,11 @@ class Table:
         )
         body = "".join(f"<tr>{self._row(index, cells)}</tr>" for index, cells in enumerate(self.cells))
         caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
-        return (
-            f'{_CSS}<table class="course-table">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        )
+        return f'{_CSS}<table class="course-table">{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def _row(self, index: int, cells: list[str]) -> str:
         return "".join(
-            f"<td{_class(number=numeric, best=index in self._best.get(name, ()))}>{html.escape(cell)}</td>"
+            f"<td{_class(number=numeric, best=index in self._best.get(str(name), set()))}>{html.escape(cell)}</td>"
             for name, numeric, cell in zip(self.frame, self._numeric, cells, strict=True)
         )
 

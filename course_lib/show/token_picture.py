@@ -12,8 +12,10 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from course_lib.show.look import PALETTE, SETTINGS, Picture
 from course_lib.show.segments import Row, Token
 
-_CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB")
-_CJK_FONTS += ("Microsoft YaHei", "WenQuanYi Zen Hei", "SimHei", "Arial Unicode MS")
+_CJK_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Hiragino Sans GB"),
+    *("Microsoft YaHei", "WenQuanYi Zen Hei", "SimHei", "Arial Unicode MS"),
+)
 _COLOURS = list(PALETTE.values())[:6]
 _WIDTH = 7.6  # inches
 _LINE, _HEADER, _MARGIN = 0.40, 0.34, 0.14
@@ -23,11 +25,18 @@ _DPI = 200
 
 def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
     """Draw the rows' first tokens as coloured boxes with their ids; Jupyter's (data, metadata)."""
-    settings = {**SETTINGS, "font.family": _families(), "font.size": 11, "figure.constrained_layout.use": False}
+    settings: Any = {  # matplotlib types the keys as an enumeration of all of them
+        **dict[Any, Any](SETTINGS),
+        "font.family": _families(),
+        "font.size": 11,
+        "figure.constrained_layout.use": False,
+    }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(_WIDTH, 1), dpi=_DPI)
         FigureCanvasAgg(figure)
-        places = []  # (text, x, y from the top, options), in inches
+        places: list[
+            tuple[str, float, float, dict[str, Any]]
+        ] = []  # (text, x, y from the top, options), in inches
         y = _MARGIN
         for row in rows:
             summary = row.error or f"{row.count:,} tokens · {row.ratio:.2f} bytes/token"
@@ -39,12 +48,16 @@ def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], d
             y += _MARGIN
         figure.set_figheight(y)
         for text, x, top, options in places:
-            figure.text(x / _WIDTH, 1 - top / y, text, **{"verticalalignment": "top", "parse_math": False, **options})
+            figure.text(
+                x / _WIDTH, 1 - top / y, text, **{"verticalalignment": "top", "parse_math": False, **options}
+            )
         data, metadata = Picture(figure, alt=alt)._repr_mimebundle_()
     return {**data, "text/plain": alt}, metadata
 
 
-def _flow(figure: Figure, tokens: Sequence[Token], y: float) -> tuple[list[tuple[str, float, float, Any]], float]:
+def _flow(
+    figure: Figure, tokens: Sequence[Token], y: float
+) -> tuple[list[tuple[str, float, float, Any]], float]:
     """Set boxes one after another, in lines; return them and the height below the last line."""
     boxes: list[tuple[str, float, float, Any]] = []
     x = _MARGIN

@@ -29,8 +29,8 @@ def token_view(texts: str | Sequence[str], tokenizers: Mapping[str, TokenizerLik
     return TokenView(samples, dict(tokenizers))
 
 
-class TokenView(anywidget.AnyWidget):  # type: ignore[misc]
-    """What ``token_view`` returns. Set ``text`` to tokenize something else; ``rows`` are the results as dictionaries."""
+class TokenView(anywidget.AnyWidget):
+    """What ``token_view`` returns. Set ``text`` to tokenize something else; ``rows`` are the results, as dicts."""
 
     _esm = _FOLDER / "token_view.js"
     _css = _FOLDER / "token_view.css"
@@ -54,7 +54,9 @@ class TokenView(anywidget.AnyWidget):  # type: ignore[misc]
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and beside it the first text's tokens as HTML, picture and plain text."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        picture, metadata = picture_of_rows(self._first_rows, alt=_plain_text(self._first_text, self._first_rows))
+        picture, metadata = picture_of_rows(
+            self._first_rows, alt=_plain_text(self._first_text, self._first_rows)
+        )
         data = {
             "application/vnd.jupyter.widget-view+json": view,
             "text/html": _static_html(self._first_rows),
@@ -84,12 +86,17 @@ def _static_html(rows: Sequence[Row]) -> str:
 
 
 def _row_html(row: Row) -> str:
-    content = html.escape(row.error) if row.error else "".join(_token_html(*pair) for pair in enumerate(row.tokens))
+    content = (
+        html.escape(row.error) if row.error else "".join(_token_html(*pair) for pair in enumerate(row.tokens))
+    )
     hidden = row.count - len(row.tokens)
-    more = f'<span class="ct-more">… and {hidden:,} more tokens</span>' if hidden > 0 and not row.error else ""
+    more = (
+        f'<span class="ct-more">… and {hidden:,} more tokens</span>' if hidden > 0 and not row.error else ""
+    )
     summary = "" if row.error else html.escape(_summary(row))
     return (
-        f'<section class="ct-row"><header><b>{html.escape(row.name)}</b><span class="ct-count">{summary}</span></header>'
+        f'<section class="ct-row"><header><b>{html.escape(row.name)}</b>'
+        f'<span class="ct-count">{summary}</span></header>'
         f'<div class="ct-line{" ct-error" if row.error else ""}">{content}{more}</div></section>'
     )
 
@@ -97,6 +104,7 @@ def _row_html(row: Row) -> str:
 def _token_html(index: int, token: Any) -> str:
     parts = "".join(f'<span class="ct-{part.kind}">{html.escape(part.text)}</span>' for part in token.parts)
     return (
-        f'<span class="ct-token ct-{index % 6}" title="id {token.id} · {token.bytes}"><bdi class="ct-face">{parts}</bdi>'
+        f'<span class="ct-token ct-{index % 6}" title="id {token.id} · {token.bytes}">'
+        f'<bdi class="ct-face">{parts}</bdi>'
         f'<span class="ct-under ct-id">{token.id}</span></span>{"<br>" if token.breaks else ""}'
     )

@@ -269,8 +269,10 @@ def _check_custom(path: PathLike, place: str, pattern: str) -> None:
     except regex.error as error:
         raise FormatError(path, place, f"not a regular expression: {error}") from error
     # Escapes and character classes hold these characters literally.
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", "_", pattern, flags=re.DOTALL)
-    found = re.search(r"[$^]|\}\+", bare)
+    bare = re.sub(
+        r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", "_", pattern, flags=re.DOTALL
+    )
+    found = re.search(r"[$^]|\{[0-9]*,?[0-9]*\}\+", bare)
     if found:
         raise FormatError(
             path,

@@ -8,7 +8,8 @@ import regex
 from numpy.typing import NDArray
 
 from course_lib import _bpe
-from course_lib.files import PathLike, check_input_file, check_output_file, progress as progress_bar
+from course_lib.files import PathLike, check_input_file, check_output_file
+from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, write_token_file
 from course_lib.tokenizer.formats import (
     TokenizerData,
@@ -62,7 +63,9 @@ class Tokenizer:
         self._scanner, self._pattern_source = resolve_pattern(data.pattern)
         missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
         if missing:
-            raise ValueError(f"vocab has no token for byte {bytes([missing[0]])!r}; all 256 single bytes are needed")
+            raise ValueError(
+                f"vocab has no token for byte {bytes([missing[0]])!r}; all 256 single bytes are needed"
+            )
         byte_ids = [ids_of[bytes([byte])] for byte in range(256)]
         merges = _resolve_merges(data.merges, ids_of)
         self._engine = _bpe.Encoder(
@@ -73,7 +76,9 @@ class Tokenizer:
             whole_tokens=_whole_tokens(data, byte_ids, merges) if data.ignore_merges else [],
             pattern=self._scanner,
         )
-        alternatives = "|".join(map(regex.escape, sorted(data.special_tokens, key=len, reverse=True))) or "(?!)"
+        alternatives = (
+            "|".join(map(regex.escape, sorted(data.special_tokens, key=len, reverse=True))) or "(?!)"
+        )
         self._special_regex = regex.compile(alternatives)
         self._special_bytes_regex = regex.compile(alternatives.encode())
 
@@ -167,8 +172,8 @@ class Tokenizer:
     def encode_to_numpy(self, text: str | bytes) -> NDArray[np.uint16] | NDArray[np.uint32]:
         """The ids of ``text`` as an array of shape ``(tokens,)``: uint16 where ``vocab_size`` allows, else uint32."""
         if self._scanner is None:
-            dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
-            return np.array(self.encode(text), dtype=dtype)
+            ids = self.encode(text)
+            return np.array(ids, np.uint16) if self.vocab_size <= 1 << 16 else np.array(ids, np.uint32)
         try:
             return self._engine.encode_numpy(text, True)
         except UnicodeEncodeError as error:
@@ -357,7 +362,11 @@ def _resolve_merges(
         return [(ids_of[left], ids_of[right], ids_of[left + right]) for left, right in merges]
     except (KeyError, TypeError, ValueError):
         for number, merge in enumerate(merges):
-            if not (isinstance(merge, tuple | list) and len(merge) == 2 and all(type(part) is bytes for part in merge)):
+            if not (
+                isinstance(merge, tuple | list)
+                and len(merge) == 2
+                and all(type(part) is bytes for part in merge)
+            ):
                 raise ValueError(f"merges[{number}] must be a pair of bytes, got {merge!r}") from None
             left, right = merge
             unknown = next((token for token in (left, right, left + right) if token not in ids_of), None)
@@ -385,7 +394,9 @@ def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:
         raise TypeError("encode_iterable needs an iterable of str; encode takes a single text")
     for item in iterable:
         if not isinstance(item, str):
-            raise TypeError(f"encode_iterable needs an iterable of str, got an item of type {type(item).__name__}")
+            raise TypeError(
+                f"encode_iterable needs an iterable of str, got an item of type {type(item).__name__}"
+            )
         try:
             yield item.encode()
         except UnicodeEncodeError as error:

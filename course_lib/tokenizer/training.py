@@ -6,17 +6,16 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import regex
 
 from course_lib import _bpe
-from course_lib.files import PathLike, check_input_file, progress as progress_bar
+from course_lib.files import PathLike, check_input_file
+from course_lib.files import progress as progress_bar
 from course_lib.tokenizer.formats import assign_special_ids
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.tokenizer import Tokenizer, check_num_threads, surrogate_error
-
-T = TypeVar("T")
 
 Source: TypeAlias = PathLike | Iterable[str] | Sequence[os.PathLike[str]]
 
@@ -111,12 +110,14 @@ def _sources(source: Source) -> Iterator[Path | list[str]]:
     items = itertools.chain([first], items)
     if isinstance(first, os.PathLike):
         # All of them are checked before the first is read.
-        yield from [check_input_file(_expect(item, os.PathLike, "path")) for item in items]
+        yield from [check_input_file(_expect_path(item)) for item in items]
         return
     group: list[str] = []
     size = 0
     for item in items:
-        group.append(_expect(item, str, "str document"))
+        if not isinstance(item, str):
+            raise TypeError(f"source starts with a str document, but then holds a {type(item).__name__}")
+        group.append(item)
         size += len(item)
         if size >= _GROUP_CHARACTERS:
             yield group
@@ -125,9 +126,9 @@ def _sources(source: Source) -> Iterator[Path | list[str]]:
         yield group
 
 
-def _expect(item: object, kind: type[T], what: str) -> T:
-    if not isinstance(item, kind):
-        raise TypeError(f"source starts with a {what}, but then holds a {type(item).__name__}")
+def _expect_path(item: object) -> os.PathLike[str]:
+    if not isinstance(item, os.PathLike):
+        raise TypeError(f"source starts with a path, but then holds a {type(item).__name__}")
     return item
 
 

@@ -34,7 +34,8 @@ bool visible_before(const std::uint8_t* begin, const std::uint8_t* at) {
 //    the line feed): the letter, digit or symbol that follows starts afresh.
 bool is_safe_cut(const std::uint8_t* begin, const std::uint8_t* at) {
     if (*at == ' ') return visible_before(begin, at);
-    return at - begin >= 2 && at[-1] == '\n' && *at != '/' && leads_visible(*at) && visible_before(begin, at - 1);
+    return at - begin >= 2 && at[-1] == '\n' && *at != '/' && leads_visible(*at) &&
+           visible_before(begin, at - 1);
 }
 
 bool special_token_crosses(const SpecialTokens& specials, const std::uint8_t* begin, const std::uint8_t* at,

@@ -12,16 +12,16 @@ namespace bpe {
 
 using Bytes = std::span<const std::uint8_t>;
 
-// The first piece of `rest`, about `target_bytes` long. No pre-token of any built-in pattern and no special token
-// crosses its end, and no pre-token changes because of the cut. Where a text offers no such place, the piece is
-// longer, up to all of `rest`.
+// The first piece of `rest`, about `target_bytes` long. No pre-token of any built-in pattern and no special
+// token crosses its end, and no pre-token changes because of the cut. Where a text offers no such place, the
+// piece is longer, up to all of `rest`.
 Bytes next_chunk(Bytes rest, const SpecialTokens& specials, std::size_t target_bytes);
 
 // All pieces of `text`, in order.
 std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, std::size_t target_bytes);
 
-// How much of `text`, the beginning of a longer one, can be tokenized before the rest is known: up to the last
-// place where next_chunk could cut whatever follows; 0 if there is none.
+// How much of `text`, the beginning of a longer one, can be tokenized before the rest is known: up to the
+// last place where next_chunk could cut whatever follows; 0 if there is none.
 std::size_t last_safe_cut(Bytes text, const SpecialTokens& specials);
 
 }  // namespace bpe

@@ -62,7 +62,14 @@ def lab_url(notebook_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "MPLCONFIGDIR": str(home / "matplotlib"),
     }
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
+        *(
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.port=0",
+        ),
         *(f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"),
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]

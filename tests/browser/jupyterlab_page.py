@@ -65,9 +65,12 @@ class Lab:
         self.page.goto(f"{self.url}lab/tree/{notebook}?token={self.token}&reset")
         self.page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.context?.isReady")
         self.page.evaluate(_READY)
-        self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         self.page.evaluate(
-            "() => window.jupyterapp.shell.leftCollapsed || window.jupyterapp.commands.execute('application:toggle-left-area')"
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+        )
+        self.page.evaluate(
+            "() => window.jupyterapp.shell.leftCollapsed"
+            " || window.jupyterapp.commands.execute('application:toggle-left-area')"
         )
 
     def run_all(self) -> list[str]:
@@ -106,4 +109,6 @@ def box(element: Locator) -> dict[str, float]:
 def describe(milliseconds: list[float]) -> str:
     """Median and 90th percentile, for the report."""
     p90 = statistics.quantiles(milliseconds, n=10)[-1]
-    return f"median {statistics.median(milliseconds):.0f} ms, p90 {p90:.0f} ms over {len(milliseconds)} presses"
+    return (
+        f"median {statistics.median(milliseconds):.0f} ms, p90 {p90:.0f} ms over {len(milliseconds)} presses"
+    )

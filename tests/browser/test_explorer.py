@@ -1,4 +1,4 @@
-"""The pattern for every chapter's browser test: Run All, no error, move an explorer, the picture changed, nothing jumped."""
+"""The pattern for every chapter's browser test: Run All, no error, an explorer moved, its picture changed, no jump."""
 
 import statistics
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+
 from tests.browser.jupyterlab_page import Lab, box, describe
 
 pytestmark = pytest.mark.browser

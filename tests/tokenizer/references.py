@@ -20,19 +20,40 @@ _FRAGMENTS = [
     *"\u0301\u0903\u20dd\ufe0f\u200d",
     *"😀\U0001f1e6\U00020000\ud7ff\ue000\U000f0000\U0010ffff\x00\x07\x7f",
     *["'s", "'S", "'ſ", "'ll", "'LL", "'Ve", "n't", "\r\n", "\n\n", "  ", " \n ", "//", "123", "1234567"],
-    *["<|endoftext|>", "<|endofprompt|>", "<|endof", "the", " the", "Hello", " world", "tokenizer", "跟我学习", "\x00\x00"],
+    *[
+        "<|endoftext|>",
+        "<|endofprompt|>",
+        "<|endof",
+        "the",
+        " the",
+        "Hello",
+        " world",
+        "tokenizer",
+        "跟我学习",
+        "\x00\x00",
+    ],
 ]
 
 # Characters that Python's Unicode does not know yet are left out: the references know different versions of it.
-hard_text = st.lists(st.one_of(st.sampled_from(_FRAGMENTS), st.characters(exclude_categories=["Cs", "Cn"])), max_size=40).map(
-    "".join
-)
+hard_text = st.lists(
+    st.one_of(st.sampled_from(_FRAGMENTS), st.characters(exclude_categories=["Cs", "Cn"])), max_size=40
+).map("".join)
 
 hard_bytes = st.lists(
     st.one_of(
         hard_text.map(str.encode),
         st.binary(max_size=4),
-        st.sampled_from([b"\xff", b"\xc3", b"\xe4\xb8", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"]),
+        st.sampled_from(
+            [
+                b"\xff",
+                b"\xc3",
+                b"\xe4\xb8",
+                b"\xf0\x9f\x98",
+                b"\xed\xa0\x80",
+                b"\xc0\x80",
+                b"\xf4\x90\x80\x80",
+            ]
+        ),
     ),
     max_size=12,
 ).map(b"".join)

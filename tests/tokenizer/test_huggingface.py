@@ -302,7 +302,7 @@ def test_pre_tokenizers_are_recognised(
             )
             for pattern, reason in [
                 ("(", "not a regular expression"),
-                (r"\d{1,3}+|\D", "means one thing"),
+                (r"\d{1,3}+|\D", r"'\{1,3\}\+' means one thing"),
                 ("a$|.", "means one thing"),
                 ("^a|.", "means one thing"),
             ]
@@ -324,7 +324,9 @@ def test_the_text_of_a_pattern_is_written_as_its_name(tmp_path: Path, name: str)
     assert read_tokenizer_json(tmp_path / "t.json").pattern == name
 
 
-@pytest.mark.parametrize("pattern", [r"[^a$]+|\$|a", r"[]^a]+|\^|.", r"\{1\}\+|[{}+]+|[^{}+]"])
+@pytest.mark.parametrize(
+    "pattern", [r"\p{L}+|\P{L}+", r"[^a$]+|\$|a", r"[]^a]+|\^|.", r"\{1\}\+|[{}+]+|[^{}+]"]
+)
 def test_literal_signs_are_no_anchors(tmp_path: Path, trained: dict[str, Any], pattern: str) -> None:
     step = SPLIT | {"pattern": {"Regex": pattern}}
     path = write(tmp_path / "t.json", changed(trained, "pre_tokenizer", sequence(step, BYTE_LEVEL)))

@@ -62,7 +62,11 @@ class TestScanners:
             text = "\n\n".join(stories(300_000, seed=4, language=language))
             assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
 
-    @given(text=st.lists(st.sampled_from([*"ab  \n\t'slrvetdm1,.", "é", "中"]), min_size=50, max_size=400).map("".join))
+    @given(
+        text=st.lists(st.sampled_from([*"ab  \n\t'slrvetdm1,.", "é", "中"]), min_size=50, max_size=400).map(
+            "".join
+        )
+    )
     def test_equal_regex_across_blocks(self, pattern: str, text: str) -> None:
         # Long enough for the 64-byte masks, with ASCII and other text taking turns.
         assert pretokenize(text, pattern) == regex.findall(PATTERNS[pattern], text)
@@ -81,7 +85,9 @@ class TestScanners:
             start += length
         assert _bpe.pretokenize(contents, pattern) == pieces
 
-    @pytest.mark.parametrize("unit", [" ", "\n", " \n", "\n ", "a", "1", "!", "中", "'", "\u0301", "\x00", "A", "Aa", "\t"])
+    @pytest.mark.parametrize(
+        "unit", [" ", "\n", " \n", "\n ", "a", "1", "!", "中", "'", "\u0301", "\x00", "A", "Aa", "\t"]
+    )
     @pytest.mark.parametrize("end", ["", "x", "1", "中", "\n"])
     def test_a_long_run_is_linear(self, pattern: str, unit: str, end: str) -> None:
         # A scanner that looks at a run again for every piece would take hours for these.
@@ -129,7 +135,9 @@ class TestPatterns:
     def test_built_in_patterns_leave_no_gap(self, pattern: str, text: str) -> None:
         assert split_by_regex(text, PATTERNS[pattern]) == regex.findall(PATTERNS[pattern], text)
 
-    @pytest.mark.parametrize(("pattern", "message"), [("", "empty"), ("(", "missing \\)"), (r"\p{Foo}", "unknown property")])
+    @pytest.mark.parametrize(
+        ("pattern", "message"), [("", "empty"), ("(", "missing \\)"), (r"\p{Foo}", "unknown property")]
+    )
     def test_bad_pattern(self, pattern: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             pretokenize("text", pattern)

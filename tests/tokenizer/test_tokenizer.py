@@ -66,7 +66,10 @@ class TestExactness:
 
     @given(text=hard_text)
     def test_deepseek_equals_hugging_face(self, text: str) -> None:
-        assert pretrained("deepseek").encode(text) == deepseek_reference().encode(text, add_special_tokens=False).ids
+        assert (
+            pretrained("deepseek").encode(text)
+            == deepseek_reference().encode(text, add_special_tokens=False).ids
+        )
 
     def test_deepseek_equals_hugging_face_on_whole_texts(self) -> None:
         for source, text in texts():
@@ -146,7 +149,9 @@ class TestSpecialTokens:
             expected += [256 + specials.index(here)] if here else text[place].encode()
             place += max(1, len(here))
         # Single bytes keep their ids: a special token "a" is the vocabulary's own byte "a".
-        expected = [ord(specials[i - 256]) if i > 255 and len(specials[i - 256]) == 1 else i for i in expected]
+        expected = [
+            ord(specials[i - 256]) if i > 255 and len(specials[i - 256]) == 1 else i for i in expected
+        ]
         names = {token_id: token for token, token_id in tokenizer.special_token_ids.items()}
         assert [names.get(i, chr(i)) for i in tokenizer.encode(text)] == [
             specials[i - 256] if i > 255 else chr(i) for i in expected
@@ -210,7 +215,9 @@ class TestWaysToEncode:
 
     @pytest.mark.parametrize("pattern", ["cl100k", CUSTOM_PATTERN])
     def test_file_of_any_bytes(self, own: Tokenizer, tmp_path: Path, pattern: str) -> None:
-        contents = np.random.default_rng(0).integers(0, 256, 600_000, dtype=np.uint8).tobytes() + b"<|end|>\xff"
+        contents = (
+            np.random.default_rng(0).integers(0, 256, 600_000, dtype=np.uint8).tobytes() + b"<|end|>\xff"
+        )
         (tmp_path / "bytes").write_bytes(contents)
         tokenizer = Tokenizer(own.vocab, own.merges, own.special_tokens, pattern=pattern)
         tokens = tokenizer.encode_file(tmp_path / "bytes", tmp_path / "tokens.bin")
@@ -236,7 +243,14 @@ class TestWaysToEncode:
 class TestDecode:
     def test_forms_of_ids(self, own: Tokenizer) -> None:
         ids = own.encode("The little fox 学习")
-        for form in (ids, tuple(ids), iter(ids), np.array(ids), np.array(ids, dtype=np.uint16), map(np.int64, ids)):
+        for form in (
+            ids,
+            tuple(ids),
+            iter(ids),
+            np.array(ids),
+            np.array(ids, dtype=np.uint16),
+            map(np.int64, ids),
+        ):
             assert own.decode(form) == "The little fox 学习"
         assert own.decode([]) == ""
 
@@ -273,7 +287,12 @@ class TestBadInput:
             ({**BYTES, 256: b""}, [], None, r"vocab\[256\] must be bytes and not empty"),
             ({**BYTES, 256: "aa"}, [], None, r"vocab\[256\] must be bytes"),
             (BYTES, [(b"a", b"b")], None, r"merges\[0\] is .*, but b'ab' is not in vocab"),
-            ({**BYTES, 256: b"ab"}, [(b"a", b"b"), (b"ab", b"c")], None, r"merges\[1\].*b'abc' is not in vocab"),
+            (
+                {**BYTES, 256: b"ab"},
+                [(b"a", b"b"), (b"ab", b"c")],
+                None,
+                r"merges\[1\].*b'abc' is not in vocab",
+            ),
             ({**BYTES, 256: b"ab"}, [(b"a", b"b"), (b"a", b"b")], None, r"merge 1 repeats merge 0"),
             (BYTES, [(b"a",)], None, r"merges\[0\] must be a pair of bytes"),
             (BYTES, [("a", "b")], None, r"merges\[0\] must be a pair of bytes"),
@@ -339,7 +358,9 @@ class TestBadInput:
         path = tmp_path / "tokenizer.json"
         own.save(path)
         path.write_bytes(path.read_bytes()[:1000])
-        with pytest.raises(FormatError, match=r"tokenizer\.json: line 1|tokenizer\.json: line \d+ column \d+"):
+        with pytest.raises(
+            FormatError, match=r"tokenizer\.json: line 1|tokenizer\.json: line \d+ column \d+"
+        ):
             Tokenizer.load(path)
 
     def test_failed_encode_leaves_the_old_file(self, own: Tokenizer, tmp_path: Path) -> None:
@@ -364,4 +385,3 @@ def test_compression_ratio(own: Tokenizer) -> None:
     assert compression_ratio(own, text) == pytest.approx(len(text) / len(own.encode(text)))
     with pytest.raises(ValueError, match="empty"):
         compression_ratio(own, "")
-

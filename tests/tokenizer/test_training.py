@@ -1,6 +1,5 @@
 """Training gives the merges that the definition gives, whatever the threads, and says what is wrong with its input."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -161,7 +160,9 @@ class TestSources:
 class TestBadInput:
     @pytest.mark.parametrize("size", [0, -1, 255, 256])
     def test_vocab_size(self, size: int) -> None:
-        with pytest.raises(ValueError, match=r"vocab_size must be at least 257 \(256 bytes \+ 1 special tokens\)"):
+        with pytest.raises(
+            ValueError, match=r"vocab_size must be at least 257 \(256 bytes \+ 1 special tokens\)"
+        ):
             train_bpe(["text"], size, [END])
 
     @pytest.mark.parametrize("size", [300.0, "300", None, True])
@@ -169,7 +170,9 @@ class TestBadInput:
         with pytest.raises(TypeError, match="vocab_size must be int"):
             train_bpe(["text"], size)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize(("specials", "message"), [([""], "not empty"), ([END, END], "twice"), (["\ud800"], "lone")])
+    @pytest.mark.parametrize(
+        ("specials", "message"), [([""], "not empty"), ([END, END], "twice"), (["\ud800"], "lone")]
+    )
     def test_special_tokens(self, specials: list[str], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             train_bpe(["text"], 300, specials)
@@ -229,7 +232,10 @@ print("ready", flush=True)
 _bpe.train(counts, 10_000_000, num_threads=None, progress=None)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path), phase], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(tmp_path), phase],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -242,4 +248,4 @@ _bpe.train(counts, 10_000_000, num_threads=None, progress=None)
     assert "KeyboardInterrupt" in errors
     # One second is the promise; leaving memory and the interpreter takes time of its own on a busy machine.
     assert stopped_after < 5
-    os.unlink(tmp_path / "text")
+    (tmp_path / "text").unlink()

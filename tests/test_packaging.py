@@ -1,0 +1,75 @@
+"""pyproject.toml, constraints.txt and environment.yml name the same packages in ranges that fit; imports stay light."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+ONLY_CONDA = {"python", "pip", "cmake", "cxx-compiler", "ninja"}
+
+
+def project() -> dict[str, list[Requirement]]:
+    """The requirements by group: build, run time, and each extra."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = {
+        "build": document["build-system"]["requires"],
+        "run": document["project"]["dependencies"],
+        **document["project"]["optional-dependencies"],
+    }
+    return {
+        group: [r for r in map(Requirement, texts) if canonicalize_name(r.name) != "course-lib"]
+        for group, texts in groups.items()
+    }
+
+
+def pins() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(len(r.specifier) == 1 and str(r.specifier).startswith("==") for r in pinned)
+    return {canonicalize_name(r.name): Version(str(r.specifier)[2:]) for r in pinned}
+
+
+def test_every_requirement_is_pinned_within_its_range() -> None:
+    pinned = pins()
+    for group, requirements in project().items():
+        for requirement in requirements:
+            name = canonicalize_name(requirement.name)
+            assert name in pinned, f"{name} ({group}) is not in constraints.txt"
+            assert requirement.specifier.contains(pinned[name]), (
+                f"{requirement} ({group}): pinned {pinned[name]}"
+            )
+
+
+def test_conda_has_the_same_packages_and_ranges() -> None:
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    conda = {}
+    for entry in entries:
+        if isinstance(entry, str):
+            requirement = Requirement(entry)
+            name = CONDA_NAMES.get(requirement.name, requirement.name)
+            if name not in ONLY_CONDA:
+                conda[canonicalize_name(name)] = requirement.specifier
+    groups = project()
+    expected = {canonicalize_name(r.name): r.specifier for r in [*groups["build"], *groups["run"]]}
+    assert conda == expected
+    assert entries[-1] == {"pip": ["-e .[test]"]}
+
+
+@pytest.mark.parametrize(
+    "module", ["course_lib", "course_lib.tokenizer", "course_lib.token_file", "course_lib.cli"]
+)
+def test_imports_stay_light(module: str) -> None:
+    heavy = {"torch", "matplotlib", "pandas", "ipywidgets"}
+    if module != "course_lib.cli":
+        heavy |= {"tqdm", "rich", "typer"}
+    script = f"import sys, {module}; print(sorted(set(sys.modules) & {heavy!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
