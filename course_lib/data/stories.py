@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.random import PCG64  # NumPy loads it late otherwise, and a Ctrl-C meanwhile is lost
 
 from course_lib.data.story_grammar import Bindings, Scene, parse_scenes
 from course_lib.data.story_words import Uniform, WordClass, parse_words
@@ -144,7 +145,7 @@ def _check_count(name: str, value: object) -> None:
 
 def _uniform(seed: int) -> Callable[[], float]:
     """A function that returns a new number from [0, 1) at each call, with 53 random bits."""
-    bits = np.random.PCG64(seed)
+    bits = PCG64(seed)
 
     def numbers() -> Iterator[float]:
         while True:
