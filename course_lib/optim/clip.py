@@ -1,0 +1,63 @@
+"""Gradient clipping (梯度裁剪) by the norm over all parameters."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib.optim.base import cache_sized
+
+
+def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
+    """Scale all gradients, in place, so that their common Euclidean norm is at most ``max_norm``; return the norm before.
+
+    Pascanu et al. 2013, "On the difficulty of training recurrent neural networks", algorithm 1. Equals
+    :func:`torch.nn.utils.clip_grad_norm_`, but does not let a NaN pass: it would make every weight NaN in the next step.
+
+    Args:
+        params: Parameters, (name, parameter) pairs (``model.named_parameters()``), or parameter groups
+            (``optimizer.param_groups``). With names, errors call parameters by them.
+        max_norm: Largest norm to leave as it is; ``inf`` to measure only.
+
+    Returns:
+        The norm before clipping, a scalar tensor.
+
+    Raises:
+        ValueError: ``max_norm`` is not positive, or a gradient holds NaN or infinity.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"max_norm is {max_norm}; it must be positive")
+    named = [(name, param.grad) for name, param in _named(params) if param.grad is not None]
+    if not named:
+        return torch.tensor(0.0)
+    grads = [grad for _, grad in named]
+    norms = torch._foreach_norm(grads)
+    total = torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]))
+    value = float(total)
+    if not math.isfinite(value):
+        for (name, _), norm in zip(named, norms, strict=True):
+            if not norm.isfinite():
+                what = "NaN" if norm.isnan() else "infinite or too large for its norm"
+                raise ValueError(f"the gradient of {name} is {what}; nothing was clipped")
+    if value > max_norm:
+        scale = max_norm / (value + 1e-6)
+        for (pieces,) in cache_sized(grads):
+            torch._foreach_mul_(pieces, scale)
+    return total
+
+
+def _named(params: Tensor | Iterable[Any]) -> Iterable[tuple[str, Tensor]]:
+    """Each parameter with what to call it."""
+    for index, item in enumerate([params] if isinstance(params, Tensor) else params):
+        if isinstance(item, dict):
+            members = item["params"]
+            members = [members] if isinstance(members, Tensor) else members
+            names = item.get("param_names")
+            yield from _named(zip(names, members, strict=True) if names else members)
+        elif isinstance(item, Tensor):
+            yield f"parameter {index}, shape {tuple(item.shape)},", item
+        else:
+            name, param = item
+            yield f"parameter {name!r}", param
