@@ -41,8 +41,8 @@ def cross_entropy(
             drifting (PaLM, Chowdhery et al. 2022, section 5: 1e-4).
         ignore_index: Targets of this value count neither in the sum nor in the mean.
         chunk_size: Rows at a time. Without it autograd keeps the exponentials of all rows for the backward pass, a
-            second tensor as large as the logits. With it only two numbers a row are kept, and the gradient is made chunk
-            by chunk; the result is the same. See :func:`linear_cross_entropy` to avoid the logits as well.
+            second tensor as large as the logits. With it only two numbers a row are kept, and the gradient is made
+            chunk by chunk; the result is the same. See :func:`linear_cross_entropy` to avoid the logits as well.
 
     Returns:
         A scalar, in float32 or, for float64 logits, in float64.
@@ -60,8 +60,7 @@ def cross_entropy(
     _check_options(z_loss, chunk_size)
     if chunk_size is not None:
         rows = logits.reshape(-1, logits.shape[-1])
-        loss: Tensor = _ChunkedCrossEntropy.apply(rows, targets.reshape(-1), weights, z_loss, chunk_size)
-        return loss
+        return _apply(_ChunkedCrossEntropy, rows, targets.reshape(-1), weights, z_loss, chunk_size)
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     rows, flat = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
@@ -117,8 +116,7 @@ def linear_cross_entropy(
     weights = _target_weights(targets, weight.shape[0], ignore_index)
     _check_options(z_loss, chunk_size)
     rows = hidden.reshape(-1, hidden.shape[-1])
-    loss: Tensor = _LinearCrossEntropy.apply(rows, weight, targets.reshape(-1), weights, z_loss, chunk_size)
-    return loss
+    return _apply(_LinearCrossEntropy, rows, weight, targets.reshape(-1), weights, z_loss, chunk_size)
 
 
 def perplexity(loss: Loss) -> Loss:
@@ -140,6 +138,12 @@ def bits_per_byte(loss: Loss, tokens: int, bytes: int) -> Loss:  # noqa: A002 (t
         if count <= 0:
             raise ValueError(f"{name} is {count}; it must be positive")
     return loss * (tokens / (bytes * math.log(2)))
+
+
+def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
+    """Call an autograd function, whose ``apply`` torch leaves untyped."""
+    loss: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    return loss
 
 
 def _check_floating(**tensors: Tensor) -> None:
@@ -167,7 +171,9 @@ def _target_weights(targets: Tensor, num_classes: int, ignore_index: int | None)
         raise ValueError(f"targets {reason}: there is nothing to average")
     wrong = flat[counted & ((flat < 0) | (flat >= num_classes))]
     if wrong.numel():
-        raise ValueError(f"targets hold {int(wrong[0])}; with {num_classes} classes they must be 0 … {num_classes - 1}")
+        raise ValueError(
+            f"targets hold {int(wrong[0])}; with {num_classes} classes they must be 0 … {num_classes - 1}"
+        )
     return counted.to(torch.float64) / number
 
 
@@ -195,7 +201,9 @@ def _mean_loss(
     return (per_target * weights.to(per_target.dtype)).where(weights > 0, 0.0).sum()
 
 
-def _chunk_loss(logits: Tensor, targets: Tensor, weights: Tensor, z_loss: float) -> tuple[Tensor, Tensor, Tensor]:
+def _chunk_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor, z_loss: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Loss of a chunk (C, V), the maximum of its rows and log(sum(exp(logits - maximum))); overwrites the logits.
 
     They become exp(logits - maximum).

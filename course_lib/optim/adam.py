@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.optim.base import CourseOptimizer, cache_sized, check_at_least_zero, check_decay_rate
+from course_lib.optim.base import (
+    CourseOptimizer,
+    cache_sized,
+    check_at_least_zero,
+    check_decay_rate,
+    gradients_of,
+)
 
 
 class _AdamBase(CourseOptimizer):
@@ -21,7 +27,7 @@ class _AdamBase(CourseOptimizer):
             check_decay_rate(f"betas[{index}]", beta)
 
     def _moments(self, param: Tensor) -> dict[str, Tensor]:
-        """The parameter's state, made at its first step. Names and types are torch's, so that states can be exchanged."""
+        """The parameter's state, made at its first step; torch's names and types, so that states can be exchanged."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
             state["step"] = torch.tensor(0.0)
@@ -48,7 +54,7 @@ class _AdamBase(CourseOptimizer):
         states = [self.state[param] for param in params]
         for weights, grads, means, squares in cache_sized(
             params,
-            [param.grad for param in params],
+            gradients_of(params),
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
         ):
@@ -103,8 +109,8 @@ class Adam(_AdamBase):
 class AdamW(_AdamBase):
     """Adam with decoupled weight decay (权重衰减); equals :class:`torch.optim.AdamW`.
 
-    The step is spelled out in :func:`course_lib.optim.reference.adamw_step` (Loshchilov & Hutter 2019, algorithm 2). The
-    decay of a step is ``lr * weight_decay``, so a schedule of the learning rate is one of the decay too.
+    The step is spelled out in :func:`course_lib.optim.reference.adamw_step` (Loshchilov & Hutter 2019, algorithm
+    2). The decay of a step is ``lr * weight_decay``, so a schedule of the learning rate is one of the decay too.
 
     Args:
         params: Parameters, (name, parameter) pairs, or dicts of them with their own options (see ``param_groups``).

@@ -1,15 +1,15 @@
-"""What all optimizers of the course share: checks that name the culprit, closures, and tensor lists cut for the cache."""
+"""What all optimizers of the course share: checks that name the culprit, closures, tensor lists cut for the cache."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# Elements of each tensor that one round of a multi-tensor update works on. On a CPU every torch operation passes over its
-# tensors once; with 32,768 float32 numbers (128 KiB) of weight, gradient, moments and a temporary, the passes after the
-# first find their numbers in the cache instead of in memory. Larger pieces would leave the second-level cache, smaller
-# ones would spend their time in calling torch.
+# Elements of each tensor that one round of a multi-tensor update works on. On a CPU every torch operation passes
+# over its tensors once; with 32,768 float32 numbers (128 KiB) of weight, gradient, moments and a temporary, the
+# passes after the first find their numbers in the cache instead of in memory. Larger pieces would leave the second-
+# level cache, smaller ones would spend their time in calling torch.
 CACHE_ELEMENTS = 1 << 15
 
 
@@ -23,8 +23,8 @@ def name_of(group: dict[str, Any], index: int) -> str:
 def cache_sized(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
     """Cut lists of tensors, the i-th of each list shaped alike, into rounds for ``torch._foreach_*`` operations.
 
-    On a CPU, large tensors are cut into flat pieces and small ones are taken together, so that a round fits the cache. An
-    accelerator gets everything in one round: there the cost is the number of kernels, not the cache.
+    On a CPU, large tensors are cut into flat pieces and small ones are taken together, so that a round fits the
+    cache. An accelerator gets everything in one round: there the cost is the number of kernels, not the cache.
     """
     if lists[0] and lists[0][0].device.type != "cpu":
         yield lists
@@ -46,6 +46,11 @@ def cache_sized(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
         yield tuple(list(column) for column in zip(*small, strict=True))
 
 
+def gradients_of(params: list[Tensor]) -> list[Tensor]:
+    """The gradients of parameters that have one."""
+    return [param.grad for param in params if param.grad is not None]
+
+
 class CourseOptimizer(torch.optim.Optimizer):
     """A ``torch.optim.Optimizer`` whose subclasses say how one group of parameters is updated.
 
@@ -53,9 +58,6 @@ class CourseOptimizer(torch.optim.Optimizer):
     hyperparameters are checked when the group is added, ``step`` evaluates a closure and skips parameters without a
     gradient, and a sparse gradient is refused by name.
     """
-
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group with its own options, as in torch. Raises ValueError for options that cannot work."""
@@ -67,11 +69,12 @@ class CourseOptimizer(torch.optim.Optimizer):
             raise
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient.
 
         Args:
-            closure: Clears the gradients, computes the loss, calls backward and returns the loss; its value is returned.
+            closure: Clears the gradients, computes the loss, calls backward and returns the loss; its value is
+            returned.
 
         Raises:
             ValueError: A gradient is sparse.

@@ -11,10 +11,12 @@ from course_lib.optim.base import cache_sized
 
 
 def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
-    """Scale all gradients, in place, so that their common Euclidean norm is at most ``max_norm``; return the norm before.
+    """Scale all gradients, in place, so that their common Euclidean norm is at most ``max_norm``; return the norm
+    before.
 
     Pascanu et al. 2013, "On the difficulty of training recurrent neural networks", algorithm 1. Equals
-    :func:`torch.nn.utils.clip_grad_norm_`, but does not let a NaN pass: it would make every weight NaN in the next step.
+    :func:`torch.nn.utils.clip_grad_norm_`, but does not let a NaN pass: it would make every weight NaN in the next
+    step.
 
     Args:
         params: Parameters, (name, parameter) pairs (``model.named_parameters()``), or parameter groups
@@ -33,9 +35,10 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
     if not named:
         return torch.tensor(0.0)
     grads = [grad for _, grad in named]
-    norms = torch._foreach_norm(grads)
-    total = torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]))
-    value = float(total)
+    # Squares of half-precision numbers need float32, and their sum over many tensors the range of float64.
+    dtype = torch.float64 if any(grad.dtype == torch.float64 for grad in grads) else torch.float32
+    norms = torch._foreach_norm(grads, 2, dtype=dtype)
+    value = math.sqrt(sum(float(norm) ** 2 for norm in norms))
     if not math.isfinite(value):
         for (name, _), norm in zip(named, norms, strict=True):
             if not norm.isfinite():
@@ -45,7 +48,7 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
         scale = max_norm / (value + 1e-6)
         for (pieces,) in cache_sized(grads):
             torch._foreach_mul_(pieces, scale)
-    return total
+    return torch.tensor(value, dtype=dtype)
 
 
 def _named(params: Tensor | Iterable[Any]) -> Iterable[tuple[str, Tensor]]:

@@ -24,9 +24,9 @@ def param_groups(
         muon = Muon(param_groups(model, part="muon"), lr=0.02)
         adamw = AdamW(param_groups(model, part="rest"), lr=1e-3)
 
-    Matrices decay. Gains, biases and other parameters with fewer than two dimensions do not: decay would pull a gain
-    towards 0, not towards the 1 where it does nothing (GPT-3's and LLaMA's practice). A tensor that the model uses twice
-    (tied embeddings) is listed once.
+    Matrices decay. Gains, biases and other parameters with fewer than two dimensions do not: decay would pull a
+    gain towards 0, not towards the 1 where it does nothing (GPT-3's and LLaMA's practice). A tensor that the model
+    uses twice (tied embeddings) is listed once.
 
     Args:
         model: Any module.
@@ -37,8 +37,8 @@ def param_groups(
         not_muon: Parameters whose name holds one of these texts are not Muon's.
 
     Returns:
-        Up to two groups, decayed first, each {"params": [(name, parameter), …], "weight_decay": number}; empty groups are
-        left out.
+        Up to two groups, decayed first, each {"params": [(name, parameter), …], "weight_decay": number}; empty
+        groups are left out.
 
     Raises:
         ValueError: ``part`` is unknown, or the part has no parameter.

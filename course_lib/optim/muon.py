@@ -11,6 +11,7 @@ from course_lib.optim.base import (
     cache_sized,
     check_at_least_zero,
     check_decay_rate,
+    gradients_of,
     name_of,
 )
 from course_lib.optim.newton_schulz import (
@@ -21,8 +22,8 @@ from course_lib.optim.newton_schulz import (
     update_scale,
 )
 
-# Matrices of one shape are orthogonalized together as long as the batch has at most this many elements: what matters for
-# small matrices is the number of calls, for large ones the memory of the copies.
+# Matrices of one shape are orthogonalized together as long as the batch has at most this many elements: what
+# matters for small matrices is the number of calls, for large ones the memory of the copies.
 BATCH_ELEMENTS = 1 << 22
 
 
@@ -104,11 +105,11 @@ class Muon(CourseOptimizer):
         momentum = group["momentum"]
         averages = [self._average(param) for param in params]
         if not group["nesterov"]:
-            for moments, grads in cache_sized(averages, [param.grad for param in params]):
+            for moments, grads in cache_sized(averages, gradients_of(params)):
                 torch._foreach_lerp_(moments, grads, 1 - momentum)
             return averages
         directions = [torch.empty_like(param) for param in params]
-        for moments, grads, ahead in cache_sized(averages, [param.grad for param in params], directions):
+        for moments, grads, ahead in cache_sized(averages, gradients_of(params), directions):
             torch._foreach_lerp_(moments, grads, 1 - momentum)
             torch._foreach_copy_(ahead, torch._foreach_lerp(grads, moments, momentum))
         return directions

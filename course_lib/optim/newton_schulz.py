@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,8 @@ from torch import Tensor
 Coefficients = tuple[float, float, float] | Sequence[tuple[float, float, float]]
 
 MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""a, b, c of the quintic a·x + b·x³ + c·x⁵ with the steepest start (Jordan 2024): singular values go to about 0.7 … 1.2."""
+"""a, b, c of the quintic a·x + b·x³ + c·x⁵ with the steepest start (Jordan 2024): singular values go to about 0.7 …
+1.2."""
 
 
 @torch.no_grad()
@@ -45,7 +47,11 @@ def newton_schulz(
         raise ValueError(f"matrix has shape {tuple(matrix.shape)}; at least two dimensions are needed")
     triples = coefficients_by_step(coefficients, steps)
     if dtype is None:
-        dtype = torch.promote_types(matrix.dtype, torch.float32) if matrix.device.type == "cpu" else torch.bfloat16
+        dtype = (
+            torch.promote_types(matrix.dtype, torch.float32)
+            if matrix.device.type == "cpu"
+            else torch.bfloat16
+        )
     x = matrix.to(dtype)
     tall = x.shape[-2] > x.shape[-1]
     if tall:  # X Xᵀ is then the smaller of the two Gram matrices
@@ -62,9 +68,12 @@ def coefficients_by_step(coefficients: Coefficients, steps: int) -> list[tuple[f
     """One (a, b, c) for each step. Raises ValueError where that cannot be."""
     if steps < 0:
         raise ValueError(f"steps is {steps}; it must be at least 0")
-    rows = [coefficients] * steps if isinstance(coefficients[0], int | float) else list(coefficients)
-    if len(rows) != steps or any(len(row) != 3 for row in rows):
-        raise ValueError(f"coefficients is {coefficients}; it must be (a, b, c), or {steps} such triples, one a step")
+    one = len(coefficients) == 3 and all(isinstance(number, int | float) for number in coefficients)
+    rows: list[Any] = [coefficients] * steps if one else list(coefficients)
+    if len(rows) != steps or any(not isinstance(row, Sequence) or len(row) != 3 for row in rows):
+        raise ValueError(
+            f"coefficients is {coefficients}; it must be (a, b, c), or {steps} such triples, one a step"
+        )
     return rows
 
 
@@ -79,9 +88,9 @@ def _multiply_add(base: Tensor, left: Tensor, right: Tensor, beta: float, alpha:
 def update_scale(shape: Sequence[int], rule: str) -> float:
     """The factor on Muon's orthogonal update of a (rows, cols) matrix.
 
-    "jordan": sqrt(max(1, rows / cols)) (Jordan 2024). "moonlight": 0.2·sqrt(max(rows, cols)), which gives the update the
-    root mean square 0.2 that AdamW's updates typically have, so that AdamW's learning rate and decay can be kept (Liu et
-    al. 2025, section 2.2).
+    "jordan": sqrt(max(1, rows / cols)) (Jordan 2024). "moonlight": 0.2·sqrt(max(rows, cols)), which gives the
+    update the root mean square 0.2 that AdamW's updates typically have, so that AdamW's learning rate and decay can
+    be kept (Liu et al. 2025, section 2.2).
     """
     rows, cols = shape
     match rule:

@@ -1,9 +1,9 @@
 """One step of every optimizer on one tensor, written to be read.
 
 The teaching copies. Train with the classes (:class:`~course_lib.optim.SGD`, :class:`~course_lib.optim.Adam`,
-:class:`~course_lib.optim.AdamW`, :class:`~course_lib.optim.Muon`): they make the same updates on many tensors at once, and
-the tests hold the two together. Every function changes ``param`` in place and keeps what it must remember in ``state``, a
-dict that is empty before the first step.
+:class:`~course_lib.optim.AdamW`, :class:`~course_lib.optim.Muon`): they make the same updates on many tensors at
+once, and the tests hold the two together. Every function changes ``param`` in place and keeps what it must remember
+in ``state``, a dict that is empty before the first step.
 """
 
 from typing import Any
@@ -29,8 +29,9 @@ def sgd_step(
 ) -> None:
     """One step of SGD with momentum (动量), to be read; train with :class:`course_lib.optim.SGD`.
 
-    Polyak's heavy ball and Nesterov's variant in the form of Sutskever et al. 2013, "On the importance of initialization
-    and momentum in deep learning", section 2, with the learning rate outside the velocity as in torch.
+    Polyak's heavy ball and Nesterov's variant in the form of Sutskever et al. 2013, "On the importance of
+    initialization and momentum in deep learning", section 2, with the learning rate outside the velocity as in
+    torch.
     """
     grad = grad + weight_decay * param  # L2: the gradient of weight_decay/2 · |param|²
     if momentum:
@@ -73,8 +74,8 @@ def adamw_step(
 ) -> None:
     """One step of AdamW, to be read; train with :class:`course_lib.optim.AdamW`.
 
-    Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, with the decay times the learning rate
-    as in torch: every weight shrinks by the same factor, whatever its gradients were.
+    Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, with the decay times the
+    learning rate as in torch: every weight shrinks by the same factor, whatever its gradients were.
     """
     param -= lr * weight_decay * param
     _adam_update(param, grad, state, lr=lr, betas=betas, eps=eps)
@@ -111,8 +112,8 @@ def muon_step(
 ) -> None:
     """One step of Muon on one matrix, to be read; train with :class:`course_lib.optim.Muon`.
 
-    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; Liu et al. 2025, "Muon is Scalable for
-    LLM Training", algorithm 1 and section 2.2 (scale, weight decay).
+    Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; Liu et al. 2025, "Muon is
+    Scalable for LLM Training", algorithm 1 and section 2.2 (scale, weight decay).
     """
     average = state.get("momentum_buffer", torch.zeros_like(param))
     average = state["momentum_buffer"] = torch.lerp(average, grad, 1 - momentum)

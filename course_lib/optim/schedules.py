@@ -1,8 +1,9 @@
 """Learning-rate schedules (学习率调度) as functions of the step.
 
-All take the same keywords and return the learning rate of update number ``step``, counted from 0. They warm up linearly,
-``max_lr * step / warmup_steps``, reach ``max_lr`` at ``step == warmup_steps``, and stay where they ended after the run.
-To drive a torch optimizer, set ``group["lr"]`` before each step, or use ``LambdaLR`` with ``max_lr=1.0``.
+All take the same keywords and return the learning rate of update number ``step``, counted from 0. They warm up
+linearly, ``max_lr * step / warmup_steps``, reach ``max_lr`` at ``step == warmup_steps``, and stay where they ended
+after the run. To drive a torch optimizer, set ``group["lr"]`` before each step, or use ``LambdaLR`` with
+``max_lr=1.0``.
 """
 
 import math
@@ -49,7 +50,9 @@ def inverse_sqrt(
     """
     _check(step, max_lr, min_lr, warmup_steps, total_steps)
     if warmup_steps < 1:
-        raise ValueError(f"warmup_steps is {warmup_steps}; inverse_sqrt takes its time scale from it: at least 1")
+        raise ValueError(
+            f"warmup_steps is {warmup_steps}; inverse_sqrt takes its time scale from it: at least 1"
+        )
     if step < warmup_steps:
         return max_lr * step / warmup_steps
     return max(min_lr, max_lr * math.sqrt(warmup_steps / step))
