@@ -1,9 +1,10 @@
-"""What everything that touches files shares: atomic writes, checks of input paths, the progress bar.
+"""What everything that touches files shares: atomic writes, checks of input paths, the progress bar, data of packages.
 
 Nothing here imports more than the standard library before it is needed.
 """
 
 import contextlib
+import importlib.util
 import os
 import secrets
 import stat
@@ -85,10 +86,10 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` survive a power cut, where the system can (not all network disks can)."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -223,3 +224,9 @@ def cache_folder() -> Path:
 
     chosen = os.environ.get("COURSE_CACHE")
     return Path(chosen).expanduser() if chosen else user_cache_path("course-lib", appauthor=False)
+
+
+def package_folders(package: str) -> list[Path]:
+    """The folders of an installed top-level package, none if it is missing; finding it does not run its code."""
+    spec = importlib.util.find_spec(package)
+    return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []

@@ -56,7 +56,7 @@ def test_an_unwritable_cache_and_a_missing_vocabulary_are_notes(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr("course_lib.tokenizer.pretrained._package_folders", lambda package: [])
+    monkeypatch.setattr("course_lib.tokenizer.pretrained.package_folders", lambda package: [])
     report = check(speed=False)
     findings = by_name(report)
     assert report.ok

@@ -10,7 +10,6 @@ package is imported: only its data files are read.
 
 import gzip
 import hashlib
-import importlib.util
 import os
 import tempfile
 import zlib
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_lib.errors import FormatError
-from course_lib.files import cache_folder
+from course_lib.files import cache_folder, package_folders
 from course_lib.tokenizer.formats import TokenizerData, read_vocab_merges, tiktoken_data
 from course_lib.tokenizer.huggingface import read_tokenizer_json
 
@@ -84,7 +83,7 @@ def find_pretrained(name: str) -> Path | None:
     """
     published = _published(name)
     for package, file in published.packaged:
-        for folder in _package_folders(package):
+        for folder in package_folders(package):
             if (folder / file).is_file():
                 return folder / file
     return next(_cached(published), None)
@@ -126,12 +125,6 @@ def _published(name: str) -> _Published:
     if name not in _PUBLISHED:
         raise ValueError(f"name must be one of {', '.join(map(repr, PRETRAINED))}, got {name!r}")
     return _PUBLISHED[name]
-
-
-def _package_folders(package: str) -> list[Path]:
-    # Finding a top-level package does not run its code.
-    spec = importlib.util.find_spec(package)
-    return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
 
 
 def _cached(published: _Published) -> Iterator[Path]:

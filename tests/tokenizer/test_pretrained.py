@@ -21,7 +21,7 @@ def no_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for variable, folder in (("COURSE_CACHE", "course"), ("TIKTOKEN_CACHE_DIR", "tiktoken")):
         (tmp_path / folder).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / folder))
-    monkeypatch.setattr(pretrained, "_package_folders", lambda package: [])
+    monkeypatch.setattr(pretrained, "package_folders", lambda package: [])
     return tmp_path / "course"
 
 
@@ -92,7 +92,7 @@ def test_files_in_the_caches_are_known_by_their_contents(
 
 
 def test_a_damaged_package_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pretrained, "_package_folders", lambda package: [tmp_path])
+    monkeypatch.setattr(pretrained, "package_folders", lambda package: [tmp_path])
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / "o200k_base.tiktoken.gz"
     for contents in (b"", b"not gzip", gzip.compress(b"some text" * 100)[:-12]):

@@ -1,0 +1,1 @@
+"""Experiments of the chapters: seeded, without pictures, with tidy data frames as results."""

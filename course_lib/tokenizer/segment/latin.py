@@ -1,0 +1,20 @@
+"""What is not Chinese in a Chinese text: Latin words and numbers stay whole."""
+
+import re
+from collections.abc import Iterable
+
+_ALPHANUMERIC = re.compile("[a-zA-Z0-9]")
+
+
+def join_latin(words: Iterable[str]) -> list[str]:
+    """Join neighbouring words that are a single Latin letter or digit each: ``["G", "P", "T"]`` is ``["GPT"]``."""
+    result: list[str] = []
+    growing = False
+    for word in words:
+        latin = len(word) == 1 and _ALPHANUMERIC.match(word) is not None
+        if latin and growing:
+            result[-1] += word
+        else:
+            result.append(word)
+        growing = latin
+    return result
