@@ -64,7 +64,8 @@ def test_conda_has_the_same_packages_and_ranges() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["course_lib", "course_lib.tokenizer", "course_lib.token_file", "course_lib.cli"]
+    "module",
+    ["course_lib", "course_lib.tokenizer", "course_lib.token_file", "course_lib.data", "course_lib.cli"],
 )
 def test_imports_stay_light(module: str) -> None:
     heavy = {"torch", "matplotlib", "pandas", "ipywidgets"}

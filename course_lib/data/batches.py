@@ -1,0 +1,236 @@
+"""Batches of token windows, cut from an array that may be larger than memory.
+
+A batch is a pair of integer tensors of shape ``(batch_size, context_length)``: the inputs ``x`` and, one place further
+in the text, the targets ``y``. :func:`get_batch` draws windows at random, with replacement, as nanoGPT does;
+:class:`BatchStream` goes through all of them once an epoch and can be stopped and resumed at any batch.
+
+Only the pages of a memory-mapped file that hold the windows are read. They stay in the system's page cache, which gives
+them back when memory gets scarce; nothing of the file is copied but the batch itself.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.random import PCG64
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+    # torch is imported where tensors are made: who reads stories need not wait for it.
+    Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+
+
+class StreamState(TypedDict):
+    """What :meth:`BatchStream.state_dict` returns: plain numbers, ready for JSON."""
+
+    windows_drawn: int
+    seed: int
+    context_length: int
+    num_tokens: int
+
+
+def get_batch(
+    tokens: ArrayLike,
+    batch_size: int,
+    context_length: int,
+    device: "torch.device | str" = "cpu",
+    generator: "torch.Generator | None" = None,
+) -> "Batch":
+    """Draw ``batch_size`` windows at random, with replacement.
+
+    Args:
+        tokens: one-dimensional integers: a :class:`~course_lib.data.TokenFile`, a NumPy array or memmap, a tensor.
+        batch_size: number of windows, B.
+        context_length: tokens in a window, T.
+        device: where the tensors go. For a GPU they are pinned first, and the copy does not wait.
+        generator: source of the random numbers; by default torch's global one.
+
+    Returns:
+        ``(x, y)``, both int64 of shape (B, T) and contiguous, with ``y[b, t]`` the token after ``x[b, t]``. Every
+        window of the ``len(tokens) - T`` possible ones is equally likely.
+
+    Raises:
+        ValueError: a size is not positive, or ``tokens`` holds fewer than ``context_length + 1`` tokens.
+        TypeError: ``tokens`` are not one-dimensional integers.
+    """
+    import torch
+
+    array = _checked_tokens(tokens, context_length)
+    _check_positive("batch_size", batch_size)
+    drawn_on = "cpu" if generator is None else generator.device
+    starts = torch.randint(
+        len(array) - context_length, (batch_size,), generator=generator, device=drawn_on
+    ).cpu()
+    return _to_device(_gather(array, starts.numpy(), context_length), device)
+
+
+class BatchStream:
+    """An endless stream of batches in which every window comes once an epoch, in a new order each time.
+
+    The tokens are cut into N = ``(len(tokens) - 1) // context_length`` windows that follow each other without overlap
+    (each target of a window but the last is also an input of it; a rest shorter than a window is left out). Epoch
+    after epoch, the windows are shuffled and dealt out: ``world_size * batch_size`` for each global batch, of which
+    rank r takes the r-th share. An epoch need not end where a batch ends: the batch is then filled from the next one,
+    so that all batches are full, on all ranks.
+
+    Two things follow. The sequence of global batches depends on ``world_size * batch_size`` only, so that two
+    processes see what one process with the double batch sees. And the position in the stream is one number: it can be
+    saved and resumed at once, also on another number of processes.
+
+    Iterate over it, or call :func:`next`; both continue where the last batch ended. Memory: 8 bytes a window.
+
+    Args:
+        tokens: one-dimensional integers, as for :func:`get_batch`.
+        batch_size: windows in a batch of one process, B.
+        context_length: tokens in a window, T.
+        seed: decides the order; the same on all ranks.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        device: where the tensors go.
+
+    Raises:
+        ValueError: a size is not positive, ``rank`` is not below ``world_size``, ``seed`` is negative or above 2**64,
+            or ``tokens`` holds fewer than ``context_length + 1`` tokens.
+        TypeError: ``tokens`` are not one-dimensional integers.
+    """
+
+    def __init__(
+        self,
+        tokens: ArrayLike,
+        batch_size: int,
+        context_length: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: "torch.device | str" = "cpu",
+    ) -> None:
+        self._tokens = _checked_tokens(tokens, context_length)
+        for name, value in (("batch_size", batch_size), ("world_size", world_size)):
+            _check_positive(name, value)
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in range(world_size) = range({world_size}), not {rank}")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be in range(2**64), not {seed}")
+        self.batch_size = batch_size
+        self.context_length = context_length
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.device = device
+        self.num_windows = (len(self._tokens) - 1) // context_length
+        """Windows in an epoch, N."""
+        self._drawn = 0  # by all ranks together
+        self._order_epoch = 0
+        self._order = _order(self.num_windows, seed, 0)
+
+    @property
+    def epoch(self) -> float:
+        """How many times the tokens have been seen: 1.5 is the middle of the second epoch."""
+        return self._drawn / self.num_windows
+
+    def __iter__(self) -> Iterator["Batch"]:
+        while True:
+            yield next(self)
+
+    def __next__(self) -> "Batch":
+        """The next batch ``(x, y)``, as :func:`get_batch` returns it."""
+        first = self._drawn + self.rank * self.batch_size
+        starts = self._windows(first, self.batch_size) * self.context_length
+        self._drawn += self.world_size * self.batch_size
+        return _to_device(_gather(self._tokens, starts, self.context_length), self.device)
+
+    def _windows(self, first: int, count: int) -> NDArray[np.intp]:
+        """The windows at places ``first … first + count - 1`` of the endless shuffled sequence."""
+        parts = []
+        while count:
+            epoch, place = divmod(first, self.num_windows)
+            if epoch != self._order_epoch:
+                self._order, self._order_epoch = _order(self.num_windows, self.seed, epoch), epoch
+            parts.append(self._order[place : place + count])
+            first, count = first + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts)
+
+    def state_dict(self) -> StreamState:
+        """Where the stream stands, the same on all ranks: for :meth:`load_state_dict` and for JSON."""
+        return {
+            "windows_drawn": self._drawn,
+            "seed": self.seed,
+            "context_length": self.context_length,
+            "num_tokens": len(self._tokens),
+        }
+
+    def load_state_dict(self, state: StreamState) -> None:
+        """Continue at the batch that would have come next when ``state`` was taken.
+
+        Batch size and number of processes may have changed: no window is then seen twice or left out either.
+
+        Raises:
+            ValueError: the state belongs to another seed, context length or text.
+        """
+        own = self.state_dict()
+        if set(state) != set(own):
+            raise ValueError(f"a state must have the keys {', '.join(own)}, not {', '.join(map(str, state))}")
+        for name in ("seed", "context_length", "num_tokens"):
+            if state[name] != own[name]:
+                raise ValueError(f"the state is of a stream with {name} = {state[name]}, not {own[name]}")
+        drawn = state["windows_drawn"]
+        if not isinstance(drawn, int) or drawn < 0:
+            raise ValueError(f"windows_drawn must be an integer of at least 0, not {drawn!r}")
+        self._drawn = drawn
+
+
+def _order(num_windows: int, seed: int, epoch: int) -> NDArray[np.intp]:
+    """A random order of ``range(num_windows)``: the same on every machine and with every version of NumPy.
+
+    NumPy promises that for the raw output of PCG64, not for its own shuffles (NEP 19).
+    """
+    return np.argsort(PCG64([seed, epoch]).random_raw(num_windows), kind="stable")
+
+
+def _checked_tokens(tokens: ArrayLike, context_length: int) -> NDArray[np.integer[Any]]:
+    # asarray makes no copy of a memmap, but a plain view, which is indexed faster.
+    array = np.asarray(tokens)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(f"tokens must be one-dimensional integers, not {array.dtype} of shape {array.shape}")
+    _check_positive("context_length", context_length)
+    if len(array) <= context_length:
+        raise ValueError(
+            f"context_length = {context_length} needs at least {context_length + 1} tokens, not {len(array)}"
+        )
+    return array
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def _gather(tokens: NDArray[np.integer[Any]], starts: NDArray[np.int64], context_length: int) -> "Batch":
+    """The windows that begin at ``starts``, as int64, which torch's embedding and cross-entropy take."""
+    import torch
+
+    # Row i of this view is tokens[i : i + T + 1]; indexing it copies all windows in one call.
+    stride = tokens.strides[0]
+    overlapping = np.lib.stride_tricks.as_strided(
+        tokens, (len(tokens) - context_length, context_length + 1), (stride, stride), writeable=False
+    )
+    windows = overlapping[starts]  # (B, T + 1)
+    x = torch.empty(len(starts), context_length, dtype=torch.int64)
+    y = torch.empty_like(x)
+    np.copyto(x.numpy(), windows[:, :-1])
+    np.copyto(y.numpy(), windows[:, 1:])
+    return x, y
+
+
+def _to_device(batch: "Batch", device: "torch.device | str") -> "Batch":
+    import torch
+
+    device = torch.device(device)
+    if device.type == "cpu":
+        return batch
+    if device.type == "cuda":
+        batch = batch[0].pin_memory(), batch[1].pin_memory()
+    return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
