@@ -1,8 +1,10 @@
 """The shape of a model: everything that decides its parameters and its arithmetic, and nothing else."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from course_lib.model.checks import check_choice, check_positive
 
 NORMS = ("rmsnorm", "layernorm")
 NORM_PLACEMENTS = ("pre", "post", "double", "branch", "deepnorm", "none")
@@ -11,20 +13,57 @@ PLAIN_ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu", "relu2")
 GATED_ACTIVATIONS = {"glu": "sigmoid", "reglu": "relu", "geglu": "gelu", "swiglu": "silu"}
 POSITIONS = ("rope", "learned", "sinusoidal", "none")
 ROPE_LAYOUTS = ("interleaved", "half")
+ROPE_SCALINGS = ("linear", "ntk", "yarn", "llama3")
 
 
-def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
-    """Raise ValueError, with what is allowed, unless ``value`` is one of ``allowed``."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are changed so that a model reads beyond the length it was trained on.
 
+    Args:
+        type: ``"linear"`` position interpolation (Chen et al. 2023): all frequencies divided by ``factor``;
+            ``"ntk"`` NTK-aware (bloc97 2023): a larger base, so that the fastest pair keeps its frequency and the
+            slowest is divided by ``factor``; ``"yarn"`` (Peng et al. 2023): pairs that turn often within the
+            original length keep their frequency, those that turn less than ``beta_slow`` times are interpolated,
+            and attention is made sharper; ``"llama3"``: what Llama 3.1 uses, by wavelength.
+        factor: new length / original length, at least 1.
+        original_max_seq_len: length the model was trained on; needed by ``"yarn"`` and ``"llama3"``.
+        beta_fast: YaRN: from this many rotations within the original length a pair keeps its frequency.
+        beta_slow: YaRN: up to this many rotations a pair is interpolated.
+        attention_factor: YaRN: queries and keys are multiplied by it; default ``0.1 ln(factor) + 1``.
+        low_freq_factor: Llama 3: wavelengths above original / ``low_freq_factor`` are interpolated.
+        high_freq_factor: Llama 3: wavelengths below original / ``high_freq_factor`` are kept.
 
-def check_positive(name: str, value: object) -> None:
-    """Raise TypeError unless ``value`` is an integer, ValueError unless it is at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
+    Raises:
+        ValueError: an unknown type, a factor below 1, a missing original length, thresholds in the wrong order.
+    """
+
+    type: str
+    factor: float
+    original_max_seq_len: int | None = None
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_choice("type of scaling", self.type, ROPE_SCALINGS)
+        if not self.factor >= 1:
+            raise ValueError(f"factor of scaling must be at least 1, not {self.factor}")
+        if self.original_max_seq_len is not None:
+            check_positive("original_max_seq_len", self.original_max_seq_len)
+        elif self.type in ("yarn", "llama3"):
+            raise ValueError(f"scaling of type {self.type!r} needs original_max_seq_len")
+        if not self.beta_fast > self.beta_slow > 0:
+            raise ValueError(
+                f"beta_fast must be greater than beta_slow > 0, not {self.beta_fast} and {self.beta_slow}"
+            )
+        if not self.high_freq_factor > self.low_freq_factor > 0:
+            raise ValueError(
+                f"high_freq_factor must be greater than low_freq_factor > 0, "
+                f"not {self.high_freq_factor} and {self.low_freq_factor}"
+            )
 
 
 @dataclass(frozen=True)
@@ -61,8 +100,8 @@ class ModelConfig:
         position: ``"rope"``, ``"learned"`` or ``"sinusoidal"`` (added to the embedding), or ``"none"``.
         rope_layout: which two features make a pair: ``"interleaved"`` 2i and 2i + 1, as in the RoFormer paper, or
             ``"half"`` i and i + head_dim / 2, as in the weights that Hugging Face distributes.
-        rope_scaling: how to stretch the context, for example ``{"type": "yarn", "factor": 4.0,
-            "original_max_seq_len": 256}``; see :class:`course_lib.model.RotaryEmbedding`.
+        rope_scaling: how the frequencies are stretched to a longer context, a :class:`RopeScaling` or a mapping
+            of its fields such as ``{"type": "yarn", "factor": 4, "original_max_seq_len": 256}``.
 
     Raises:
         TypeError: a size is not an integer.
@@ -87,7 +126,7 @@ class ModelConfig:
     window: int | None = None
     position: str = "rope"
     rope_layout: str = "interleaved"
-    rope_scaling: Mapping[str, Any] | None = None
+    rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "d_model", "num_layers", "num_heads"):
@@ -114,6 +153,7 @@ class ModelConfig:
             raise ValueError(f"rope_theta must be positive, not {self.rope_theta}")
         if not self.norm_eps >= 0:
             raise ValueError(f"norm_eps must not be negative, not {self.norm_eps}")
+        object.__setattr__(self, "rope_scaling", as_rope_scaling(self.rope_scaling))
 
     @property
     def kv_heads(self) -> int:
@@ -151,3 +191,8 @@ def gated_width(d_model: int, multiple_of: int = 64) -> int:
     """
     exact = (8 * d_model + 2) // 3
     return -(-exact // multiple_of) * multiple_of
+
+
+def as_rope_scaling(scaling: RopeScaling | Mapping[str, Any] | None) -> RopeScaling | None:
+    """Return ``scaling`` as it is, or made from a mapping of its fields (what a TOML file gives)."""
+    return RopeScaling(**scaling) if isinstance(scaling, Mapping) else scaling

@@ -1,0 +1,68 @@
+"""Activation functions: the formulas, and the fused kernels with the same values that the layers use.
+
+The functions are the forms to read; :func:`fused` gives torch's kernel of the same name, which makes one pass over
+memory and keeps one tensor for the backward pass.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from course_lib.model.checks import check_choice
+from course_lib.model.functional import silu
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0)."""
+    return torch.where(x > 0, x, 0.0)
+
+
+def relu2(x: Tensor) -> Tensor:
+    """max(x, 0)², the squared ReLU found by search in Primer (So et al. 2021)."""
+    return relu(x).square()
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The input times Φ(x), with the normal distribution function Φ (Hendrycks & Gimpel 2016)."""
+    return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by the tanh approximation of the same paper, which GPT-2 uses."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), the gate of the first gated linear unit (Dauphin et al. 2016)."""
+    return 1 / (1 + torch.exp(-x))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": relu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "silu": silu,
+    "relu2": relu2,
+    "sigmoid": sigmoid,
+}
+"""The formulas by name."""
+
+_FUSED: dict[str, Activation] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "silu": functional.silu,
+    "relu2": lambda x: functional.relu(x).square(),
+    "sigmoid": torch.sigmoid,
+}
+
+
+def fused(name: str) -> Activation:
+    """The kernel of torch for one of ``ACTIVATIONS``. Raises ValueError for another name."""
+    check_choice("activation", name, ACTIVATIONS)
+    return _FUSED[name]

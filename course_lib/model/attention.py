@@ -1,0 +1,142 @@
+"""Causal self-attention with any number of key and value heads: MHA, GQA, MQA (注意力)."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from course_lib.model.cache import LayerCache
+from course_lib.model.checks import check_ids, check_positive
+from course_lib.model.functional import causal_mask
+from course_lib.model.linear import Linear
+from course_lib.model.norm import RMSNorm
+from course_lib.model.rope import RotaryEmbedding
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention in which a token sees itself and those before it (Vaswani et al. 2017, section 3.2.2).
+
+    Args:
+        d_model: features of a token, D.
+        num_heads: query heads, H.
+        num_kv_heads: key and value heads, a divisor of ``num_heads``; default ``num_heads``. With fewer, each serves
+            a group of query heads (Ainslie et al. 2023; one for all: Shazeer 2019).
+        rope: a :class:`RotaryEmbedding` for the width of a head; layers may share one.
+        qk_norm: RMSNorm on each query and key head before the rotation (Dehghani et al. 2023).
+        window: a token sees itself and the ``window - 1`` tokens before it only.
+        head_dim: width of a head; default ``d_model / num_heads``.
+        eps: of the query and key norms.
+
+    Shapes: x (..., T, D) → (..., T, D). ``token_positions`` (..., T), by default counted on from the length of the
+    cache, turn queries and keys; who sees whom goes by the order of the tokens. With a ``cache`` (x of shape
+    (B, T, D)) the tokens continue those it holds, and it grows by T.
+
+    Parameters: q_proj (H · head_dim, D), k_proj and v_proj (H_kv · head_dim, D), output_proj (D, H · head_dim);
+    with ``qk_norm`` q_norm and k_norm (head_dim,).
+
+    Raises:
+        ValueError: heads that do not divide, a ``rope`` of another width, a wrong shape, dtype or device, positions
+            beyond the rotary table, a full cache.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int | None = None,
+        *,
+        rope: RotaryEmbedding | None = None,
+        qk_norm: bool = False,
+        window: int | None = None,
+        head_dim: int | None = None,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        check_positive("d_model", d_model)
+        check_positive("num_heads", num_heads)
+        check_positive("num_kv_heads", num_kv_heads)
+        if window is not None:
+            check_positive("window", window)
+        if head_dim is None and d_model % num_heads:
+            raise ValueError(
+                f"num_heads must divide d_model = {d_model} (or head_dim be given), not {num_heads}"
+            )
+        if num_heads % num_kv_heads:
+            raise ValueError(f"num_kv_heads must divide num_heads = {num_heads}, not {num_kv_heads}")
+        head_dim = d_model // num_heads if head_dim is None else head_dim
+        check_positive("head_dim", head_dim)
+        if rope is not None and rope.head_dim != head_dim:
+            raise ValueError(f"rope must be made for head_dim = {head_dim}, not {rope.head_dim}")
+        self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
+        self.rope, self.window = rope, window
+        self.q_proj = Linear(d_model, num_heads * head_dim)
+        self.k_proj = Linear(d_model, num_kv_heads * head_dim)
+        self.v_proj = Linear(d_model, num_kv_heads * head_dim)
+        self.output_proj = Linear(num_heads * head_dim, d_model)
+        self.q_norm = RMSNorm(head_dim, eps) if qk_norm else None
+        self.k_norm = RMSNorm(head_dim, eps) if qk_norm else None
+
+    def forward(
+        self, x: Tensor, token_positions: Tensor | None = None, *, cache: LayerCache | None = None
+    ) -> Tensor:
+        """(..., T, D) → (..., T, D)."""
+        q, k, v = self.heads(x, token_positions, start=cache.length if cache is not None else 0)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        mixed = self._attend(q, k, v)  # (..., H, T, head_dim)
+        return self.output_proj(mixed.transpose(-3, -2).flatten(-2))  # type: ignore[no-any-return]
+
+    def heads(
+        self, x: Tensor, token_positions: Tensor | None = None, *, start: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (..., H, T, head_dim), keys and values (..., H_kv, T, head_dim), normed and turned.
+
+        For looking at scores: what :func:`scaled_dot_product_attention` takes. The first token has position ``start``
+        unless ``token_positions`` are given.
+        """
+        if x.ndim < 2:
+            raise ValueError(
+                f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
+            )
+        q = self._split(self.q_proj(x), self.num_heads)
+        k = self._split(self.k_proj(x), self.num_kv_heads)
+        v = self._split(self.v_proj(x), self.num_kv_heads)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        if self.rope is not None:
+            if token_positions is None:
+                tables = self.rope.tables(x.shape[-2], start)
+            else:
+                check_ids(token_positions, "token_positions")
+                tables = self.rope.tables_at(
+                    token_positions.unsqueeze(-2), q.shape[:-1]
+                )  # the same for all heads
+            q, k = self.rope.rotate(q, tables), self.rope.rotate(k, tables)
+        return q, k, v
+
+    def _split(self, x: Tensor, heads: int) -> Tensor:
+        """(..., T, heads · head_dim) → (..., heads, T, head_dim)."""
+        return x.view(*x.shape[:-1], heads, self.head_dim).transpose(-3, -2)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Fused attention of the last T of S tokens: equal to ``scaled_dot_product_attention`` with the mask."""
+        num_queries, num_keys = q.shape[-2], k.shape[-2]
+        if num_queries == 1 and self.window is not None:
+            k, v = k[..., -self.window :, :], v[..., -self.window :, :]
+        mask = None
+        if num_queries > 1 and (num_keys > num_queries or (self.window or num_keys) < num_keys):
+            mask = causal_mask(
+                num_queries, num_keys, offset=num_keys - num_queries, window=self.window, device=q.device
+            )
+        return functional.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            mask,
+            is_causal=mask is None and num_queries > 1,
+            enable_gqa=self.num_kv_heads != self.num_heads,
+        )
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows."""
+        heads = f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, head_dim={self.head_dim}"
+        return heads if self.window is None else f"{heads}, window={self.window}"

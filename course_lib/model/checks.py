@@ -1,0 +1,50 @@
+"""What the layers refuse, in one sentence each that names the argument and what is allowed."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+
+def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
+    """Raise ValueError, with what is allowed, unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise TypeError unless ``value`` is an integer, ValueError unless it is at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def check_features(x: Tensor, weight: Tensor, name: str = "x") -> None:
+    """Raise ValueError unless the last dimension of ``x`` is that of ``weight``, on the same device and in its dtype.
+
+    Under autocast the dtypes may differ: torch converts them.
+    """
+    features = weight.shape[-1]
+    if not x.ndim or x.shape[-1] != features:
+        raise ValueError(
+            f"{name} must have {features} features in its last dimension, not shape {tuple(x.shape)}"
+        )
+    if x.device != weight.device:
+        raise ValueError(f"{name} must be on {weight.device} like the weights, not on {x.device}")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(f"{name} must be {weight.dtype} like the weights, not {x.dtype}")
+
+
+def check_ids(ids: Tensor, name: str) -> None:
+    """Raise TypeError unless ``ids`` is a tensor of int64 or int32."""
+    if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
+        kind = ids.dtype if isinstance(ids, Tensor) else type(ids).__name__
+        raise TypeError(f"{name} must be a tensor of int64 (or int32), not {kind}")
+
+
+def check_id_range(ids: Tensor, limit: int, name: str) -> None:
+    """Raise ValueError, with the first offender, unless all ``ids`` are in 0 … ``limit`` - 1."""
+    wrong = ids[(ids < 0) | (ids >= limit)]
+    if len(wrong):
+        raise ValueError(f"{name} must be in 0 … {limit - 1}, not {int(wrong[0])}")

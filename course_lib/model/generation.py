@@ -1,0 +1,156 @@
+"""Drawing tokens from a language model, one after the other."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from course_lib.model.checks import check_id_range, check_ids, check_positive
+from course_lib.model.functional import softmax
+
+if TYPE_CHECKING:
+    from course_lib.model.transformer import TransformerLM
+
+
+@torch.no_grad()
+def generate(
+    model: "TransformerLM",
+    prompt_ids: Tensor | Sequence[int] | Sequence[Sequence[int]],
+    max_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    stop_ids: Collection[int] = (),
+    seed: int | None = None,
+    use_cache: bool = True,
+) -> Tensor:
+    """Continue each prompt by ``max_new_tokens`` tokens, or up to and including the first of ``stop_ids``.
+
+    Args:
+        model: gives the logits.
+        prompt_ids: (T,) or (B, T) token ids, or a list of them; prompts in a list may have different lengths.
+        max_new_tokens: tokens to add (to the longest prompt).
+        temperature: logits are divided by it; 0 takes the most likely token (greedy).
+        top_k: draw from the k most likely tokens only (Fan et al. 2018).
+        top_p: draw from the fewest most likely tokens whose probabilities reach p (nucleus sampling, Holtzman et al.
+            2019), after ``temperature`` and ``top_k``.
+        stop_ids: a sequence that has drawn one of them ends there; in a batch it is filled up by repeating it.
+        seed: the same seed gives the same tokens; default: torch's global generator.
+        use_cache: keep keys and values. Without, each step computes the whole sequence again: same tokens, slower.
+
+    Returns:
+        Prompt and continuation, int64, (T + new,) for one prompt without batch dimension, else (B, T + new). It is
+        shorter when all sequences have stopped. A prompt shorter than the longest is continued from its own end, up
+        to the common length.
+
+    Raises:
+        TypeError: ids are not integers.
+        ValueError: an argument outside its range, an empty prompt, or more tokens than ``context_length``.
+    """
+    check_positive("max_new_tokens", max_new_tokens)
+    _check_sampling(temperature, top_k, top_p)
+    device = model.lm_head.weight.device
+    prompts, lengths = _as_batch(prompt_ids, device)
+    check_id_range(prompts, model.config.vocab_size, "prompt_ids")
+    stops = torch.tensor(sorted(stop_ids), dtype=torch.int64, device=device)
+    check_id_range(stops, model.config.vocab_size, "stop_ids")
+    total = prompts.shape[1] + max_new_tokens
+    if total > model.config.context_length:
+        raise ValueError(
+            f"prompt and max_new_tokens must fit into context_length = {model.config.context_length}, "
+            f"not {prompts.shape[1]} + {max_new_tokens} tokens"
+        )
+    generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    cache = model.new_cache(len(prompts), total) if use_cache else None
+    ids = torch.cat((prompts, prompts.new_zeros(len(prompts), max_new_tokens)), 1)
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    read, end = 0, int(lengths.min())
+    while end < total:
+        logits = model.lm_head(model.hidden(ids[:, read:end], cache=cache)[:, -1])  # (B, V)
+        drawn = sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+        if len(stops):
+            drawn = torch.where(done, ids[:, end - 1], drawn)
+        started = lengths <= end  # the others still read their prompt
+        ids[:, end] = torch.where(started, drawn, ids[:, end])
+        read, end = (end if cache is not None else 0), end + 1
+        if len(stops):
+            done |= started & torch.isin(drawn, stops)
+            if done.all():
+                break
+    ids = ids[:, :end]
+    return ids[0] if _is_single(prompt_ids) else ids
+
+
+def sample(
+    logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw one id a row: logits (B, V) → ids (B,) int64. Arguments as in :func:`generate`."""
+    _check_sampling(temperature, top_k, top_p)
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits / temperature
+    if top_k is not None:
+        logits = keep_top_k(logits, top_k)
+    if top_p is not None:
+        logits = keep_top_p(logits, top_p)
+    return torch.multinomial(softmax(logits, -1), 1, generator=generator).squeeze(-1)
+
+
+def keep_top_k(logits: Tensor, top_k: int) -> Tensor:
+    """Minus infinity for all but the ``top_k`` largest of the last dimension; equals of the last one stay, too."""
+    threshold = logits.topk(min(top_k, logits.shape[-1]), -1).values[..., -1:]
+    return logits.masked_fill(logits < threshold, float("-inf"))
+
+
+def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
+    """Minus infinity for all but the fewest most likely tokens whose probabilities sum to at least ``top_p``."""
+    ordered, order = logits.sort(-1, descending=True)
+    probabilities = softmax(ordered, -1)
+    before = probabilities.cumsum(-1) - probabilities  # probability of all that are more likely
+    dropped = before >= top_p
+    dropped[..., 0] = False
+    return logits.masked_fill(torch.zeros_like(dropped).scatter(-1, order, dropped), float("-inf"))
+
+
+def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be finite and not negative, not {temperature}")
+    if top_k is not None:
+        check_positive("top_k", top_k)
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be greater than 0 and at most 1, not {top_p}")
+
+
+def _is_single(prompt_ids: Tensor | Sequence[int] | Sequence[Sequence[int]]) -> bool:
+    if isinstance(prompt_ids, Tensor):
+        return prompt_ids.ndim == 1
+    return len(prompt_ids) > 0 and isinstance(prompt_ids[0], int)
+
+
+def _as_batch(
+    prompt_ids: Tensor | Sequence[int] | Sequence[Sequence[int]], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Prompts as (B, T) with zeros behind the shorter ones, and their lengths (B,)."""
+    if isinstance(prompt_ids, Tensor):
+        check_ids(prompt_ids, "prompt_ids")
+        rows = [prompt_ids] if prompt_ids.ndim == 1 else list(prompt_ids)
+    elif _is_single(prompt_ids):
+        rows = [torch.tensor(prompt_ids)]
+    else:
+        rows = [torch.as_tensor(row) for row in prompt_ids]
+    if not rows or any(row.ndim != 1 or not len(row) for row in rows):
+        raise ValueError(
+            "prompt_ids must have shape (T,) or (B, T), or be a list of such rows, with at least one token"
+        )
+    for row in rows:
+        check_ids(row, "prompt_ids")
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return pad_sequence(rows, batch_first=True).to(device=device, dtype=torch.int64), lengths
