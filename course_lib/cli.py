@@ -161,6 +161,42 @@ def make(
     )
 
 
+@corpus_app.command("list")
+def list_corpora(as_json: Json = False) -> None:
+    """The published corpora that `fetch` knows."""
+    from dataclasses import asdict
+
+    from course_lib.data import corpora
+
+    known = corpora.list()
+    if as_json:
+        typer.echo(_json([{**asdict(corpus), "bytes": corpus.num_bytes} for corpus in known]))
+        return
+    for corpus in known:
+        typer.echo(f"{corpus.name}: {corpus.description}")
+        typer.echo(f"    {_megabytes(corpus.num_bytes)}; licence: {corpus.license}; hub: {corpus.repository}")
+
+
+@corpus_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `course corpus list` shows.")],
+    directory: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to; made if it does not exist.")
+    ] = Path("data"),
+    as_json: Json = False,
+) -> None:
+    """Download a published corpus from the Hugging Face Hub; stopped, it goes on where it was."""
+    from course_lib.data import corpora
+
+    paths = corpora.fetch(name, directory, progress=sys.stderr.isatty())
+    sizes = [path.stat().st_size for path in paths]
+    _report(
+        as_json,
+        "\n".join(f"{path}: {_megabytes(size)}" for path, size in zip(paths, sizes, strict=True)),
+        [{"path": str(path), "bytes": size} for path, size in zip(paths, sizes, strict=True)],
+    )
+
+
 @tokenizer_app.command()
 def train(
     source: Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Text files.")],
@@ -378,7 +414,7 @@ def _load(name: str) -> "Tokenizer":
     return Tokenizer.load(name)
 
 
-def _report(as_json: bool, line: str, result: dict[str, Any]) -> None:
+def _report(as_json: bool, line: str, result: Any) -> None:
     typer.echo(_json(result) if as_json else line)
 
 

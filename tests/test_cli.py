@@ -234,3 +234,16 @@ def test_ctrl_c_ends_with_one_line_and_no_file(tmp_path: Path) -> None:
             process.kill()
     assert (process.returncode, errors) == (130, "course: interrupted\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_published_corpora_are_listed() -> None:
+    shown = run("corpus", "list").stdout
+    rows = run_json("corpus", "list")
+    assert [row["name"] for row in rows] == ["tinystories", "openwebtext-sample"]
+    assert all(row["name"] in shown and row["bytes"] > 10**9 for row in rows)
+
+
+def test_fetch_says_what_it_cannot_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "name must be one of 'tinystories'" in failure("corpus", "fetch", "tiny", "--directory", tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert "cannot reach" in failure("corpus", "fetch", "tinystories", "--directory", tmp_path)

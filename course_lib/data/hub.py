@@ -48,7 +48,7 @@ def download(
     endpoint = os.environ.get("HF_ENDPOINT") or None
     url = hf_hub_url(repository, filename, repo_type="dataset", revision=revision, endpoint=endpoint)
     try:
-        announced = get_hf_file_metadata(url, endpoint=endpoint, retry_on_errors=True)
+        announced = get_hf_file_metadata(url, endpoint=endpoint)
     except httpx2.TransportError as error:
         raise ConnectionError(f"cannot reach {url}: {error}") from error
     etag = announced.etag or ""
