@@ -84,7 +84,8 @@ def train_rustbpe(path: Path, vocab_size: int) -> Callable[[], object]:
 def train_ffbpe(path: Path, vocab_size: int) -> Callable[[], object]:
     import ffbpe
 
-    return lambda: ffbpe.train_bpe(str(path), vocab_size, [END])
+    documents = path.read_text(encoding="utf-8").split(END)
+    return lambda: ffbpe.train_bpe(documents, vocab_size=vocab_size, special_tokens=[END])
 
 
 def encode_course_lib(path: Path, name: str) -> Callable[[], object]:

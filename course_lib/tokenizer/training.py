@@ -47,15 +47,15 @@ def train_bpe(
     Raises ValueError for a ``vocab_size`` below 256 + special tokens, for empty or repeated special tokens and for a
     source without text; TypeError for a source of another kind; OSError for files that cannot be read.
     """
-    specials = _checked_specials(special_tokens)
-    num_merges = _num_merges(vocab_size, specials)
+    specials, num_merges = check_sizes(vocab_size, special_tokens)
     check_num_threads(num_threads)
     scanner, expression = resolve_pattern(pattern)
     counts = _bpe.WordCounts(scanner, specials)
     with progress_bar(description="counting pre-tokens", enabled=progress) as bar:
-        for file_or_documents in _sources(source):
+        for file_or_documents in read_source(source):
             if scanner is None:
-                _count_by_regex(counts, file_or_documents, expression, specials)
+                for word, count in count_by_regex(file_or_documents, expression, specials).items():
+                    counts.add(word, count)
             elif isinstance(file_or_documents, Path):
                 counts.add_file(str(file_or_documents), num_threads=num_threads, progress=bar)
             else:
@@ -64,28 +64,23 @@ def train_bpe(
                 except UnicodeEncodeError as error:
                     raise surrogate_error(error) from None
     if not len(counts):
-        raise ValueError(f"source holds no text to train on: {_describe(source)}")
+        raise ValueError(no_text(source))
     with progress_bar(description="merging", enabled=progress) as bar:
         pairs, _ = _bpe.train(counts, num_merges, num_threads=num_threads, progress=bar)
-    if len(pairs) < num_merges:
-        warnings.warn(
-            f"no pair is left to merge after {len(pairs)} of {num_merges} merges: "
-            f"the vocabulary has {256 + len(pairs) + len(specials)} entries instead of {vocab_size}",
-            stacklevel=2,
-        )
     tokens = [bytes([byte]) for byte in range(256)]
-    merges = []
     for left, right in pairs:
-        merges.append((tokens[left], tokens[right]))
         tokens.append(tokens[left] + tokens[right])
-    return Tokenizer(dict(enumerate(tokens)), merges, specials, pattern=pattern)
+    return make_tokenizer(
+        [(tokens[left], tokens[right]) for left, right in pairs], num_merges, specials, pattern
+    )
 
 
-def _checked_specials(special_tokens: Sequence[str]) -> list[str]:
-    return list(assign_special_ids({}, special_tokens))
+# --- what the references in reference.py share with it ----------------------------------------------------------------
 
 
-def _num_merges(vocab_size: int, specials: Sequence[str]) -> int:
+def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[str], int]:
+    """The special tokens and the number of merges asked for; ValueError or TypeError as :func:`train_bpe`."""
+    specials = list(assign_special_ids({}, special_tokens))
     smallest = 256 + len(specials)
     if type(vocab_size) is not int:
         raise TypeError(f"vocab_size must be int, not {type(vocab_size).__name__}")
@@ -93,11 +88,29 @@ def _num_merges(vocab_size: int, specials: Sequence[str]) -> int:
         raise ValueError(
             f"vocab_size must be at least {smallest} (256 bytes + {len(specials)} special tokens), got {vocab_size}"
         )
-    return vocab_size - smallest
+    return specials, vocab_size - smallest
 
 
-def _sources(source: Source) -> Iterator[Path | list[str]]:
-    """The files, or the documents in groups of bounded size."""
+def make_tokenizer(
+    merges: list[tuple[bytes, bytes]], num_merges: int, specials: Sequence[str], pattern: str
+) -> Tokenizer:
+    """The tokenizer of the bytes, ``merges`` and special tokens; a warning where merges are missing.
+
+    To be called by the function that the reader called: the warning names the line above it.
+    """
+    if len(merges) < num_merges:
+        size = 256 + len(specials)
+        warnings.warn(
+            f"no pair is left to merge after {len(merges)} of {num_merges} merges: "
+            f"the vocabulary has {size + len(merges)} entries instead of {size + num_merges}",
+            stacklevel=3,
+        )
+    tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in merges)]
+    return Tokenizer(dict(enumerate(tokens)), merges, specials, pattern=pattern)
+
+
+def read_source(source: Source) -> Iterator[Path | list[str]]:
+    """The files of ``source``, or its documents in groups of bounded size."""
     if isinstance(source, str | os.PathLike):
         yield check_input_file(source)
         return
@@ -132,13 +145,13 @@ def _expect_path(item: object) -> os.PathLike[str]:
     return item
 
 
-def _count_by_regex(
-    counts: _bpe.WordCounts, file_or_documents: Path | list[str], expression: str, specials: Sequence[str]
-) -> None:
-    """Count with the ``regex`` package; bytes that are not UTF-8 are lone surrogates on the way."""
+def count_by_regex(
+    file_or_documents: Path | list[str], expression: str, specials: Sequence[str]
+) -> Counter[bytes]:
+    """Pre-tokens and how often each occurs, by the ``regex`` package; bytes that are not UTF-8 are kept."""
     if isinstance(file_or_documents, Path):
         file_or_documents = [file_or_documents.read_bytes().decode("utf-8", "surrogateescape")]
-        errors = "surrogateescape"
+        errors = "surrogateescape"  # such bytes are lone surrogates on their way through the expression
     else:
         errors = "strict"
     cut = regex.compile("|".join(map(regex.escape, sorted(specials, key=len, reverse=True))) or "(?!)")
@@ -146,14 +159,14 @@ def _count_by_regex(
     for document in file_or_documents:
         for part in cut.split(document):
             words.update(split_by_regex(part, expression))
-    for word, count in words.items():
-        try:
-            counts.add(word.encode("utf-8", errors), count)
-        except UnicodeEncodeError as error:
-            raise surrogate_error(error) from None
+    try:
+        return Counter({word.encode("utf-8", errors): count for word, count in words.items()})
+    except UnicodeEncodeError as error:
+        raise surrogate_error(error) from None
 
 
-def _describe(source: Source) -> str:
-    if isinstance(source, str | os.PathLike):
-        return f"{os.fspath(source)} is empty"
-    return "it has no document, or only empty ones"
+def no_text(source: Source) -> str:
+    """What to say of a source without text."""
+    empty = isinstance(source, str | os.PathLike)
+    why = f"{os.fspath(source)} is empty" if empty else "it has no document, or only empty ones"  # type: ignore[arg-type]
+    return f"source holds no text to train on: {why}"
