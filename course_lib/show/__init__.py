@@ -1,7 +1,8 @@
 """Pictures and interaction for the notebooks: draws results, runs no experiment.
 
 ``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
-``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``.
+``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``;
+``token_view`` and ``merge_stepper`` show what tokenizers do.
 """
 
 from course_lib.show.compression import compression_explorer
@@ -9,6 +10,7 @@ from course_lib.show.controls import Choice, Slider, Text, Toggle
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, style
 from course_lib.show.source import Source, show_source
+from course_lib.show.stepper import MergeStepper, merge_stepper
 from course_lib.show.tables import Table, table
 from course_lib.show.tokens import TokenView, token_view
 
@@ -16,6 +18,7 @@ __all__ = [
     "PALETTE",
     "Choice",
     "Explorer",
+    "MergeStepper",
     "Picture",
     "Slider",
     "Source",
@@ -27,6 +30,7 @@ __all__ = [
     "direct_labels",
     "explorer",
     "figure",
+    "merge_stepper",
     "show_source",
     "style",
     "table",

@@ -106,6 +106,11 @@ def parts_of(data: bytes) -> list[Part]:
     return parts
 
 
+def face(data: bytes) -> str:
+    """A token's bytes as one string to display: ``parts_of``, joined."""
+    return "".join(part.text for part in parts_of(data))
+
+
 def _bytes_part(data: bytes) -> Part:
     return Part("bytes", f"⟨{data.hex(' ').upper()}⟩")
 

@@ -20,19 +20,14 @@ _COLOURS = list(PALETTE.values())[:6]
 _WIDTH = 7.6  # inches
 _LINE, _HEADER, _MARGIN = 0.40, 0.34, 0.14
 _MAX_TOKENS = 160
-_DPI = 200
+DPI = 200
+"""Dots an inch of these pictures."""
 
 
 def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
     """Draw the rows' first tokens as coloured boxes with their ids; Jupyter's (data, metadata)."""
-    settings: Any = {  # matplotlib types the keys as an enumeration of all of them
-        **dict[Any, Any](SETTINGS),
-        "font.family": _families(),
-        "font.size": 11,
-        "figure.constrained_layout.use": False,
-    }
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(_WIDTH, 1), dpi=_DPI)
+    with matplotlib.rc_context(picture_settings()):
+        figure = Figure(figsize=(_WIDTH, 1), dpi=DPI)
         FigureCanvasAgg(figure)
         places: list[
             tuple[str, float, float, dict[str, Any]]
@@ -40,7 +35,7 @@ def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], d
         y = _MARGIN
         for row in rows:
             summary = row.error or f"{row.count:,} tokens · {row.ratio:.2f} bytes/token"
-            places.append((_drawable(row.name), _MARGIN, y, {"weight": "bold"}))
+            places.append((drawable(row.name), _MARGIN, y, {"weight": "bold"}))
             places.append((summary, _WIDTH - _MARGIN, y, {"size": 9, "horizontalalignment": "right"}))
             y += _HEADER
             boxes, y = _flow(figure, row.tokens[:_MAX_TOKENS], y)
@@ -55,6 +50,16 @@ def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], d
     return {**data, "text/plain": alt}, metadata
 
 
+def picture_settings() -> Any:
+    """The style sheet for pictures of tokens set by hand: a Chinese font beside the usual one, no automatic layout."""
+    return {  # matplotlib types the keys as an enumeration of all of them
+        **dict[Any, Any](SETTINGS),
+        "font.family": _families(),
+        "font.size": 11,
+        "figure.constrained_layout.use": False,
+    }
+
+
 def _flow(
     figure: Figure, tokens: Sequence[Token], y: float
 ) -> tuple[list[tuple[str, float, float, Any]], float]:
@@ -62,8 +67,8 @@ def _flow(
     boxes: list[tuple[str, float, float, Any]] = []
     x = _MARGIN
     for index, token in enumerate(tokens):
-        face = "".join(_drawable(part.text) for part in token.parts).replace(" ", "\u00a0")
-        width = max(_text_width(figure, face, 11), _text_width(figure, str(token.id), 7)) + 0.09
+        face = "".join(drawable(part.text) for part in token.parts).replace(" ", "\u00a0")
+        width = max(text_width(figure, face, 11), text_width(figure, str(token.id), 7)) + 0.09
         if x + width > _WIDTH - _MARGIN and x > _MARGIN:
             x, y = _MARGIN, y + _LINE
         box = {"facecolor": _COLOURS[index % 6], "alpha": 0.28, "linewidth": 0, "boxstyle": "round,pad=0.12"}
@@ -76,9 +81,10 @@ def _flow(
     return boxes, y + _LINE
 
 
-def _text_width(figure: Figure, text: str, size: float) -> float:
+def text_width(figure: Figure, text: str, size: float) -> float:
+    """The width of a line of text in inches; for figures of ``DPI`` dots an inch."""
     artist = figure.text(0, 0, text, size=size, parse_math=False)
-    width = artist.get_window_extent().width / _DPI
+    width = artist.get_window_extent().width / DPI
     artist.remove()
     return float(width)
 
@@ -89,7 +95,7 @@ def _families() -> list[str]:
     return ["DejaVu Sans", *[name for name in _CJK_FONTS if name in installed][:1]]
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """The text with characters that no installed font can draw replaced by their code point."""
     fonts = [get_font(findfont(FontProperties(family=family))) for family in _families()]
     return "".join(
