@@ -97,11 +97,13 @@ class CausalSelfAttention(nn.Module):
             raise ValueError(
                 f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
             )
-        q = self._split(self.q_proj(x), self.num_heads)
-        k = self._split(self.k_proj(x), self.num_kv_heads)
-        v = self._split(self.v_proj(x), self.num_kv_heads)
+        q, k, v = (
+            projected.view(*x.shape[:-1], -1, self.head_dim)  # (..., T, heads, head_dim)
+            for projected in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
+        )
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (t.transpose(-3, -2) for t in (q, k, v))  # (..., heads, T, head_dim)
         if self.rope is not None:
             if token_positions is None:
                 tables = self.rope.tables(x.shape[-2], start)
@@ -112,10 +114,6 @@ class CausalSelfAttention(nn.Module):
                 )  # the same for all heads
             q, k = self.rope.rotate(q, tables), self.rope.rotate(k, tables)
         return q, k, v
-
-    def _split(self, x: Tensor, heads: int) -> Tensor:
-        """(..., T, heads · head_dim) → (..., heads, T, head_dim)."""
-        return x.view(*x.shape[:-1], heads, self.head_dim).transpose(-3, -2)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Fused attention of the last T of S tokens: equal to ``scaled_dot_product_attention`` with the mask."""

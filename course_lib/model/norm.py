@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from course_lib.model.checks import check_choice, check_positive
 from course_lib.model.config import NORMS
+from course_lib.model.fused import can_fuse, fused_rms_norm
 
 
 def rms_norm_reference(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
@@ -53,6 +54,8 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) → (..., d)."""
         _check_normable(x, self.weight)
+        if can_fuse(x, self.weight):
+            return fused_rms_norm(x, self.weight, self.eps)
         return rms_norm_reference(x, self.weight, self.eps)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,28 @@
+"""Fused kernels on contiguous float32 in memory. Private: use ``course_lib.model``.
+
+Memory comes as addresses (``Tensor.data_ptr()``), unchecked: the caller answers for kind and size. ``isa`` is one of
+``available_isas()``, by default the last, fastest one. Calls release the interpreter lock.
+"""
+
+def available_isas() -> list[str]: ...
+def rms_norm_forward(
+    rows: int,
+    width: int,
+    eps: float,
+    x: int,
+    weight: int,
+    y: int,
+    inverse_rms: int,
+    isa: str | None = None,
+) -> None: ...
+def rms_norm_backward(
+    rows: int,
+    width: int,
+    dy: int,
+    x: int,
+    weight: int,
+    inverse_rms: int,
+    dx: int,
+    dweight: int,
+    isa: str | None = None,
+) -> None: ...

@@ -1,0 +1,159 @@
+#include "kernels/rms_norm.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+namespace kernels {
+namespace {
+
+// Sums run in this many lanes, which the compiler may keep in vector registers without being allowed to
+// reorder additions: two registers of AVX-512, four of AVX2, eight of SSE or NEON.
+constexpr std::size_t lanes = 32;
+
+// Rows whose weight gradients are summed before they join the total: shorter sums round less.
+constexpr std::size_t rows_a_block = 64;
+
+// Inlined into one function for each instruction set, which compiles it for those instructions.
+template <class Term>
+[[gnu::always_inline]] inline float sum(std::size_t width, const Term& term) {
+    std::array<float, lanes> partial{};
+    std::size_t i = 0;
+    for (; i + lanes <= width; i += lanes) {
+        for (std::size_t lane = 0; lane < lanes; ++lane) partial[lane] += term(i + lane);
+    }
+    float rest = 0;
+    for (; i < width; ++i) rest += term(i);
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+        for (std::size_t lane = 0; lane < half; ++lane) partial[lane] += partial[lane + half];
+    }
+    return partial[0] + rest;
+}
+
+[[gnu::always_inline]] inline void forward(std::size_t rows, std::size_t width, float eps,
+                                           const float* __restrict x, const float* __restrict weight,
+                                           float* __restrict y, float* __restrict inverse_rms) {
+    for (std::size_t row = 0; row < rows; ++row, x += width, y += width) {
+        const float squares = sum(width, [x](std::size_t i) { return x[i] * x[i]; });
+        const float scale = 1.0F / std::sqrt(squares / static_cast<float>(width) + eps);
+        inverse_rms[row] = scale;
+        for (std::size_t i = 0; i < width; ++i) y[i] = x[i] * scale * weight[i];
+    }
+}
+
+[[gnu::always_inline]] inline void backward(std::size_t rows, std::size_t width, const float* __restrict dy,
+                                            const float* __restrict x, const float* __restrict weight,
+                                            const float* __restrict inverse_rms, float* __restrict dx,
+                                            float* __restrict dweight, float* __restrict block) {
+    std::fill_n(dweight, width, 0.0F);
+    for (std::size_t first = 0; first < rows; first += rows_a_block) {
+        std::fill_n(block, width, 0.0F);
+        const std::size_t last = std::min(first + rows_a_block, rows);
+        for (std::size_t row = first; row < last; ++row, dy += width, x += width, dx += width) {
+            const float dot = sum(width, [=](std::size_t i) { return dy[i] * weight[i] * x[i]; });
+            const float scale = inverse_rms[row];
+            const float pull = dot * scale * scale * scale / static_cast<float>(width);
+            for (std::size_t i = 0; i < width; ++i) {
+                dx[i] = dy[i] * weight[i] * scale - x[i] * pull;
+                block[i] += dy[i] * x[i] * scale;
+            }
+        }
+        for (std::size_t i = 0; i < width; ++i) dweight[i] += block[i];
+    }
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+constexpr std::array isas{Isa::portable, Isa::avx2, Isa::avx512};
+
+std::size_t count_isas() {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") ? 3 : 2;
+}
+
+[[gnu::target("avx2,fma")]] void forward_avx2(std::size_t rows, std::size_t width, float eps, const float* x,
+                                              const float* weight, float* y, float* inverse_rms) {
+    forward(rows, width, eps, x, weight, y, inverse_rms);
+}
+
+[[gnu::target("avx2,fma")]] void backward_avx2(std::size_t rows, std::size_t width, const float* dy,
+                                               const float* x, const float* weight, const float* inverse_rms,
+                                               float* dx, float* dweight, float* block) {
+    backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block);
+}
+
+[[gnu::target("avx512f,avx512vl,avx2,fma,prefer-vector-width=512")]] void forward_avx512(
+    std::size_t rows, std::size_t width, float eps, const float* x, const float* weight, float* y,
+    float* inverse_rms) {
+    forward(rows, width, eps, x, weight, y, inverse_rms);
+}
+
+[[gnu::target("avx512f,avx512vl,avx2,fma,prefer-vector-width=512")]] void backward_avx512(
+    std::size_t rows, std::size_t width, const float* dy, const float* x, const float* weight,
+    const float* inverse_rms, float* dx, float* dweight, float* block) {
+    backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block);
+}
+
+#else
+
+constexpr std::array isas{Isa::portable};
+
+std::size_t count_isas() {
+    return 1;
+}
+
+#endif
+
+void check(Isa isa) {
+    const auto available = available_isas();
+    if (std::find(available.begin(), available.end(), isa) == available.end()) {
+        throw std::invalid_argument("this processor cannot run " + std::string(name(isa)));
+    }
+}
+
+}  // namespace
+
+std::string_view name(Isa isa) {
+    switch (isa) {
+        case Isa::avx2:
+            return "avx2";
+        case Isa::avx512:
+            return "avx512";
+        default:
+            return "portable";
+    }
+}
+
+std::span<const Isa> available_isas() {
+    static const std::size_t count = count_isas();
+    return std::span(isas).first(count);
+}
+
+void rms_norm_forward(Isa isa, std::size_t rows, std::size_t width, float eps, const float* x,
+                      const float* weight, float* y, float* inverse_rms) {
+    check(isa);
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (isa == Isa::avx512) return forward_avx512(rows, width, eps, x, weight, y, inverse_rms);
+    if (isa == Isa::avx2) return forward_avx2(rows, width, eps, x, weight, y, inverse_rms);
+#endif
+    forward(rows, width, eps, x, weight, y, inverse_rms);
+}
+
+void rms_norm_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* x,
+                       const float* weight, const float* inverse_rms, float* dx, float* dweight) {
+    check(isa);
+    std::vector<float> block(width);
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (isa == Isa::avx512) {
+        return backward_avx512(rows, width, dy, x, weight, inverse_rms, dx, dweight, block.data());
+    }
+    if (isa == Isa::avx2) {
+        return backward_avx2(rows, width, dy, x, weight, inverse_rms, dx, dweight, block.data());
+    }
+#endif
+    backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block.data());
+}
+
+}  // namespace kernels

@@ -1,0 +1,32 @@
+// RMSNorm forward and backward, each in one pass over memory.
+//
+// y = x / sqrt(mean(x^2) + eps) * weight over rows of `width` numbers. Written as torch operations, the same
+// takes five passes forward and more backward: on a processor the time goes into moving bytes, not into
+// arithmetic.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace kernels {
+
+// Which instructions a kernel is compiled for. All give the same numbers up to rounding.
+enum class Isa { portable, avx2, avx512 };
+
+std::string_view name(Isa isa);
+
+// What this processor can run, the fastest last.
+std::span<const Isa> available_isas();
+
+// Writes y, and 1 / sqrt(mean(x^2) + eps) of each row for the backward pass.
+// Sizes: x and y rows * width, weight width, inverse_rms rows. The outputs overlap nothing.
+void rms_norm_forward(Isa isa, std::size_t rows, std::size_t width, float eps, const float* x,
+                      const float* weight, float* y, float* inverse_rms);
+
+// Writes the gradients of x and weight for the gradient `dy` of y.
+// Sizes: dy, x and dx rows * width, weight and dweight width, inverse_rms rows. The outputs overlap nothing.
+void rms_norm_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* x,
+                       const float* weight, const float* inverse_rms, float* dx, float* dweight);
+
+}  // namespace kernels

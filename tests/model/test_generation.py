@@ -1,0 +1,141 @@
+"""Drawing tokens: the cache changes nothing, filters keep what they say, the same seed gives the same text."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_lib.model import ModelConfig, TransformerLM, sample
+from course_lib.model.generation import keep_top_k, keep_top_p
+
+CONFIG = ModelConfig(50, 32, 32, 2, 4, 2)
+
+
+@pytest.fixture(scope="module")
+def model() -> TransformerLM:
+    torch.manual_seed(0)
+    return TransformerLM(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"window": 4}, {"position": "learned"}, {"norm_placement": "deepnorm"}, {"num_kv_heads": 1}],
+)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_cached_generation_equals_recomputation(change: dict[str, object], temperature: float) -> None:
+    torch.manual_seed(1)
+    model = TransformerLM(dataclasses.replace(CONFIG, **change)).double()  # type: ignore[arg-type]
+    for prompt in (torch.randint(0, 50, (3, 6)), [[1, 2, 3, 4, 5], [7], [8, 9]]):
+        cached, plain = (
+            model.generate(prompt, 20, temperature=temperature, seed=5, use_cache=use_cache)
+            for use_cache in (True, False)
+        )
+        assert torch.equal(cached, plain)
+
+
+def test_greedy_is_the_argmax_of_the_model(model: TransformerLM) -> None:
+    ids = torch.tensor([3, 1, 4])
+    for _ in range(10):
+        ids = torch.cat((ids, model(ids)[-1:].argmax(-1)))
+    assert torch.equal(model.generate([3, 1, 4], 10, temperature=0), ids)
+    assert torch.equal(model.generate(torch.tensor([3, 1, 4]), 10, top_k=1), ids)
+    assert torch.equal(model.generate([3, 1, 4], 10, top_p=1e-9, seed=3), ids)
+
+
+def test_prompts_of_different_length_are_continued_as_alone(model: TransformerLM) -> None:
+    together = model.generate([[5], [1, 2, 3, 4]], 6, temperature=0)
+    assert together.shape == (2, 10)
+    assert torch.equal(together[0], model.generate([5], 9, temperature=0))
+    assert torch.equal(together[1], model.generate([1, 2, 3, 4], 6, temperature=0))
+
+
+def test_stop_ids_end_a_sequence(model: TransformerLM) -> None:
+    free = model.generate([[1], [2]], 20, temperature=0)
+    stop = int(free[0, 4])
+    first = free[0, 1:].tolist().index(stop) + 1
+    stopped = model.generate([[1], [2]], 20, temperature=0, stop_ids=[stop])
+    assert torch.equal(stopped[0, : first + 1], free[0, : first + 1])
+    assert set(stopped[0, first:].tolist()) == {stop}
+    alone = model.generate([1], 20, temperature=0, stop_ids={stop})
+    assert torch.equal(alone, free[0, : first + 1])
+    assert (
+        len(model.generate([stop, 1], 3, temperature=0, stop_ids=[stop])) > 2
+    )  # in the prompt it stops nothing
+
+
+def test_seeds(model: TransformerLM) -> None:
+    one, same, other = (model.generate([1, 2], 20, seed=seed) for seed in (7, 7, 8))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    model.generate([1, 2], 5, seed=7)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not one.is_inference() and one.dtype == torch.int64
+
+
+LOGITS = st.lists(st.floats(-5, 5), min_size=1, max_size=12)
+
+
+@given(LOGITS, st.integers(1, 14))
+def test_top_k_keeps_the_largest(values: list[float], k: int) -> None:
+    logits = torch.tensor([values], dtype=torch.float64)
+    threshold = sorted(values, reverse=True)[min(k, len(values)) - 1]
+    kept = keep_top_k(logits, k)[0]
+    assert [value >= threshold for value in values] == kept.isfinite().tolist()
+
+
+@given(LOGITS, st.floats(0.01, 1))
+def test_top_p_keeps_the_fewest_that_reach_p(values: list[float], p: float) -> None:
+    logits = torch.tensor([values], dtype=torch.float64)
+    kept = keep_top_p(logits, p)[0].isfinite()
+    probabilities = torch.softmax(logits[0], -1)
+    assert kept.any()
+    assert probabilities[kept].sum() >= p - 1e-9
+    assert probabilities[kept].min() >= probabilities[~kept].max() if not kept.all() else True
+    assert probabilities[kept].sum() - probabilities[kept].min() < p
+
+
+def test_sampling_follows_the_probabilities() -> None:
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).expand(40_000, 4)
+    generator = torch.Generator().manual_seed(0)
+    for temperature in (0.5, 1.0, 2.0):
+        counts = torch.bincount(sample(logits, temperature=temperature, generator=generator), minlength=4)
+        torch.testing.assert_close(
+            counts / 40_000, torch.softmax(logits[0] / temperature, -1), atol=0.01, rtol=0
+        )
+    drawn = sample(logits, top_k=2, generator=generator)
+    assert set(drawn.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1], 0), "max_new_tokens must be at least 1, not 0"),
+        (([1], 32), r"context_length = 32, not 1 \+ 32 tokens"),
+        (([], 3), "with at least one token"),
+        (([[1], []], 3), "with at least one token"),
+        (([1, 50], 3), r"prompt_ids must be in 0 … 49, not 50"),
+    ],
+)
+def test_bad_prompts(model: TransformerLM, arguments: tuple[list[int], int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be finite and not negative, not -1.0"),
+        ({"top_k": 0}, "top_k must be at least 1, not 0"),
+        ({"top_p": 0.0}, "top_p must be greater than 0 and at most 1, not 0.0"),
+        ({"top_p": 1.5}, "top_p must be greater than 0 and at most 1, not 1.5"),
+        ({"stop_ids": [50]}, r"stop_ids must be in 0 … 49, not 50"),
+    ],
+)
+def test_bad_options(model: TransformerLM, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate([1], 3, **options)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="prompt_ids must be a tensor of int64"):
+        model.generate(torch.tensor([1.0]), 3)
