@@ -1,16 +1,18 @@
 """Chapter 1: word segmentation of Chinese, against jieba and against the boundaries of BPE tokens."""
 
+import math
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from importlib.resources import files
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 
+from course_lib.data.story_words import OpenClass, parse_words
 from course_lib.tokenizer.segment import (
     bidirectional,
     compare,
@@ -19,6 +21,8 @@ from course_lib.tokenizer.segment import (
     max_match,
     max_match_backward,
     max_probability,
+    spans,
+    word_graph,
 )
 
 SENTENCES: dict[str, str] = {
@@ -49,7 +53,10 @@ METHODS: dict[str, Callable[[str], list[str]]] = {
 }
 """The methods of :mod:`course_lib.tokenizer.segment` by name, all with jieba's dictionary."""
 
-_HAN = re.compile("[\u4e00-\u9fd5]")
+CARRIERS = ("昨天{}来过这里。", "我认识{}很多年了。", "{}说这件事很重要。", "这是{}的书。")
+"""Sentences that a name fits into, for :func:`found_names`."""
+
+_HAN = re.compile("[\u4e00-\u9fd5]+")
 
 
 class Encoder(Protocol):
@@ -104,77 +111,113 @@ def scores(texts: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["text", "method", "words", "precision", "recall", "f1"])
 
 
+def path_table(text: str) -> pd.DataFrame:
+    """How the dynamic programme of ``max_probability`` works through ``text`` with jieba's dictionary, in its order.
+
+    One row a position, from the last to the first. Columns ``position``; ``words``, which begin there, with their
+    counts; ``best word``, the one on the best path; ``log-probability``, of that path from there to the end.
+    """
+    dictionary = jieba_dictionary()
+    best = [0.0] * (len(text) + 1)
+    rows = []
+    for start, ends in reversed([*enumerate(word_graph(text, dictionary))]):
+        words = [text[start:end] for end in ends]
+        logs = [math.log(dictionary.get(word, 1) / dictionary.total) for word in words]
+        best[start], chosen = max(
+            (log + best[start + len(word)], word) for log, word in zip(logs, words, strict=True)
+        )
+        listed = "  ".join(f"{word} {dictionary.get(word, 0):,}" for word in words)
+        rows.append((start, listed, chosen, best[start]))
+    return pd.DataFrame(rows, columns=["position", "words", "best word", "log-probability"])
+
+
 def unknown_words(text: str) -> pd.DataFrame:
     """The words of two and more characters that the HMM forms in ``text`` and the dictionary does not hold.
 
-    Columns ``word``, ``count``, ``without HMM`` (how the dictionary alone cuts the word at its first place), the most
-    frequent first.
+    Columns ``word``, ``count`` and ``dictionary alone``, how the word is cut without the HMM; the most frequent first.
     """
     dictionary = jieba_dictionary()
     words = max_probability(text, dictionary, hmm=jieba_hmm())
-    counts = Counter(word for word in words if len(word) > 1 and word not in dictionary and _HAN.match(word))
+    counts = Counter(
+        word for word in words if len(word) > 1 and word not in dictionary and _HAN.fullmatch(word)
+    )
     rows = [
         (word, count, "|".join(max_probability(word, dictionary))) for word, count in counts.most_common()
     ]
-    return pd.DataFrame(rows, columns=["word", "count", "without HMM"])
+    return pd.DataFrame(rows, columns=["word", "count", "dictionary alone"])
 
 
-def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder], *, seed: int = 0) -> pd.DataFrame:
+def found_names(ranks: Iterable[int] = range(0, 12_000, 60)) -> pd.DataFrame:
+    """Whether names that the dictionary does not hold come out whole, from each of ``CARRIERS``.
+
+    The names are those of the story generator's lexicon, put together from what Chinese names are made of: of the
+    given ranks of the classes boy and girl. Columns ``name``, ``characters``, ``sentence``, ``dictionary alone`` and
+    ``with HMM`` (True where the name is a word of the result), ``false words``: how many other words the HMM made that
+    the dictionary does not hold.
+    """
+    dictionary, hmm = jieba_dictionary(), jieba_hmm()
+    lexicon = parse_words(
+        files("course_lib.data").joinpath("story_text/zh_words.txt").read_text(encoding="utf-8")
+    )
+    classes = [lexicon[title] for title in ("boy", "girl")]
+    names = dict.fromkeys(
+        kind.word(rank) for kind in classes if isinstance(kind, OpenClass) for rank in ranks
+    )
+    rows = []
+    for name in names:
+        if name in dictionary:
+            continue
+        for carrier in CARRIERS:
+            text = carrier.format(name)
+            alone, together = max_probability(text, dictionary), max_probability(text, dictionary, hmm=hmm)
+            false = [word for word in together if len(word) > 1 and word not in dictionary and word != name]
+            rows.append((name, len(name), carrier, name in alone, name in together, len(false)))
+    return pd.DataFrame(
+        rows, columns=["name", "characters", "sentence", "dictionary alone", "with HMM", "false words"]
+    )
+
+
+def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataFrame:
     """How far the boundaries of tokens are those of words, within the Chinese of ``text``.
 
     Only places between two Chinese characters count (every method cuts at punctuation, which would flatter all), and
     words are those of ``max_probability`` with the HMM. Columns:
 
-    - ``cuts``: boundaries per place, for words and tokens alike; tokens that end inside a character are not counted.
+    - ``cuts``: the share of the places where a token ends; one that ends inside a character ends at no place.
     - ``precision``: the share of the token boundaries that are word boundaries.
-    - ``recall``: the share of the word boundaries that are token boundaries: 1 means that no token crosses one.
+    - ``recall``: the share of the word boundaries that are token boundaries; 1 means that no token crosses one.
     - ``whole words``: the share of the words, of two and more characters, that are exactly one token.
 
-    Rows ``random``: as many cuts as the first tokenizer makes, at random places: what agreement by chance looks like.
+    As many cuts at random places would have on average the precision of the row ``every character`` and a recall equal
+    to their own ``cuts``.
     """
-    places = np.array(
-        [place for place, pair in enumerate(pairwise(text), 1) if all(map(_HAN.match, pair))], dtype=int
-    )
-    words = max_probability(text, jieba_dictionary(), hmm=jieba_hmm())
-    word_cuts = set(accumulate(map(len, words)))
-    long_words = [
-        (end - len(word), end)
-        for word, end in zip(words, accumulate(map(len, words)), strict=True)
-        if len(word) > 1 and all(map(_HAN.match, word))
-    ]
-    cut_sets = {name: _token_cuts(text, tokenizer) for name, tokenizer in tokenizers.items()}
-    first = next(iter(cut_sets.values()), set())
-    outside = set(range(len(text) + 1)) - set(places.tolist())
-    number = len(first & set(places.tolist()))
-    chosen = np.random.default_rng(seed).choice(places, size=number, replace=False)
-    cut_sets |= {"random": outside | set(chosen.tolist()), "every character": set(range(len(text) + 1))}
+    words = spans(max_probability(text, jieba_dictionary(), hmm=jieba_hmm()))
+    places = {place for place, pair in enumerate(pairwise(text), 1) if _HAN.fullmatch("".join(pair))}
+    expected = {start for start, _ in words} & places
+    long_words = {(start, end) for start, end in words if end - start > 1 and _HAN.fullmatch(text[start:end])}
+    if not expected or not long_words:
+        raise ValueError(f"text={text[:20]!r} holds too little Chinese to compare boundaries in")
+    made = {name: _token_spans(text, tokenizer) for name, tokenizer in tokenizers.items()}
     rows = []
-    inside = set(places.tolist())
-    expected = word_cuts & inside
-    for name, cut_set in cut_sets.items():
-        found = cut_set & inside
+    for name, tokens in {**made, "every character": spans(text)}.items():
+        found = {end for _, end in tokens} & places
         common = len(found & expected)
-        whole = sum(
-            start in cut_set
-            and end in cut_set
-            and not any(place in cut_set for place in range(start + 1, end))
-            for start, end in long_words
-        )
         rows.append(
             (
                 name,
-                len(found) / len(inside),
+                len(found) / len(places),
                 common / len(found),
                 common / len(expected),
-                whole / len(long_words),
+                len(tokens & long_words) / len(long_words),
             )
         )
     return pd.DataFrame(rows, columns=["cuts made by", "cuts", "precision", "recall", "whole words"])
 
 
-def _token_cuts(text: str, tokenizer: Encoder) -> set[int]:
-    """The places in ``text``, in characters, where a token ends."""
-    lengths = (len(tokenizer.decode_bytes([token])) for token in tokenizer.encode_ordinary(text))
-    ends = {0, *accumulate(lengths)}
+def _token_spans(text: str, tokenizer: Encoder) -> set[tuple[int, int]]:
+    """The places (start, end) of the tokens in ``text``, in characters; -1 for an end inside a character."""
     starts = accumulate((len(character.encode()) for character in text), initial=0)
-    return {place for place, byte in enumerate(starts) if byte in ends}
+    place = {byte: character for character, byte in enumerate(starts)}
+    lengths = (len(tokenizer.decode_bytes([token])) for token in tokenizer.encode_ordinary(text))
+    ends = [place.get(byte, -1) for byte in accumulate(lengths, initial=0)]
+    return set(pairwise(ends))
