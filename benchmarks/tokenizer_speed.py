@@ -11,7 +11,6 @@ and needs a quiet machine. Results go to benchmarks/results/ as JSON. Packages t
 
 import argparse
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -24,7 +23,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-END = "<|endoftext|>"
+from course_lib.data import SEPARATOR, write_stories
+from course_lib.lab.peers import JOBS, installed
+
 PASSES = 4  # over the text in one process: one first, the others again
 RESULTS = Path(__file__).parent / "results"
 
@@ -41,115 +42,6 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     work()
     return cpu_seconds() - cpu, time.perf_counter() - wall
 
-
-# --- the jobs: each returns the function to be timed -----------------------------------------------------------------
-
-
-def train_course_lib(path: Path, vocab_size: int) -> Callable[[], object]:
-    from course_lib.tokenizer import train_bpe
-
-    return lambda: train_bpe(path, vocab_size, [END], num_threads=len(os.sched_getaffinity(0)))
-
-
-def train_gigatoken(path: Path, vocab_size: int) -> Callable[[], object]:
-    import gigatoken
-
-    source = gigatoken.TextFileSource([str(path)], separator=END)
-    return lambda: gigatoken.train_bpe(source, vocab_size, [END])
-
-
-def train_tokenizers(path: Path, vocab_size: int) -> Callable[[], object]:
-    import tokenizers
-    from tokenizers import decoders, models, pre_tokenizers, trainers
-
-    tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END],
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    return lambda: tokenizer.train([str(path)], trainer)
-
-
-def train_rustbpe(path: Path, vocab_size: int) -> Callable[[], object]:
-    import rustbpe
-
-    documents = path.read_text(encoding="utf-8").split(END)
-    return lambda: rustbpe.Tokenizer().train_from_iterator(iter(documents), vocab_size - 1)
-
-
-def train_ffbpe(path: Path, vocab_size: int) -> Callable[[], object]:
-    import ffbpe
-
-    documents = path.read_text(encoding="utf-8").split(END)
-    return lambda: ffbpe.train_bpe(documents, vocab_size=vocab_size, special_tokens=[END])
-
-
-def encode_course_lib(path: Path, name: str) -> Callable[[], object]:
-    from course_lib.tokenizer import Tokenizer
-
-    tokenizer = Tokenizer.from_pretrained(name)
-    contents = path.read_bytes()
-    return lambda: tokenizer.encode_to_numpy(contents)
-
-
-def encode_gigatoken(path: Path, name: str) -> Callable[[], object]:
-    import gigatoken
-
-    from course_lib.tokenizer import Tokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        Tokenizer.from_pretrained(name).save(Path(folder) / "tokenizer.json")
-        tokenizer = gigatoken.Tokenizer(str(Path(folder) / "tokenizer.json"))
-    source = gigatoken.TextFileSource([str(path)], separator=END)
-    return lambda: tokenizer.encode_files(source, parallel=len(os.sched_getaffinity(0)) > 1)
-
-
-def encode_tiktoken(path: Path, name: str) -> Callable[[], object]:
-    import tiktoken
-
-    from course_lib.tokenizer import PATTERNS, Tokenizer
-
-    ours = Tokenizer.from_pretrained(name)
-    specials = ours.special_token_ids
-    ranks = {token: token_id for token_id, token in ours.vocab.items() if token_id not in specials.values()}
-    encoding = tiktoken.Encoding(
-        name, pat_str=PATTERNS[ours.pattern], mergeable_ranks=ranks, special_tokens=specials
-    )
-    text = path.read_text(encoding="utf-8")
-    return lambda: encoding.encode_to_numpy(text, allowed_special="all")
-
-
-def encode_tokenizers(path: Path, name: str) -> Callable[[], object]:
-    import tokenizers
-
-    from course_lib.tokenizer import Tokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        Tokenizer.from_pretrained(name).save(Path(folder) / "tokenizer.json")
-        tokenizer = tokenizers.Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-    documents = path.read_text(encoding="utf-8").split(END)
-    return lambda: tokenizer.encode_batch_fast(documents)
-
-
-JOBS: dict[str, dict[str, Callable[[Path, str], Callable[[], object]]]] = {
-    "train": {
-        "course_lib": lambda path, size: train_course_lib(path, int(size)),
-        "gigatoken": lambda path, size: train_gigatoken(path, int(size)),
-        "ffbpe": lambda path, size: train_ffbpe(path, int(size)),
-        "rustbpe": lambda path, size: train_rustbpe(path, int(size)),
-        "tokenizers": lambda path, size: train_tokenizers(path, int(size)),
-    },
-    "encode": {
-        "course_lib": encode_course_lib,
-        "gigatoken": encode_gigatoken,
-        "tiktoken": encode_tiktoken,
-        "tokenizers": encode_tokenizers,
-    },
-}
 
 # Of these, a long text would take minutes without telling more.
 SLOW = {("encode", "tiktoken"), ("encode", "tokenizers"), ("train", "tokenizers"), ("train", "rustbpe")}
@@ -178,16 +70,12 @@ def run_worker(job: str, package: str, path: Path, argument: str, cpus: set[int]
     return result
 
 
-def installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 def compare(job: str, path: Path, argument: str, repeats: int) -> list[dict[str, object]]:
     """All packages in turn, ``repeats`` times; one row for each."""
     packages = [
         package
-        for package in JOBS[job]
-        if installed(package) and not ((job, package) in SLOW and path.stat().st_size > SLOW_LIMIT)
+        for package in installed(job)
+        if not ((job, package) in SLOW and path.stat().st_size > SLOW_LIMIT)
     ]
     cpu = {min(os.sched_getaffinity(0))}
     turns = [{p: run_worker(job, p, path, argument, cpu) for p in packages} for _ in range(repeats)]
@@ -230,7 +118,7 @@ def thread_scaling(path: Path, repeats: int) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(repeats):
             for threads in (1, 2):
-                counts = _bpe.WordCounts("gpt2", [END])
+                counts = _bpe.WordCounts("gpt2", [SEPARATOR])
                 counts.add_file(str(path), num_threads=threads, progress=None)
                 _, phases = _bpe.train(counts, 10_000, num_threads=threads, progress=None)
                 for phase, (wall, _) in phases.items():
@@ -260,8 +148,6 @@ def thread_scaling(path: Path, repeats: int) -> list[dict[str, object]]:
 
 def story_file(megabytes: int, folder: Path) -> Path:
     """A file of generated English stories, kept for the next run."""
-    from course_lib.data.stories import write_stories
-
     path = folder / f"stories_{megabytes}mb.txt"
     if not path.exists():
         print(f"generating {path} …", file=sys.stderr)

@@ -1,0 +1,270 @@
+"""Chapter 1: what a byte-level BPE tokenizer is judged by, and how much work training and encoding are."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import numpy as np
+import pandas as pd
+
+from course_lib.data import stories
+from course_lib.files import PathLike, check_input_file, progress
+from course_lib.lab.measure import cpu_seconds
+from course_lib.tokenizer import Tokenizer, pretokenize, reference, train_bpe
+
+# Publishers' figures: model cards and configuration files. DeepSeek-V3's total counts all experts.
+_MODELS = (
+    ("GPT-2", "English", 50_257, 768, True, 124_439_808),
+    ("GPT-2 XL", "English", 50_257, 1_600, True, 1_557_611_200),
+    ("Llama 2 7B", "mostly English", 32_000, 4_096, False, 6_738_415_616),
+    ("Qwen2.5 0.5B", "many", 151_936, 896, True, 494_032_768),
+    ("Llama 3.2 1B", "many", 128_256, 2_048, True, 1_235_814_400),
+    ("Gemma 2 2B", "many", 256_000, 2_304, True, 2_614_341_888),
+    ("Llama 3.1 8B", "many", 128_256, 4_096, False, 8_030_261_248),
+    ("DeepSeek-V3", "many", 129_280, 7_168, False, 671_026_419_200),
+)
+
+_STANDARD_LIBRARY = ("argparse", "asyncio.base_events", "email.message", "json.encoder", "pathlib", "typing")
+
+
+# --- what a tokenizer is judged by ------------------------------------------------------------------------------------
+
+
+def published_models() -> pd.DataFrame:
+    """Vocabulary size V, width D and the parameters that V costs, for some published models.
+
+    Columns: model, languages, V, D, tied (one matrix for embedding and output head), parameters, table_parameters
+    (V·D, twice if not tied) and share (of all parameters).
+    """
+    models = pd.DataFrame(_MODELS, columns=["model", "languages", "V", "D", "tied", "parameters"])
+    models["table_parameters"] = models["V"] * models["D"] * np.where(models["tied"], 1, 2)
+    return models.assign(share=models["table_parameters"] / models["parameters"])
+
+
+def corpora(path: PathLike | None = None, *, num_bytes: int = 400_000) -> dict[str, str]:
+    """Texts to measure compression on, by name; none of them is what :func:`train_own` learns from.
+
+    Generated stories in English and Chinese; the Python language reference, which the standard library carries (real
+    English, technical); modules of the standard library (real code); and the file ``path`` if one is given. Each is
+    cut to ``num_bytes`` characters. Raises OSError for a ``path`` that cannot be read.
+    """
+    sources = [spec.origin for spec in map(find_spec, _STANDARD_LIBRARY) if spec is not None and spec.origin]
+    texts = {
+        "English stories": "\n\n".join(stories(num_bytes, seed=1_000, language="en")),
+        "Chinese stories": "\n\n".join(stories(num_bytes, seed=1_000, language="zh")),
+        "English reference": "\n\n".join(topics[name] for name in sorted(topics)),
+        "Python code": "\n".join(Path(source).read_text(encoding="utf-8") for source in sources),
+    }
+    if path is not None:
+        texts[Path(path).name] = check_input_file(path).read_text(encoding="utf-8", errors="replace")
+    return {name: text[:num_bytes] for name, text in texts.items()}
+
+
+def train_own(num_bytes: int = 8_000_000, vocab_size: int = 32_768, seed: int = 0) -> dict[str, Tokenizer]:
+    """Our own tokenizers, by name: trained on English stories, on Chinese ones, and on half of each."""
+    names = {"ours, English": "en", "ours, Chinese": "zh", "ours, both": "both"}
+    return {
+        name: train_bpe(stories(num_bytes, seed, language), vocab_size)  # type: ignore[arg-type]
+        for name, language in progress(names.items(), description="training tokenizers")
+    }
+
+
+def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
+    """The tokenizer that training had stopped with at ``vocab_size``: its first merges, since training is greedy.
+
+    Raises ValueError for a tokenizer with special tokens, or sizes outside 256 … its own.
+    """
+    if tokenizer.special_tokens or not 256 <= vocab_size <= 256 + len(tokenizer.merges):
+        raise ValueError(
+            f"vocab_size must be in 256..{256 + len(tokenizer.merges)} and the tokenizer without special tokens, "
+            f"got {vocab_size} and {tokenizer!r}"
+        )
+    vocab = {token_id: token for token_id, token in tokenizer.vocab.items() if token_id < vocab_size}
+    return Tokenizer(vocab, tokenizer.merges[: vocab_size - 256], pattern=tokenizer.pattern)
+
+
+def measure_compression(
+    tokenizers: Mapping[str, Tokenizer], texts: Mapping[str, str], vocab_sizes: Sequence[int] = ()
+) -> pd.DataFrame:
+    """Bytes and tokens of each text under each tokenizer, at each of ``vocab_sizes`` it can be shrunk to.
+
+    Tokenizers with special tokens (the published ones) are measured as they are. Columns: tokenizer, corpus,
+    vocab_size, bytes, tokens, ratio (bytes per token).
+    """
+    rows = []
+    for name, tokenizer in progress(tokenizers.items(), description="measuring compression"):
+        own = not tokenizer.special_tokens
+        sizes = [size for size in vocab_sizes if size <= tokenizer.vocab_size] if own else []
+        for size in sizes or [tokenizer.vocab_size]:
+            smaller = shrink(tokenizer, size) if sizes else tokenizer
+            for corpus, text in texts.items():
+                num_bytes, num_tokens = len(text.encode()), len(smaller.encode_to_numpy(text))
+                rows.append((name, corpus, size, num_bytes, num_tokens, num_bytes / num_tokens))
+    return pd.DataFrame(rows, columns=["tokenizer", "corpus", "vocab_size", "bytes", "tokens", "ratio"])
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def training_work(
+    sizes: Mapping[str, Sequence[int]], *, vocab_size: int = 1_000, seed: int = 0
+) -> pd.DataFrame:
+    """Train with each of the four trainers on growing texts of English stories; count the work and the CPU time.
+
+    ``sizes``: bytes of text by trainer, "naive", "incremental", "heap" or "engine". All trainers that saw a text must
+    agree on its merges (AssertionError otherwise). Columns: trainer, bytes, cpu_seconds, pairs (neighbours looked at)
+    and candidates (pairs compared to find the best); the last two are missing for the engine, which does not count.
+    """
+    trainers: dict[str, Callable[..., Tokenizer]] = {
+        "naive": reference.train_naive,
+        "incremental": reference.train_incremental,
+        "heap": reference.train_heap,
+        "engine": train_bpe,
+    }
+    merges: dict[int, list[tuple[bytes, bytes]]] = {}
+    rows = []
+    jobs = [(name, size) for name in sizes for size in sizes[name]]
+    for name, size in progress(jobs, description="training"):
+        documents = list(stories(size, seed=seed))
+        work: Counter[str] = Counter()
+        options = {"num_threads": 1} if name == "engine" else {"work": work}
+        seconds, tokenizer = cpu_seconds(lambda: trainers[name](documents, vocab_size, **options))  # noqa: B023
+        assert merges.setdefault(size, tokenizer.merges) == tokenizer.merges, (name, size)
+        rows.append((name, size, seconds, work.get("pairs"), work.get("candidates")))
+    return pd.DataFrame(rows, columns=["trainer", "bytes", "cpu_seconds", "pairs", "candidates"])
+
+
+# --- encoding ---------------------------------------------------------------------------------------------------------
+
+
+def encode_left_to_right(word: bytes, ranks: Mapping[reference.Pair, int]) -> tuple[bytes, ...]:
+    """A wrong encoder: takes any merge it can as it reads along, whatever its rank."""
+    symbols: list[bytes] = []
+    for symbol in reference.split_bytes(word):
+        symbols.append(symbol)
+        while len(symbols) > 1 and (symbols[-2], symbols[-1]) in ranks:
+            symbols[-2:] = [symbols[-2] + symbols[-1]]
+    return tuple(symbols)
+
+
+def encode_longest_match(word: bytes, tokens: Container[bytes]) -> tuple[bytes, ...]:
+    """Another wrong encoder: always the longest token of the vocabulary that fits (WordPiece's rule)."""
+    symbols: list[bytes] = []
+    place = 0
+    while place < len(word):
+        width = next(n for n in range(len(word) - place, 0, -1) if word[place : place + n] in tokens)
+        symbols.append(word[place : place + width])
+        place += width
+    return tuple(symbols)
+
+
+def compare_rules(tokenizer: Tokenizer, text: str) -> pd.DataFrame:
+    """What a text costs by the right rule (lowest rank first) and by two wrong ones.
+
+    Columns: rule, tokens, and the share of the text's pre-tokens that come out differently than by the right rule.
+    """
+    ranks = reference.merge_ranks(tokenizer.merges)
+    tokens = set(tokenizer.vocab.values())
+    rules: dict[str, Callable[[bytes], tuple[bytes, ...]]] = {
+        "lowest rank first": lambda word: reference.encode_word(word, ranks),
+        "left to right": lambda word: encode_left_to_right(word, ranks),
+        "longest match": lambda word: encode_longest_match(word, tokens),
+    }
+    counts = Counter(word.encode() for word in pretokenize(text, tokenizer.pattern))
+    right = {word: rules["lowest rank first"](word) for word in counts}
+    rows = []
+    for name, rule in rules.items():
+        symbols = {word: rule(word) for word in counts}
+        total = sum(len(symbols[word]) * count for word, count in counts.items())
+        different = sum(count for word, count in counts.items() if symbols[word] != right[word])
+        rows.append((name, total, different / counts.total()))
+    return pd.DataFrame(rows, columns=["rule", "tokens", "different"])
+
+
+def long_word_times(lengths: Mapping[str, Sequence[int]], *, repeats: int = 3, seed: int = 0) -> pd.DataFrame:
+    """CPU time of encoding one long pre-token of Chinese letters without punctuation, by length in bytes.
+
+    ``lengths``: bytes by encoder, "rescan" (``encode_word``), "heap" (``encode_long_word``) or "engine". Where two of
+    them encode the same word, they must agree (AssertionError otherwise). Columns: encoder, bytes and cpu_seconds, the
+    median of ``repeats``.
+    """
+    tokenizer = train_bpe(stories(400_000, seed, "zh"), 3_000)
+    ranks = reference.merge_ranks(tokenizer.merges)
+    letters = "".join(filter(str.isalpha, "".join(stories(4_000_000, seed + 1, "zh")))).encode()
+    encoders: dict[str, Callable[[bytes], Sequence[bytes]]] = {
+        "rescan": lambda word: reference.encode_word(word, ranks),
+        "heap": lambda word: reference.encode_long_word(word, ranks),
+        "engine": lambda word: [tokenizer.vocab[token] for token in tokenizer.encode(word)],
+    }
+    found: dict[int, list[bytes]] = {}
+    rows = []
+    jobs = [(name, length) for name in lengths for length in lengths[name]]
+    for name, length in progress(jobs, description="encoding long words"):
+        seconds = []
+        for repeat in range(repeats):
+            # Other letters each time: the engine remembers what it has seen.
+            word = letters[repeat * length : (repeat + 1) * length]
+            spent, symbols = cpu_seconds(lambda: encoders[name](word))  # noqa: B023
+            seconds.append(spent)
+        assert found.setdefault(length, list(symbols)) == list(symbols), (name, length)
+        rows.append((name, length, float(np.median(seconds))))
+    return pd.DataFrame(rows, columns=["encoder", "bytes", "cpu_seconds"])
+
+
+def growth_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """The exponent b of costs ≈ a·sizes^b, by least squares on logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> pd.DataFrame:
+    """How many pre-tokens of a growing text were seen before: what a cache can answer.
+
+    Columns: pretokens (so far), distinct, seen_before (share of the pre-tokens so far).
+    """
+    pieces = pretokenize(text, pattern)
+    ends = {int(end) for end in np.geomspace(max(1, len(pieces) // 1_000), len(pieces), points)}
+    seen: set[str] = set()
+    rows = []
+    for number, piece in enumerate(pieces, 1):
+        seen.add(piece)
+        if number in ends:
+            rows.append((number, len(seen), 1 - len(seen) / number))
+    return pd.DataFrame(rows, columns=["pretokens", "distinct", "seen_before"])
+
+
+def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_000) -> pd.DataFrame:
+    """Encode one word at a time, and a whole text, in Python, by the engine, and on two threads.
+
+    The words are the text's distinct pre-tokens, so that no cache helps; Python's whole text is its first
+    ``python_bytes`` characters, with a dictionary as cache. Columns: task, how, cpu_seconds, wall_seconds, bytes.
+    """
+    ranks = reference.merge_ranks(tokenizer.merges)
+    words = [word for word in dict.fromkeys(pretokenize(text, tokenizer.pattern)) if len(word) > 1][:20_000]
+    cached = cache(lambda word: reference.encode_word(word.encode(), ranks))
+    part = text[:python_bytes]
+    tasks: list[tuple[str, str, int, Callable[[], object]]] = [
+        (
+            "word by word",
+            "Python",
+            sum(map(len, words)),
+            lambda: [reference.encode_word(word.encode(), ranks) for word in words],
+        ),
+        ("word by word", "engine", sum(map(len, words)), lambda: [tokenizer.encode(word) for word in words]),
+        (
+            "whole text",
+            "Python, with a cache",
+            len(part),
+            lambda: [cached(word) for word in pretokenize(part, tokenizer.pattern)],
+        ),
+        ("whole text", "engine, one thread", len(text), lambda: tokenizer.encode_to_numpy(text)),
+    ]
+    rows = []
+    for task, how, size, work in progress(tasks, description="encoding"):
+        started = time.perf_counter()
+        seconds, _ = cpu_seconds(work)
+        rows.append((task, how, seconds, time.perf_counter() - started, size))
+    return pd.DataFrame(rows, columns=["task", "how", "cpu_seconds", "wall_seconds", "bytes"])
