@@ -4,6 +4,7 @@ from course_lib.diagnostics.activations import activation_stats, attention_logit
 from course_lib.diagnostics.memory import saved_bytes
 from course_lib.diagnostics.norms import Snapshot, gradient_norms, layer_of, snapshot, update_norms
 from course_lib.diagnostics.spectra import condition_number, effective_rank, singular_values
+from course_lib.diagnostics.timeline import memory_timeline
 from course_lib.diagnostics.trajectory import Projection, loss_on_plane, trajectory_projection
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "gradient_norms",
     "layer_of",
     "loss_on_plane",
+    "memory_timeline",
     "saved_bytes",
     "singular_values",
     "snapshot",
