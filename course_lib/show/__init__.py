@@ -5,6 +5,7 @@
 ``token_view`` and ``merge_stepper`` show what tokenizers do.
 """
 
+from course_lib.show import bpe
 from course_lib.show.compression import compression_explorer
 from course_lib.show.controls import Choice, Slider, Text, Toggle
 from course_lib.show.interactive import Explorer, explorer
@@ -26,6 +27,7 @@ __all__ = [
     "Text",
     "Toggle",
     "TokenView",
+    "bpe",
     "compression_explorer",
     "direct_labels",
     "explorer",
