@@ -10,8 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 def memory_timeline(work: Callable[[], object]) -> pd.DataFrame:
     """Run ``work`` and return every change of torch's CPU memory while it ran.
 
-    Columns: ``seconds`` since the first change, ``bytes`` held more than before the run (negative: something older was
-    freed). ``timeline["bytes"].max()`` is the peak. What torch's profiler sees is what its CPU allocator gives out:
+    Columns: ``seconds`` since the first change, ``bytes`` of what was allocated in the run and is still held. What is
+    older is not counted, nor its release. ``timeline["bytes"].max()`` is the peak. What torch's profiler sees is what its CPU allocator gives out:
     tensors and the scratch space of operations, not Python's own memory and no mapped files.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
