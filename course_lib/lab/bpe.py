@@ -1,5 +1,6 @@
 """Chapter 1: what a byte-level BPE tokenizer is judged by, and how much work training and encoding are."""
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -11,7 +12,7 @@ from pydoc_data.topics import topics
 import numpy as np
 import pandas as pd
 
-from course_lib.data import stories
+from course_lib.data import SEPARATOR, stories
 from course_lib.files import PathLike, check_input_file, progress
 from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import Tokenizer, pretokenize, reference, train_bpe
@@ -237,7 +238,7 @@ def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> 
 
 
 def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_000) -> pd.DataFrame:
-    """Encode one word at a time, and a whole text, in Python, by the engine, and on two threads.
+    """Encode one word at a time, and a whole text, in Python and by the engine.
 
     The words are the text's distinct pre-tokens, so that no cache helps; Python's whole text is its first
     ``python_bytes`` characters, with a dictionary as cache. Columns: task, how, cpu_seconds, wall_seconds, bytes.
@@ -268,3 +269,22 @@ def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_0
         seconds, _ = cpu_seconds(work)
         rows.append((task, how, seconds, time.perf_counter() - started, size))
     return pd.DataFrame(rows, columns=["task", "how", "cpu_seconds", "wall_seconds", "bytes"])
+
+
+def thread_gain(path: PathLike, *, vocab_size: int = 10_000, threads: Sequence[int] = (1, 2)) -> pd.DataFrame:
+    """Train on a text file and encode it with 1, 2, … threads; the results must be equal (AssertionError otherwise).
+
+    Columns: threads, training and encoding: wall seconds, so only a quiet machine shows the gain.
+    """
+    rows = []
+    results: list[tuple[object, str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in progress(threads, description="threads"):
+            started = time.perf_counter()
+            tokenizer = train_bpe(path, vocab_size, [SEPARATOR], num_threads=number)
+            trained = time.perf_counter()
+            ids = tokenizer.encode_file(path, Path(folder) / f"{number}.ids", num_threads=number)
+            rows.append((number, trained - started, time.perf_counter() - trained))
+            results.append((tokenizer.merges, ids.sha256))
+            assert results[-1] == results[0], f"{number} threads give another result than {threads[0]}"
+    return pd.DataFrame(rows, columns=["threads", "training", "encoding"])

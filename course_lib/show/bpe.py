@@ -43,7 +43,8 @@ def training_work(results: pd.DataFrame) -> Picture:
         direct_labels(axes)
     return Picture(
         figure_,
-        caption="The same merges from four trainers: what each looks at, and what that costs.",
+        caption="The same merges from four trainers: what each looks at, and what that costs. Incremental and heap "
+        "count the same neighbours; naive and incremental compare the same pairs.",
         alt=_summary(results, "trainer"),
     )
 
@@ -62,9 +63,9 @@ def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture
             rows["cpu_seconds"],
             "o-",
             color=colour,
-            label=f"{label}: time ∝ length$^{{{exponents[encoder]:.2f}}}$",
+            label=f"{label}: slope {exponents[encoder]:.2f}",
         )
-    axes.set_xlim(right=float(results["bytes"].max()) * 40)
+    axes.set_xlim(right=float(results["bytes"].max()) * 12)
     figure_.canvas.draw()
     direct_labels(axes)
     return Picture(
@@ -87,7 +88,7 @@ def speed(results: pd.DataFrame) -> Picture:
     return Picture(
         figure_,
         caption="Packages a reader could use instead, in one process one after the other.",
-        alt=_summary(results.rename(columns={"MB_per_cpu_second": "cpu_seconds"}), "package"),
+        alt=_summary(results, "package", "MB_per_cpu_second"),
     )
 
 
@@ -108,6 +109,6 @@ def _bars(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlim(left=float(first.min()) / 4)
 
 
-def _summary(results: pd.DataFrame, by: str) -> str:
-    last = results.groupby(by, sort=False).last()
-    return "; ".join(f"{name}: {row['cpu_seconds']:.3g} at the end" for name, row in last.iterrows())
+def _summary(results: pd.DataFrame, by: str, column: str = "cpu_seconds") -> str:
+    last = results.groupby(by, sort=False)[column].last()
+    return f"{column}, last measurement: " + ", ".join(f"{name} {value:.3g}" for name, value in last.items())

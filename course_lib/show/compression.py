@@ -47,7 +47,7 @@ def compression_explorer(
         _Drawing(data, curves),
         title=title,
         size=(7.6, 5.0),
-        corpus=Choice("corpus", list(dict.fromkeys(data["corpus"]))),
+        corpus=Choice("corpus", list(dict.fromkeys(results["corpus"]))),
         tokenizer=Choice("tokenizer", curves),
         vocab_size=Slider("vocabulary size", stops, start=stops[len(stops) // 2]),
         d_model=Slider("model width d", WIDTHS, start=512),

@@ -10,17 +10,20 @@ import pandas as pd
 Format = str | Callable[[Any], str]
 """How a column's values are written: a format string such as ``"{:.2f}"``, or a function."""
 
+# The class is named twice to outrank JupyterLab's rules for tables, which name two classes.
 _CSS = """<style>
-table.course-table {border-collapse: collapse; margin: 4px 0 10px; font-size: 13.5px; color: inherit; border: 0;
-  background: transparent}
-table.course-table caption {caption-side: top; text-align: left; padding: 0 0 6px; font-size: 13.5px; color: inherit;
-  font-weight: 600}
-table.course-table th, table.course-table td {padding: 4px 14px 4px 6px; border: 0; text-align: left; color: inherit;
+.course-table.course-table {border-collapse: collapse; margin: 4px 0 10px; font-size: 13.5px; color: inherit;
+  border: 0; background: transparent}
+.course-table.course-table caption {caption-side: top; text-align: left; padding: 0 0 6px; font-size: 13.5px;
+  color: inherit; font-weight: 600}
+.course-table.course-table th, .course-table.course-table td {padding: 4px 14px 4px 6px; border: 0; text-align: left;
+  color: inherit;
   background: transparent; vertical-align: top; white-space: pre-wrap}
-table.course-table thead th {border-bottom: 1.5px solid rgba(127, 127, 127, .75); vertical-align: bottom}
-table.course-table tbody tr {border-bottom: 1px solid rgba(127, 127, 127, .22); background: transparent}
-table.course-table .number {text-align: right; font-variant-numeric: tabular-nums}
-table.course-table .best {font-weight: 700}
+.course-table.course-table thead th {border-bottom: 1.5px solid rgba(127, 127, 127, .75); vertical-align: bottom}
+.course-table.course-table tbody tr:nth-child(n) {border-bottom: 1px solid rgba(127, 127, 127, .22);
+  background: transparent}
+.course-table.course-table .number {text-align: right; font-variant-numeric: tabular-nums}
+.course-table.course-table .best {font-weight: 700}
 </style>"""
 
 
