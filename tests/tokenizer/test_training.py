@@ -215,21 +215,24 @@ class TestBadInput:
 def test_ctrl_c_stops_within_a_second(tmp_path: Path, phase: str) -> None:
     # Words of random letters: every one is new, so that both phases have much to do.
     script = """
-import numpy as np, sys
+import numpy as np, sys, time
 from course_lib.tokenizer import train_bpe
 from course_lib import _bpe
 letters = np.random.default_rng(0).integers(97, 123, 150_000_000, dtype=np.uint8)
 letters[::9] = 32
 path = sys.argv[1] + "/text"
 letters.tofile(path)
-if sys.argv[2] == "counting":
-    print("ready", flush=True)
-    while True:
-        train_bpe(path, 256)
 counts = _bpe.WordCounts("gpt2", [])
-counts.add_file(path, num_threads=None, progress=None)
+if sys.argv[2] == "merging":
+    counts.add_file(path, num_threads=None, progress=None)
 print("ready", flush=True)
-_bpe.train(counts, 10_000_000, num_threads=None, progress=None)
+try:
+    while sys.argv[2] == "counting":
+        train_bpe(path, 256)
+    _bpe.train(counts, 10_000_000, num_threads=None, progress=None)
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+    raise
 """
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path), phase],
@@ -241,11 +244,10 @@ _bpe.train(counts, 10_000_000, num_threads=None, progress=None)
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
         assert process.poll() is None, "it was over before it could be stopped"
+        started = time.monotonic()  # one clock for all processes
         process.send_signal(signal.SIGINT)
-        started = time.monotonic()
-        _, errors = process.communicate(timeout=60)
-        stopped_after = time.monotonic() - started
+        output, errors = process.communicate(timeout=120)
     assert "KeyboardInterrupt" in errors
-    # One second is the promise; leaving memory and the interpreter takes time of its own on a busy machine.
-    assert stopped_after < 5
+    # One second is the promise, on a machine that is not busy with something else.
+    assert float(output) - started < 5
     (tmp_path / "text").unlink()
