@@ -1,0 +1,229 @@
+"""Small language models for the chapters' experiments: one text, one training loop, tidy curves.
+
+A small run reads generated stories byte by byte (V = 256), so that it needs no tokenizer and losses are in nats a byte.
+It trains on one thread, which is the fastest for models of this size, and takes about 10 ms of CPU time a step with the
+default shape. ``train_small`` makes one run, ``compare`` many, with the same data order for the same seed.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from course_lib.data import get_batch, stories
+from course_lib.data.stories import Language
+from course_lib.files import progress
+from course_lib.loss import cross_entropy
+from course_lib.model import ModelConfig, TransformerLM
+from course_lib.optim import AdamW, clip_grad_norm
+
+Labels = Mapping[str, Any]
+Watch = Callable[[int, TransformerLM], Mapping[str, float]]
+MakeOptimizers = Callable[[TransformerLM], Sequence[Optimizer]]
+
+_TRAINING_BYTES, _VALIDATION_BYTES = 1_000_000, 100_000
+_VALIDATION_SEED = 1_000_003  # stories that no run trains on
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread inside the block: small tensors gain nothing from a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def story_bytes(num_bytes: int = _TRAINING_BYTES, seed: int = 0, language: Language = "en") -> Tensor:
+    """Generated stories as one int64 tensor of byte values, (``num_bytes``,); blank lines stand between stories."""
+    text = "\n\n\n".join(stories(num_bytes, seed, language)).encode()[:num_bytes]
+    return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).astype(np.int64))
+
+
+def small_config(**changes: Any) -> ModelConfig:
+    """The course's smallest language model, about 0.1 M parameters, with ``changes`` to any field.
+
+    Bytes (V = 256), T = 64, D = 64, two layers of four heads; otherwise the defaults of :class:`ModelConfig`.
+    """
+    shape = {"vocab_size": 256, "context_length": 64, "d_model": 64, "num_layers": 2, "num_heads": 4}
+    return ModelConfig(**(shape | changes))
+
+
+def constant_after(warmup_steps: int = 0) -> Callable[[int], float]:
+    """A factor for the learning rate: (step + 1) / warmup_steps at first, then 1; without warm-up 1 from the start."""
+    return lambda step: min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallRun:
+    """Everything that decides a small run but its seed; :func:`dataclasses.replace` makes variants.
+
+    Args:
+        config: The model.
+        steps: Number of updates.
+        batch_size: Sequences of ``config.context_length`` bytes a step.
+        lr: Peak learning rate of the default optimizer.
+        schedule: Factor for the learning rate(s) of each step, from 0; with the course's schedules, use ``max_lr=1``.
+            Default: constant.
+        betas: Of the default optimizer.
+        weight_decay: Of the default optimizer.
+        clip: Largest gradient norm, or None.
+        make_optimizers: Makes the optimizer(s) of a model, instead of one AdamW over all parameters.
+        prepare: Changes the new model before training, for example its initialization.
+        watch: Called as ``watch(step, model)`` between backward and update; the numbers it returns join the curves.
+        watch_every: Steps between two calls of ``watch``.
+        language: Of the stories.
+    """
+
+    config: ModelConfig = dataclasses.field(default_factory=small_config)
+    steps: int = 200
+    batch_size: int = 8
+    lr: float = 0.01
+    schedule: Callable[[int], float] = dataclasses.field(default_factory=constant_after)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.0
+    clip: float | None = None
+    make_optimizers: MakeOptimizers | None = None
+    prepare: Callable[[TransformerLM], None] | None = None
+    watch: Watch | None = None
+    watch_every: int = 1
+    language: Language = "en"
+
+    def optimizers(self, model: TransformerLM) -> Sequence[Optimizer]:
+        """New optimizers for ``model``."""
+        if self.make_optimizers is not None:
+            return self.make_optimizers(model)
+        return [AdamW(model.parameters(), self.lr, self.betas, weight_decay=self.weight_decay)]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    ``curve``: a row a step with the columns step, loss (training, nats a byte) and what ``watch`` returned.
+    ``validation_loss``: nats a byte on stories that were not trained on.
+    """
+
+    model: TransformerLM
+    curve: pd.DataFrame
+    validation_loss: float
+    cpu_seconds: float
+
+
+def new_model(settings: SmallRun, seed: int) -> TransformerLM:
+    """The model of a run before its first step; the seed decides its weights."""
+    torch.manual_seed(seed)
+    model = TransformerLM(settings.config)
+    if settings.prepare is not None:
+        settings.prepare(model)
+    return model
+
+
+def train_small(settings: SmallRun, *, seed: int, model: TransformerLM | None = None) -> Trained:
+    """Train a new model, or go on training ``model`` (in place, with a new optimizer) for ``settings.steps``.
+
+    The seed decides weights and batches. A loss that is no longer finite ends the run; the rest of its curve and its
+    validation loss are infinite.
+    """
+    started = time.process_time()
+    with one_thread():
+        if model is None:
+            model = new_model(settings, seed)
+        curve = _train(model.train(), settings, seed)
+        diverged = not np.isfinite(curve["loss"].iloc[-1])
+        loss = np.inf if diverged else validation_loss(model, language=settings.language)
+    return Trained(model, curve, loss, time.process_time() - started)
+
+
+def _train(model: TransformerLM, settings: SmallRun, seed: int) -> pd.DataFrame:
+    tokens = story_bytes(language=settings.language)
+    generator = torch.Generator().manual_seed(seed)
+    optimizers = settings.optimizers(model)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [group["lr"] for group in groups]
+    rows: list[dict[str, float]] = []
+    for step in range(settings.steps):
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak * settings.schedule(step)
+        x, y = get_batch(tokens, settings.batch_size, settings.config.context_length, generator=generator)
+        loss = cross_entropy(model(x), y)
+        rows.append({"step": step, "loss": loss.item()})
+        if not np.isfinite(rows[-1]["loss"]):
+            rows += [{"step": later, "loss": np.inf} for later in range(step + 1, settings.steps)]
+            break
+        model.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.watch is not None and step % settings.watch_every == 0:
+            rows[-1].update(settings.watch(step, model))
+        if settings.clip is not None:
+            clip_grad_norm(model.parameters(), settings.clip)
+        for optimizer in optimizers:
+            optimizer.step()
+    return pd.DataFrame(rows).fillna({"loss": np.inf})
+
+
+@torch.no_grad()
+def validation_loss(
+    model: TransformerLM, *, context_length: int | None = None, windows: int = 64, language: Language = "en"
+) -> float:
+    """Mean loss in nats a byte over ``windows`` windows of held-out stories, the same for every model.
+
+    ``context_length``: bytes in a window, by default what the model was made for.
+    """
+    length = model.config.context_length if context_length is None else context_length
+    tokens = story_bytes(_VALIDATION_BYTES, _VALIDATION_SEED, language)
+    x, y = get_batch(tokens, windows, length, generator=torch.Generator().manual_seed(0))
+    with one_thread():
+        return cross_entropy(model.eval()(x), y).item()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of :func:`compare`, one column a label.
+
+    ``curves``: labels, seed, step, loss and what was watched. ``finals``: labels, seed, loss (mean training loss of
+    the last tenth of the steps), validation_loss, cpu_seconds.
+    """
+
+    curves: pd.DataFrame
+    finals: pd.DataFrame
+
+
+def compare(
+    cases: Iterable[tuple[Labels, SmallRun]], seeds: Sequence[int], *, description: str = "training"
+) -> Comparison:
+    """Make every run with every seed.
+
+    Args:
+        cases: Pairs of labels, such as ``{"placement": "pre", "warmup": 0}``, and settings.
+        seeds: Of weights and batches.
+        description: Stands before the progress bar.
+    """
+    curves, finals = [], []
+    jobs = [(labels, settings, seed) for labels, settings in cases for seed in seeds]
+    for labels, settings, seed in progress(jobs, description=description, unit="run"):
+        trained = train_small(settings, seed=seed)
+        marked = {**labels, "seed": seed}
+        curves.append(trained.curve.assign(**marked)[[*marked, *trained.curve.columns]])
+        loss = trained.curve["loss"].tail(max(1, settings.steps // 10)).mean()
+        finals.append(
+            marked
+            | {
+                "loss": loss,
+                "validation_loss": trained.validation_loss,
+                "cpu_seconds": trained.cpu_seconds,
+            }
+        )
+    return Comparison(pd.concat(curves, ignore_index=True), pd.DataFrame(finals))
