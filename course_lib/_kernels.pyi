@@ -26,3 +26,20 @@ def rms_norm_backward(
     dweight: int,
     isa: str | None = None,
 ) -> None: ...
+def rotate(
+    batch: int,
+    tokens: int,
+    heads: int,
+    pairs: int,
+    interleaved: bool,
+    transposed: bool,
+    x: int,
+    cos: int,
+    sin: int,
+    y: int,
+    isa: str | None = None,
+) -> None: ...
+def swiglu_forward(count: int, gate: int, up: int, y: int, isa: str | None = None) -> None: ...
+def swiglu_backward(
+    count: int, dy: int, gate: int, up: int, dgate: int, dup: int, isa: str | None = None
+) -> None: ...

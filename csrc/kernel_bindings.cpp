@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/isa.hpp"
 #include "kernels/rms_norm.hpp"
+#include "kernels/rotate.hpp"
+#include "kernels/swiglu.hpp"
 
 namespace py = pybind11;
 
@@ -55,6 +58,44 @@ void register_rms_norm(py::module_& module) {
         py::arg("inverse_rms"), py::arg("dx"), py::arg("dweight"), py::arg("isa") = py::none());
 }
 
+void register_rotate(py::module_& module) {
+    module.def(
+        "rotate",
+        [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t pairs, bool interleaved,
+           bool transposed, Address x, Address cos, Address sin, Address y, const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const auto pairing = interleaved ? kernels::Pairing::interleaved : kernels::Pairing::half;
+            const py::gil_scoped_release release;
+            kernels::rotate(chosen, {batch, tokens, heads, pairs, pairing, transposed}, input(x), input(cos),
+                            input(sin), output(y));
+        },
+        py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("pairs"), py::arg("interleaved"),
+        py::arg("transposed"), py::arg("x"), py::arg("cos"), py::arg("sin"), py::arg("y"),
+        py::arg("isa") = py::none());
+}
+
+void register_swiglu(py::module_& module) {
+    module.def(
+        "swiglu_forward",
+        [](std::size_t count, Address gate, Address up, Address y, const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const py::gil_scoped_release release;
+            kernels::swiglu_forward(chosen, count, input(gate), input(up), output(y));
+        },
+        py::arg("count"), py::arg("gate"), py::arg("up"), py::arg("y"), py::arg("isa") = py::none());
+    module.def(
+        "swiglu_backward",
+        [](std::size_t count, Address dy, Address gate, Address up, Address dgate, Address dup,
+           const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const py::gil_scoped_release release;
+            kernels::swiglu_backward(chosen, count, input(dy), input(gate), input(up), output(dgate),
+                                     output(dup));
+        },
+        py::arg("count"), py::arg("dy"), py::arg("gate"), py::arg("up"), py::arg("dgate"), py::arg("dup"),
+        py::arg("isa") = py::none());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_kernels, module) {
@@ -68,4 +109,6 @@ PYBIND11_MODULE(_kernels, module) {
         return names;
     });
     register_rms_norm(module);
+    register_rotate(module);
+    register_swiglu(module);
 }

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.model.cache import LayerCache
-from course_lib.model.checks import check_ids, check_positive
+from course_lib.model.checks import check_positive
 from course_lib.model.functional import causal_mask
 from course_lib.model.linear import Linear
 from course_lib.model.norm import RMSNorm
@@ -103,16 +103,9 @@ class CausalSelfAttention(nn.Module):
         )
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k, v = (t.transpose(-3, -2) for t in (q, k, v))  # (..., heads, T, head_dim)
         if self.rope is not None:
-            if token_positions is None:
-                tables = self.rope.tables(x.shape[-2], start)
-            else:
-                check_ids(token_positions, "token_positions")
-                tables = self.rope.tables_at(
-                    token_positions.unsqueeze(-2), q.shape[:-1]
-                )  # the same for all heads
-            q, k = self.rope.rotate(q, tables), self.rope.rotate(k, tables)
+            q, k = self.rope.rotate_heads((q, k), self.rope.tables_for(q, token_positions, start=start))
+        q, k, v = (t.transpose(-3, -2) for t in (q, k, v))  # (..., heads, T, head_dim)
         return q, k, v
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

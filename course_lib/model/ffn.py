@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from course_lib.model.activation import fused
 from course_lib.model.checks import check_choice
 from course_lib.model.config import GATED_ACTIVATIONS, PLAIN_ACTIVATIONS, ModelConfig
+from course_lib.model.fused import can_fuse, fused_swiglu
 from course_lib.model.linear import Linear
 
 
@@ -45,14 +46,18 @@ class GatedFFN(nn.Module):
         super().__init__()
         check_choice("activation", activation, (*GATED_ACTIVATIONS, "sigmoid", *PLAIN_ACTIVATIONS))
         self.activation = activation
-        self.act = fused(GATED_ACTIVATIONS.get(activation, activation))
+        self.gate = GATED_ACTIVATIONS.get(activation, activation)
+        self.act = fused(self.gate)
         self.w1 = Linear(d_model, d_ff)
         self.w2 = Linear(d_ff, d_model)
         self.w3 = Linear(d_model, d_ff)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d_model) → (..., d_model)."""
-        return self.w2(self.act(self.w1(x)) * self.w3(x))  # type: ignore[no-any-return]
+        gate, up = self.w1(x), self.w3(x)
+        if self.gate == "silu" and can_fuse(gate, up):
+            return self.w2(fused_swiglu(gate, up))  # type: ignore[no-any-return]
+        return self.w2(self.act(gate) * up)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """What ``repr`` shows."""

@@ -1,7 +1,9 @@
-"""RMSNorm in one pass over memory: the kernel of csrc/kernels as a function that autograd knows.
+"""The kernels of csrc/kernels as functions that autograd knows: RMSNorm, rotary positions, the gate of SwiGLU.
 
-Written as torch operations, RMSNorm reads and writes its input about five times forward and more backward; on a
-processor the moving of bytes takes the time, not the arithmetic.
+Written as torch operations, each of these reads and writes its input several times; on a processor the moving of bytes
+takes the time, not the arithmetic. The kernels make one pass forward and one backward. They take any strides, and have
+derivatives of any order, from the second on by formulas. The layers use them where :func:`can_fuse` says so, and
+the plain form elsewhere.
 """
 
 from typing import Any
@@ -12,28 +14,37 @@ from torch import Tensor
 from course_lib import _kernels
 
 
-def can_fuse(x: Tensor, weight: Tensor) -> bool:
-    """Whether :func:`fused_rms_norm` takes these tensors: float32 on the CPU, with memory that the kernel may read.
+def can_fuse(*tensors: Tensor) -> bool:
+    """Whether the kernels take these tensors: float32 on the CPU, with memory that may be read.
 
-    Under ``torch.compile`` it does not, since the compiler fuses the formula itself; nor under ``torch.func``
+    Under ``torch.compile`` they do not, since the compiler fuses the formulas itself; nor under ``torch.func``
     transforms, whose tensors have no memory of their own.
     """
     return (
-        x.dtype == weight.dtype == torch.float32
-        and x.device.type == "cpu"
-        and type(x) is Tensor
-        and type(weight) in (Tensor, torch.nn.Parameter)
+        all(
+            tensor.dtype == torch.float32
+            and tensor.is_cpu
+            and type(tensor) in (Tensor, torch.nn.Parameter)  # not a fake or wrapped one
+            for tensor in tensors
+        )
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
     )
 
 
 def fused_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """RMSNorm of x (..., d) by weight (d,), where :func:`can_fuse`: equal to ``rms_norm_reference`` up to rounding.
-
-    Any strides; derivatives of any order, from the second on by the formula.
-    """
+    """RMSNorm of x (..., d) by weight (d,): equal to ``rms_norm_reference`` up to rounding."""
     return _RMSNorm.apply(x, weight, eps)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def fused_rotate(tensors: tuple[Tensor, ...], cos: Tensor, sin: Tensor, layout: str) -> tuple[Tensor, ...]:
+    """``rotate_pairs`` of each of ``tensors``, (..., T, heads, head_dim), by tables of (T, head_dim / 2)."""
+    return _Rotate.apply(cos, sin, layout == "interleaved", False, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def fused_swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up of two tensors of one shape."""
+    return _SwiGLU.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -54,7 +65,7 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, inverse_rms = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: this will be differentiated again
-            return *_gradients(dy, x, weight, ctx.eps), None
+            return *_rms_norm_gradients(dy, x, weight, ctx.eps), None
         dy, x, weight = dy.contiguous(), x.contiguous(), weight.contiguous()
         dx, dweight = torch.empty_like(x), torch.empty_like(weight)
         _kernels.rms_norm_backward(
@@ -70,9 +81,67 @@ class _RMSNorm(torch.autograd.Function):
         return dx, dweight, None
 
 
-def _gradients(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def _rms_norm_gradients(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """The gradients of x and weight in operations that autograd can differentiate."""
     inverse_rms = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
     pulled = dy * weight
     dx = inverse_rms * pulled - x * inverse_rms**3 * (pulled * x).mean(-1, keepdim=True)
     return dx, (dy * x * inverse_rms).sum_to_size(weight.shape)
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, cos: Tensor, sin: Tensor, interleaved: bool, transposed: bool, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        cos, sin = cos.contiguous(), sin.contiguous()
+        ctx.tables, ctx.interleaved, ctx.transposed = (cos, sin), interleaved, transposed
+        tokens, pairs = cos.shape
+        turned = []
+        for x in tensors:
+            x = x.contiguous()
+            y, heads = torch.empty_like(x), x.shape[-2]
+            batch = x.numel() // max(tokens * heads * 2 * pairs, 1)
+            _kernels.rotate(
+                batch,
+                tokens,
+                heads,
+                pairs,
+                interleaved,
+                transposed,
+                x.data_ptr(),
+                cos.data_ptr(),
+                sin.data_ptr(),
+                y.data_ptr(),
+            )
+            turned.append(y)
+        return tuple(turned)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        # A rotation is linear: its gradient is the transposed one, which autograd can follow as it is.
+        turned = _Rotate.apply(*ctx.tables, ctx.interleaved, not ctx.transposed, *gradients)  # type: ignore[no-untyped-call]
+        return None, None, None, None, *turned
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        gate, up = gate.contiguous(), up.contiguous()
+        y = torch.empty_like(gate)
+        _kernels.swiglu_forward(gate.numel(), gate.data_ptr(), up.data_ptr(), y.data_ptr())
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            opened = torch.sigmoid(gate)
+            return dy * up * opened * (1 + gate * (1 - opened)), dy * gate * opened
+        dy, gate, up = dy.contiguous(), gate.contiguous(), up.contiguous()
+        dgate, dup = torch.empty_like(gate), torch.empty_like(up)
+        _kernels.swiglu_backward(
+            gate.numel(), dy.data_ptr(), gate.data_ptr(), up.data_ptr(), dgate.data_ptr(), dup.data_ptr()
+        )
+        return dgate, dup

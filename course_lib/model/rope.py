@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from course_lib.model.checks import check_choice, check_ids, check_positive
 from course_lib.model.config import ROPE_LAYOUTS, RopeScaling, as_rope_scaling
+from course_lib.model.fused import can_fuse, fused_rotate
 
 
 class RotaryEmbedding(nn.Module):
@@ -63,13 +64,27 @@ class RotaryEmbedding(nn.Module):
         """(..., T, head_dim) → (..., T, head_dim)."""
         if x.ndim < 2 or x.shape[-1] != self.head_dim:
             raise ValueError(f"x must have shape (..., T, {self.head_dim}), not {tuple(x.shape)}")
-        if token_positions is None:
-            return self.rotate(x, self.tables(x.shape[-2]))
-        return self.rotate(x, self.tables_at(token_positions, x.shape[:-1]))
+        x = x.unsqueeze(-2)  # one head
+        return self.rotate_heads((x,), self.tables_for(x, token_positions))[0].squeeze(-2)
 
-    def rotate(self, x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-        """Turn ``x`` by cosines and sines from :meth:`tables` or :meth:`tables_at`, which layers may share."""
-        return rotate_pairs(x, *tables, self.layout)
+    def rotate_heads(self, tensors: tuple[Tensor, ...], tables: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Turn each of ``tensors``, (..., T, heads, head_dim), by tables from :meth:`tables_for`."""
+        cos, sin = tables
+        if cos.ndim == 2 and can_fuse(cos, sin, *tensors):
+            return fused_rotate(tensors, cos, sin, self.layout)
+        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        return tuple(rotate_pairs(x, cos, sin, self.layout) for x in tensors)
+
+    def tables_for(
+        self, x: Tensor, token_positions: Tensor | None = None, *, start: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, (..., T, head_dim / 2) each, for x (..., T, heads, head_dim).
+
+        Without ``token_positions`` (..., T) they are ``start``, ``start`` + 1, …
+        """
+        if token_positions is None:
+            return self.tables(x.shape[-3], start)
+        return self.tables_at(token_positions, x.shape[:-2])
 
     def tables(self, length: int, start: int = 0) -> tuple[Tensor, Tensor]:
         """Cosines and sines, (length, head_dim / 2) each, of the positions from ``start`` on."""

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <stdexcept>
 #include <vector>
 
 namespace kernels {
@@ -64,96 +63,19 @@ template <class Term>
     }
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
-
-constexpr std::array isas{Isa::portable, Isa::avx2, Isa::avx512};
-
-std::size_t count_isas() {
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") ? 3 : 2;
-}
-
-[[gnu::target("avx2,fma")]] void forward_avx2(std::size_t rows, std::size_t width, float eps, const float* x,
-                                              const float* weight, float* y, float* inverse_rms) {
-    forward(rows, width, eps, x, weight, y, inverse_rms);
-}
-
-[[gnu::target("avx2,fma")]] void backward_avx2(std::size_t rows, std::size_t width, const float* dy,
-                                               const float* x, const float* weight, const float* inverse_rms,
-                                               float* dx, float* dweight, float* block) {
-    backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block);
-}
-
-[[gnu::target("avx512f,avx512vl,avx2,fma,prefer-vector-width=512")]] void forward_avx512(
-    std::size_t rows, std::size_t width, float eps, const float* x, const float* weight, float* y,
-    float* inverse_rms) {
-    forward(rows, width, eps, x, weight, y, inverse_rms);
-}
-
-[[gnu::target("avx512f,avx512vl,avx2,fma,prefer-vector-width=512")]] void backward_avx512(
-    std::size_t rows, std::size_t width, const float* dy, const float* x, const float* weight,
-    const float* inverse_rms, float* dx, float* dweight, float* block) {
-    backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block);
-}
-
-#else
-
-constexpr std::array isas{Isa::portable};
-
-std::size_t count_isas() {
-    return 1;
-}
-
-#endif
-
-void check(Isa isa) {
-    const auto available = available_isas();
-    if (std::find(available.begin(), available.end(), isa) == available.end()) {
-        throw std::invalid_argument("this processor cannot run " + std::string(name(isa)));
-    }
-}
-
 }  // namespace
-
-std::string_view name(Isa isa) {
-    switch (isa) {
-        case Isa::avx2:
-            return "avx2";
-        case Isa::avx512:
-            return "avx512";
-        default:
-            return "portable";
-    }
-}
-
-std::span<const Isa> available_isas() {
-    static const std::size_t count = count_isas();
-    return std::span(isas).first(count);
-}
 
 void rms_norm_forward(Isa isa, std::size_t rows, std::size_t width, float eps, const float* x,
                       const float* weight, float* y, float* inverse_rms) {
-    check(isa);
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (isa == Isa::avx512) return forward_avx512(rows, width, eps, x, weight, y, inverse_rms);
-    if (isa == Isa::avx2) return forward_avx2(rows, width, eps, x, weight, y, inverse_rms);
-#endif
-    forward(rows, width, eps, x, weight, y, inverse_rms);
+    run(isa, [=]() __attribute__((always_inline)) { forward(rows, width, eps, x, weight, y, inverse_rms); });
 }
 
 void rms_norm_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* x,
                        const float* weight, const float* inverse_rms, float* dx, float* dweight) {
-    check(isa);
     std::vector<float> block(width);
-#if defined(__x86_64__) && defined(__GNUC__)
-    if (isa == Isa::avx512) {
-        return backward_avx512(rows, width, dy, x, weight, inverse_rms, dx, dweight, block.data());
-    }
-    if (isa == Isa::avx2) {
-        return backward_avx2(rows, width, dy, x, weight, inverse_rms, dx, dweight, block.data());
-    }
-#endif
-    backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block.data());
+    run(isa, [=, block = block.data()]() __attribute__((always_inline)) {
+        backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block);
+    });
 }
 
 }  // namespace kernels

@@ -6,18 +6,10 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
-#include <string_view>
+
+#include "kernels/isa.hpp"
 
 namespace kernels {
-
-// Which instructions a kernel is compiled for. All give the same numbers up to rounding.
-enum class Isa { portable, avx2, avx512 };
-
-std::string_view name(Isa isa);
-
-// What this processor can run, the fastest last.
-std::span<const Isa> available_isas();
 
 // Writes y, and 1 / sqrt(mean(x^2) + eps) of each row for the backward pass.
 // Sizes: x and y rows * width, weight width, inverse_rms rows. The outputs overlap nothing.

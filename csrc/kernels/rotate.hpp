@@ -1,0 +1,24 @@
+// Rotary position embedding: turning pairs of features by the angle of their position.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/isa.hpp"
+
+namespace kernels {
+
+// Which two of the 2 * pairs features of a head are turned together.
+enum class Pairing { interleaved, half };
+
+// Turns each pair (a, b) of x into (a cos - b sin, a sin + b cos), or with `transposed` into (a cos + b sin,
+// b cos - a sin): back again, and what the backward pass needs.
+// Sizes: x and y batch * tokens * heads * 2 * pairs, cos and sin tokens * pairs. y overlaps nothing.
+struct Rotation {
+    std::size_t batch, tokens, heads, pairs;
+    Pairing pairing;
+    bool transposed;
+};
+
+void rotate(Isa isa, const Rotation& shape, const float* x, const float* cos, const float* sin, float* y);
+
+}  // namespace kernels
