@@ -1,66 +1,156 @@
 """What every committed notebook keeps to, so that it reads well, runs anywhere and can be reviewed."""
 
-import ast
-import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from tests import notebook_rules
+from tests.notebook_rules import RULES, Chapter
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-ALLOWED = {"course_lib", "numpy", "torch", "matplotlib", "pandas", "IPython"}
 
 
-def code_cells(path: Path) -> list[nbformat.NotebookNode]:
-    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-
-
-def test_there_is_a_first_chapter() -> None:
+def test_chapters_are_numbered_from_zero() -> None:
     assert NOTEBOOKS[0].name == "00_start_here.ipynb"
+    assert [int(path.name[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS)))
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-class TestNotebook:
-    def test_is_valid_and_names_its_cells(self, path: Path) -> None:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-        assert notebook.metadata.kernelspec.name == "python3"
-        ids = [cell.id for cell in notebook.cells]
-        assert len(set(ids)) == len(ids)
-        assert [i for i in ids if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", i)] == []
-        assert all("slide_type" in cell.metadata.get("slideshow", {}) for cell in notebook.cells)
-
-    def test_has_no_outputs(self, path: Path) -> None:
-        for cell in code_cells(path):
-            assert cell.outputs == []
-            assert cell.execution_count is None
-
-    def test_cells_are_short_and_install_nothing(self, path: Path) -> None:
-        for cell in code_cells(path):
-            assert len([line for line in cell.source.splitlines() if line.strip()]) <= 25, cell.id
-            assert not re.search(r"pip install|^\s*[!%]", cell.source, flags=re.MULTILINE), cell.id
-
-    def test_checks_what_it_claims(self, path: Path) -> None:
-        assert any("assert " in cell.source for cell in code_cells(path))
-
-    def test_imports_only_what_the_course_is_about(self, path: Path) -> None:
-        import sys
-
-        for cell in code_cells(path):
-            for node in ast.walk(ast.parse(cell.source)):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                for name in names:
-                    top = name.partition(".")[0]
-                    assert top in ALLOWED or top in sys.stdlib_module_names, (cell.id, name)
-                    assert not any(part.startswith("_") for part in name.split(".")), (cell.id, name)
+def test_notebook_keeps_the_rule(path: Path, rule: Callable[[Chapter], Iterator[str]]) -> None:
+    assert list(rule(Chapter.read(path))) == []
 
 
 def test_no_function_is_defined_twice() -> None:
-    seen: dict[str, Path] = {}
-    for path in NOTEBOOKS:
-        for cell in code_cells(path):
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                    assert node.name not in seen, f"{node.name} in {path.name} and {seen[node.name].name}"
-                    seen[node.name] = path
+    names = [name for path in NOTEBOOKS for name in notebook_rules.definitions(Chapter.read(path))]
+    assert sorted(set(names)) == sorted(names)
+
+
+# --- the rules themselves ---------------------------------------------------------------------------------------------
+
+TITLE = """# 7. Title
+
+**The question of this chapter:** why?
+
+You will be able to
+
+- one, which takes
+  two lines;
+- two;
+- three.
+
+*Prerequisites:* chapter 6. *Run time:* a minute.
+"""
+EXERCISE = 'exercises.check("x-{0}", f{0})'
+
+
+def good() -> nbformat.NotebookNode:
+    """A notebook that no rule complains about."""
+    texts: list[tuple[str, str]] = [
+        ("markdown", TITLE),
+        ("markdown", "## 1 First"),
+        ("code", "assert 1 + 1 == 2"),
+        ("markdown", "### Detail\n\n```python\n# no heading\n```"),
+        ("markdown", "## 2 Second, without code"),
+        ("markdown", "## Recap\n\n| a | b |\n|---|---|\n| $\\|x\\|$ | 2 |"),
+        ("markdown", "## Exercises"),
+    ]
+    for number in (1, 2, 3):
+        texts += [
+            ("markdown", f"**Exercise {number}: name.** Task."),
+            ("code", f"def f{number}():\n    return 1"),
+            ("code", EXERCISE.format(number)),
+        ]
+    texts.append(("markdown", "## Further reading\n\nA 1999. B 2016. C 2024."))
+    make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+    cells = []
+    for index, (kind, source) in enumerate(texts):
+        cell = make[kind](source, id=f"x-cell-{index}", metadata={"slideshow": {"slide_type": "slide"}})
+        if source.startswith("def "):
+            cell.metadata["tags"] = ["solution"]
+        cells.append(cell)
+    metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+    }
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def complaints(notebook: nbformat.NotebookNode) -> list[str]:
+    chapter = Chapter(Path("07_name.ipynb"), notebook)
+    return [f"{rule.__name__}: {complaint}" for rule in RULES for complaint in rule(chapter)]
+
+
+def test_a_good_notebook_gets_no_complaint() -> None:
+    assert complaints(good()) == []
+    assert notebook_rules.definitions(Chapter(Path("07_name.ipynb"), good())) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "source", "complaint"),
+    [
+        (0, TITLE.replace("7.", "8."), 'opening: the first cell does not begin with "# 7. Title"'),
+        (0, TITLE.replace("question", "query"), "opening: no question"),
+        (0, TITLE.replace("- two;\n", ""), "opening: 2 objectives"),
+        (0, TITLE.replace("able to", "asked to"), "opening: 0 objectives"),
+        (0, TITLE.replace("*Run time:* a minute.", ""), "opening: no *Run time:*"),
+        (0, TITLE.replace("*Prerequisites:* chapter 6.", ""), "opening: no *Prerequisites:*"),
+        (1, "## First", "headings: section 'First' should begin with 1"),
+        (4, "## 3 Second", "headings: section '3 Second' should begin with 2"),
+        (4, "# 2 Second", "headings: there must be one # heading"),
+        (3, "#### Detail", "headings: 'Detail': heading level 4 after 2"),
+        (3, "Text.\n\n### Detail", "headings: 'Detail' does not begin its cell"),
+        (3, "### Detail.", "headings: 'Detail.' ends with"),
+        (5, "## Summary", "closing: the last sections are ['Summary'"),
+        (5, "## Recap", "closing: the recap has no table"),
+        (16, "## Further reading\n\nA 1999.", "closing: further reading names fewer"),
+        (9, "x = 1", "exercises: 2 exercises"),
+        (7, "**Exercise 2: name.** Task.", "exercises: the tasks are numbered [2, 2, 3]"),
+        (13, "## 3 Third", "exercises: a check stands outside"),
+        (2, "print('assert 1')", "checks: section '1 First' runs code and checks nothing"),
+        (2, "assert 1\n" + "x = 1\n" * 25, "code: x-cell-2 has 26 lines"),
+        (2, "assert 1\n!pip install x", "code: x-cell-2 installs"),
+        (2, "assert 1\nimport os; os.system('python -m pip install x')", "code: x-cell-2 installs"),
+        (2, "assert 1\n%matplotlib inline", "code: x-cell-2 installs"),
+        (2, "assert 1 +", "code: x-cell-2 is no Python"),
+        (2, "assert 1\nimport scipy.stats", "code: x-cell-2 imports scipy.stats"),
+        (2, "assert 1\nfrom course_lib._bpe import train", "code: x-cell-2 imports the private"),
+        (3, "### A\n\n| a | b |\n|---|---|\n| 1 |", "tables: x-cell-3: rows of [1, 2] columns"),
+        (3, "### A\n\n| a | b |\n|---|---|\n| |x| | 1 |", "tables: x-cell-3: rows of [2, 4] columns"),
+        (3, "### A\ntext\n| a | b |\n|---|---|\n| 1 | 2 |", "tables: x-cell-3: a table needs a head"),
+        (3, "### A\n\nsee /home/me/file", "form: x-cell-3: a path of one machine"),
+        (3, " ", "form: x-cell-3 is empty"),
+    ],
+)
+def test_a_broken_rule_is_reported(cell: int, source: str, complaint: str) -> None:
+    notebook = good()
+    notebook.cells[cell].source = source
+    assert [line for line in complaints(notebook) if line.startswith(complaint)], complaints(notebook)
+
+
+def test_traces_of_a_machine_are_reported() -> None:
+    notebook = good()
+    notebook.cells[2].execution_count = 3
+    notebook.cells[3].id = notebook.cells[4].id
+    notebook.cells[5].id = "a1b2c3d4"
+    notebook.cells[6].metadata = {}
+    notebook.metadata["language_info"]["version"] = "3.13.1"
+    notebook.metadata["kernelspec"]["name"] = "my-env"
+    told = [line.removeprefix("form: ") for line in complaints(notebook)]
+    for complaint in (
+        "x-cell-2 has outputs",
+        "the id x-cell-4 stands twice",
+        "the id 'a1b2c3d4' does not say what the cell is about",
+        "x-cell-6: no slide type",
+        "the metadata holds more than kernel and language: it changes from machine to machine",
+        "the kernel is not python3",
+    ):
+        assert complaint in told, told
+
+
+def test_functions_outside_solutions_count_as_defined() -> None:
+    notebook = good()
+    notebook.cells[2].source = "def helper():\n    assert 1\n\nclass Thing: ..."
+    assert notebook_rules.definitions(Chapter(Path("07_name.ipynb"), notebook)) == ["helper", "Thing"]
