@@ -52,6 +52,11 @@ def story_bytes(num_bytes: int = _TRAINING_BYTES, seed: int = 0, language: Langu
     return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).astype(np.int64))
 
 
+def held_out_bytes(language: Language = "en") -> Tensor:
+    """Stories that no run trains on, as :func:`story_bytes` gives them."""
+    return story_bytes(_VALIDATION_BYTES, _VALIDATION_SEED, language)
+
+
 def small_config(**changes: Any) -> ModelConfig:
     """The course's smallest language model, about 0.1 M parameters, with ``changes`` to any field.
 
@@ -183,7 +188,7 @@ def validation_loss(
     ``context_length``: bytes in a window, by default what the model was made for.
     """
     length = model.config.context_length if context_length is None else context_length
-    tokens = story_bytes(_VALIDATION_BYTES, _VALIDATION_SEED, language)
+    tokens = held_out_bytes(language)
     x, y = get_batch(tokens, windows, length, generator=torch.Generator().manual_seed(0))
     with one_thread():
         return cross_entropy(model.eval()(x), y).item()
