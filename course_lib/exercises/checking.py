@@ -4,6 +4,7 @@ import copy
 import html
 import math
 import reprlib
+import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class CheckError(AssertionError):
     """An answer is not right yet; the message says where and why. Notebooks show it without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"Not yet. {self}"]
+        lines = f"✗ {self}".splitlines()
+        return ["\n".join(textwrap.fill(line, 100, subsequent_indent=_indent(line)) for line in lines)]
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,10 @@ def same(result: Any, expected: Any) -> bool:
 _writer = reprlib.Repr()
 _writer.maxstring = _writer.maxother = 200
 _writer.maxtuple = _writer.maxlist = _writer.maxdict = 24
+
+
+def _indent(line: str) -> str:
+    return " " * (len(line) - len(line.lstrip()) + 2) if line.startswith((" ", "✗")) else ""
 
 
 def _show(value: Any) -> str:
