@@ -179,10 +179,8 @@ class UnigramTokenizer(PieceTokenizer):
 
 def viterbi(lattice: Lattice) -> list[int]:
     """The ends of the pieces on the most probable path (Viterbi 1967): one look at every edge."""
-    best, previous = (
-        [0.0],
-        [0],
-    )  # of each place: the best score of a way there, and where its last piece starts
+    best = [0.0]  # of each place: the score of the best way there,
+    previous = [0]  # and where the last piece of that way starts
     for edges in lattice[1:]:
         score, start = max((best[start] + score, -start) for start, score in edges)
         best.append(score)
