@@ -270,13 +270,15 @@ def encode_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:
 
     Each merge changes its neighbours, so the pairs are looked at again after it: up to len(word)² looks.
     """
-    symbols = split_bytes(word)
+    symbols = list(split_bytes(word))
     while len(symbols) > 1:
-        best = min(pairwise(symbols), key=lambda pair: ranks.get(pair, len(ranks)))
+        pairs = list(pairwise(symbols))
+        best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break
-        symbols = merge(symbols, best)
-    return symbols
+        place = pairs.index(best)
+        symbols[place : place + 2] = [best[0] + best[1]]
+    return tuple(symbols)
 
 
 def encode_long_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:

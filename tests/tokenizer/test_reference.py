@@ -148,6 +148,24 @@ class TestEncoding:
         assert reference.encode_long_word(word.encode(), ranks) == expected
         assert [*map(tokenizer.decode_bytes, ([i] for i in tokenizer.encode(word)))] == list(expected)
 
+    @given(
+        word=st.text("ab", max_size=24),
+        pairs=st.lists(
+            st.tuples(st.text("ab", min_size=1, max_size=3), st.text("ab", min_size=1, max_size=3)),
+            max_size=12,
+            unique=True,
+        ),
+    )
+    def test_merge_lists_that_no_training_gives(self, word: str, pairs: list[tuple[str, str]]) -> None:
+        merges = [(left.encode(), right.encode()) for left, right in pairs]
+        tokens = {bytes([byte]) for byte in range(256)}
+        tokens |= {part for pair in merges for part in (*pair, b"".join(pair))}
+        tokenizer = Tokenizer(dict(enumerate(sorted(tokens))), merges)
+        expected = tuple(tokenizer.decode_bytes([token]) for token in tokenizer.encode(word))
+        ranks = reference.merge_ranks(merges)
+        assert reference.encode_word(word.encode(), ranks) == expected
+        assert reference.encode_long_word(word.encode(), ranks) == expected
+
     def test_only_text_is_encoded(self) -> None:
         with pytest.raises(TypeError, match="text must be str, not bytes"):
             reference.encode(pretrained("gpt2"), b"abc")  # type: ignore[arg-type]
