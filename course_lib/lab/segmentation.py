@@ -32,16 +32,16 @@ SENTENCES: dict[str, str] = {
     "乒乓球拍卖完了": "乒乓球拍|卖完|了",
     "结婚的和尚未结婚的": "结婚|的|和|尚未|结婚|的",
     "他将来上海工作": "他|将|来|上海|工作",
-    "这个门把手坏了": "这个|门|把手|坏|了",
+    "这个门把手坏了": "这个|门把手|坏|了",
     "请把手拿开": "请|把|手|拿开",
     "白天鹅在湖里游泳": "白天鹅|在|湖里|游泳",
-    "这样的人才能做好事": "这样|的|人|才|能|做好|事",
+    "这样的人才能做好事": "这样|的|人|才|能|做好事",
     "北京大学生前来应聘": "北京|大学生|前来|应聘",
     "他从马上摔了下来": "他|从|马|上|摔|了|下来",
 }
 """Sentences with more than one way to cut them, and the reading most people choose: the course's own judgement.
 
-Cuts that do not change the meaning (乒乓|球拍, 卖|完) are a matter of taste; scores against these readings count them.
+Where a cut does not change the meaning (门|把手, 做好|事) the dictionary's longest word stands.
 """
 
 METHODS: dict[str, Callable[[str], list[str]]] = {
@@ -212,6 +212,26 @@ def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataF
             )
         )
     return pd.DataFrame(rows, columns=["cuts made by", "cuts", "precision", "recall", "whole words"])
+
+
+def token_cuts(texts: Iterable[str], tokenizers: Mapping[str, Encoder]) -> pd.DataFrame:
+    r"""Words and tokens of short texts side by side.
+
+    Columns ``text``; ``words``, those of ``max_probability`` with the HMM; and by tokenizer its tokens; all with bars
+    between them, and bytes that are no whole characters as ``\xe8``.
+    """
+    rows = []
+    for text in texts:
+        words = "|".join(max_probability(text, jieba_dictionary(), hmm=jieba_hmm()))
+        tokens = {name: token_text(text, tokenizer) for name, tokenizer in tokenizers.items()}
+        rows.append({"text": text, "words": words, **tokens})
+    return pd.DataFrame(rows)
+
+
+def token_text(text: str, tokenizer: Encoder) -> str:
+    r"""The tokens of ``text`` with bars between them, and bytes that are no whole characters as ``\xe8``."""
+    parts = (tokenizer.decode_bytes([token]) for token in tokenizer.encode_ordinary(text))
+    return "|".join(part.decode(errors="backslashreplace") for part in parts)
 
 
 def _token_spans(text: str, tokenizer: Encoder) -> set[tuple[int, int]]:

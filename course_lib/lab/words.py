@@ -12,7 +12,7 @@ import pandas as pd
 
 from course_lib.data import stories
 from course_lib.files import package_folders
-from course_lib.lab.segmentation import Encoder
+from course_lib.lab.segmentation import Encoder, token_text
 from course_lib.tokenizer.segment import jieba_dictionary, jieba_hmm, max_probability
 
 DOCUMENTED = ("numpy", "pandas", "matplotlib")
@@ -164,15 +164,10 @@ def words_and_strings(strings: Sequence[str], text: str, tokenizers: Mapping[str
                 "dictionary count": dictionary.get(string, 0),
                 "if independent": dictionary.total * float(np.prod(shares)),
                 "in text": text.count(string),
-                **{name: _tokens(string, tokenizer) for name, tokenizer in tokenizers.items()},
+                **{name: token_text(string, tokenizer) for name, tokenizer in tokenizers.items()},
             }
         )
     return pd.DataFrame(rows)
-
-
-def _tokens(text: str, tokenizer: Encoder) -> str:
-    parts = (tokenizer.decode_bytes([token]) for token in tokenizer.encode_ordinary(text))
-    return "|".join(part.decode(errors="backslashreplace") for part in parts)
 
 
 def _shuffled(documents: Sequence[Sequence[str]], seed: int) -> Iterator[str]:

@@ -70,9 +70,8 @@ def best_path(text: str, dictionary: Mapping[str, int]) -> list[str]:
     dictionary = Dictionary.of(dictionary)
     graph = word_graph(text, dictionary)
     log_total = math.log(dictionary.total)
-    best = [(0.0, 0)] * (
-        len(text) + 1
-    )  # at start: log-probability of text[start:], the end of its first word
+    # best[start]: log-probability of text[start:], and where its first word ends
+    best = [(0.0, 0)] * (len(text) + 1)
     for start in reversed(range(len(text))):
         best[start] = max(
             (math.log(dictionary.get(text[start:end], 1)) - log_total + best[end][0], end)
