@@ -1,5 +1,6 @@
 """How much memory tensors take, moment by moment."""
 
+import os
 from collections.abc import Callable
 
 import pandas as pd
@@ -14,6 +15,8 @@ def memory_timeline(work: Callable[[], object]) -> pd.DataFrame:
     older is not counted, nor its release. ``timeline["bytes"].max()`` is the peak. What torch's profiler sees is what its CPU allocator gives out:
     tensors and the scratch space of operations, not Python's own memory and no mapped files.
     """
+    # Else the profiler of this torch writes two lines to the terminal, and into notebooks, each time it runs.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     results = profiler.profiler.kineto_results
