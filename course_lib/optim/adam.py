@@ -1,7 +1,7 @@
 """Adam with L2 regularization and AdamW: the same moments, two places for the decay."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -17,7 +17,11 @@ from course_lib.optim.base import (
 
 
 class _AdamBase(CourseOptimizer):
-    """The moments and the update; subclasses say where the decay enters."""
+    """The moments and the update; subclasses say where the decay enters.
+
+    The update exists twice: as operations on lists of tensors, and as torch's kernel that reads and writes every number
+    once. An update this simple waits for memory, so the kernel wins by the number of passes it saves.
+    """
 
     def _check(self, group: dict[str, Any]) -> None:
         check_at_least_zero(group, "lr", "eps")
@@ -37,27 +41,27 @@ class _AdamBase(CourseOptimizer):
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         by_step: dict[int, list[Tensor]] = {}
+        fused = []
         for param in params:
             state = self._moments(param)
             state["step"] += 1
-            # Parameters that joined later, or had no gradient for a while, have another bias correction.
-            by_step.setdefault(int(state["step"]), []).append(param)
+            if group["fused"] and _one_kernel_can(param, state):
+                fused.append(param)
+            else:
+                # Parameters that joined later, or had no gradient for a while, have another bias correction.
+                by_step.setdefault(int(state["step"]), []).append(param)
         for step, members in by_step.items():
-            self._update_at(step, group, members)
+            self._update_lists(step, group, members)
+        if fused:
+            self._update_fused(group, fused)
 
-    def _update_at(self, step: int, group: dict[str, Any], params: list[Tensor]) -> None:
-        """Update parameters that are all at the same ``step``, counted from 1."""
+    def _update_lists(self, step: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        """Update parameters that are all at the same ``step``, counted from 1, operation by operation."""
         lr, eps, (beta1, beta2) = float(group["lr"]), group["eps"], group["betas"]
         # m̂ / (√v̂ + eps) with both bias corrections moved out of the tensors (Kingma & Ba 2015, end of section 2).
         root = math.sqrt(1 - beta2**step)
         step_size = lr * root / (1 - beta1**step)
-        states = [self.state[param] for param in params]
-        for weights, grads, means, squares in cache_sized(
-            params,
-            gradients_of(params),
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-        ):
+        for weights, grads, means, squares in cache_sized(*self._lists(params)):
             grads = self._decay(group, weights, grads)
             torch._foreach_lerp_(means, grads, 1 - beta1)
             torch._foreach_mul_(squares, beta2)
@@ -66,9 +70,45 @@ class _AdamBase(CourseOptimizer):
             torch._foreach_add_(denominators, eps * root)
             torch._foreach_addcdiv_(weights, means, denominators, -step_size)
 
+    def _lists(self, params: list[Tensor]) -> list[list[Tensor]]:
+        """Parameters, gradients and both moments."""
+        states = [self.state[param] for param in params]
+        moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
+        return [params, gradients_of(params), *moments]
+
+    def _update_fused(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        """Update parameters in one pass over memory."""
+        beta1, beta2 = group["betas"]
+        kernel, decay = self._kernel(group)
+        kernel(
+            *self._lists(params),
+            [],  # the running maxima of AMSGrad, which is off
+            [self.state[param]["step"] for param in params],
+            lr=float(group["lr"]),
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=decay,
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
     def _decay(self, group: dict[str, Any], weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
         """Apply the decay; return the gradients that the moments are to see."""
         raise NotImplementedError
+
+    def _kernel(self, group: dict[str, Any]) -> tuple[Callable[..., Any], float]:
+        """Torch's kernel for the same update, and its decay."""
+        raise NotImplementedError
+
+
+def _one_kernel_can(param: Tensor, state: dict[str, Tensor]) -> bool:
+    """Whether the fused CPU kernel, which walks through memory, may be used: all four tensors lie alike."""
+    tensors = (param, param.grad, state["exp_avg"], state["exp_avg_sq"])
+    return all(
+        t is not None and t.device.type == "cpu" and t.dtype == param.dtype and t.is_contiguous()
+        for t in tensors
+    )
 
 
 class Adam(_AdamBase):
@@ -83,6 +123,7 @@ class Adam(_AdamBase):
         betas: Factors of the running averages of the gradient and of its square, each at least 0 and less than 1.
         eps: Added to the root of the second moment.
         l2: Factor of the parameter that is added to its gradient.
+        fused: As in :class:`AdamW`.
 
     Raises:
         ValueError: An option is out of range.
@@ -95,8 +136,10 @@ class Adam(_AdamBase):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         l2: float = 0.0,
+        *,
+        fused: bool = True,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "l2": l2})
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "l2": l2, "fused": fused})
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -104,6 +147,9 @@ class Adam(_AdamBase):
 
     def _decay(self, group: dict[str, Any], weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
         return list(torch._foreach_add(grads, weights, alpha=group["l2"])) if group["l2"] else grads
+
+    def _kernel(self, group: dict[str, Any]) -> tuple[Callable[..., Any], float]:
+        return torch._fused_adam_, group["l2"]
 
 
 class AdamW(_AdamBase):
@@ -118,6 +164,9 @@ class AdamW(_AdamBase):
         betas: Factors of the running averages of the gradient and of its square, each at least 0 and less than 1.
         eps: Added to the root of the second moment.
         weight_decay: Every step multiplies the parameters by 1 - lr * weight_decay.
+        fused: On a CPU, let torch's fused kernel make the update in one pass over memory. Without it (and for tensors
+            the kernel cannot take, and on an accelerator) it is made operation by operation on lists of tensors, in
+            pieces that fit the cache.
 
     Raises:
         ValueError: An option is out of range.
@@ -130,8 +179,11 @@ class AdamW(_AdamBase):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        fused: bool = True,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "fused": fused}
+        super().__init__(params, options)
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -141,3 +193,6 @@ class AdamW(_AdamBase):
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - float(group["lr"]) * group["weight_decay"])
         return grads
+
+    def _kernel(self, group: dict[str, Any]) -> tuple[Callable[..., Any], float]:
+        return torch._fused_adamw_, group["weight_decay"]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 # Elements of each tensor that one round of a multi-tensor update works on. On a CPU every torch operation passes
-# over its tensors once; with 32,768 float32 numbers (128 KiB) of weight, gradient, moments and a temporary, the
+# over its tensors once; with 65,536 float32 numbers (256 KiB) of weight, gradient, moments and a temporary, the
 # passes after the first find their numbers in the cache instead of in memory. Larger pieces would leave the second-
 # level cache, smaller ones would spend their time in calling torch.
-CACHE_ELEMENTS = 1 << 15
+CACHE_ELEMENTS = 1 << 16
 
 
 def name_of(group: dict[str, Any], index: int) -> str:

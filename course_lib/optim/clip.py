@@ -38,11 +38,12 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
     # Squares of half-precision numbers need float32, and their sum over many tensors the range of float64.
     dtype = torch.float64 if any(grad.dtype == torch.float64 for grad in grads) else torch.float32
     norms = torch._foreach_norm(grads, 2, dtype=dtype)
-    value = math.sqrt(sum(float(norm) ** 2 for norm in norms))
+    sizes = torch.stack([norm.to(norms[0].device) for norm in norms]).tolist()
+    value = math.sqrt(sum(size**2 for size in sizes))
     if not math.isfinite(value):
-        for (name, _), norm in zip(named, norms, strict=True):
-            if not norm.isfinite():
-                what = "NaN" if norm.isnan() else "infinite or too large for its norm"
+        for (name, _), size in zip(named, sizes, strict=True):
+            if not math.isfinite(size):
+                what = "NaN" if math.isnan(size) else "infinite or too large for its norm"
                 raise ValueError(f"the gradient of {name} is {what}; nothing was clipped")
     if value > max_norm:
         scale = max_norm / (value + 1e-6)
