@@ -1,0 +1,247 @@
+"""Checkpoints: a folder of safetensors and JSON that is there as a whole or not at all, and never runs code.
+
+    model.safetensors       the model's state dict
+    optimizer.safetensors   the tensors of the optimizer's state dict
+    extra.safetensors       tensors in ``extra``, if there are any
+    checkpoint.json         everything else, and size and SHA-256 of the files above
+
+``checkpoint.json`` is written last and decides which files count: as long as it is the old one, the checkpoint is the
+old one. Pickle, which torch.save uses, can run any code when it is loaded; these formats cannot.
+"""
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from course_lib.errors import FormatError
+from course_lib.files import PathLike, atomic_write, sync_folder
+from course_lib.train.packing import pack, unpack
+
+_KIND = "course_lib checkpoint"
+_VERSION = 1
+_INDEX = "checkpoint.json"
+
+
+class Stateful(Protocol):
+    """What has a state dict: every torch optimizer, and anything else that follows it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take over a state."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds besides model and optimizer: ``step`` and the ``extra`` that was given."""
+
+    step: int
+    extra: Any
+
+
+def save_checkpoint(
+    path: PathLike,
+    model: nn.Module,
+    optimizer: Stateful | None = None,
+    *,
+    step: int = 0,
+    extra: Any = None,
+) -> None:
+    """Write a checkpoint to the folder ``path``, or replace the one that is there.
+
+    An interruption, a full disk or a killed process leaves what was there before, or nothing.
+
+    Args:
+        path: the folder; its parent must exist.
+        model: any module. Tensors that share memory (tied weights) are stored once.
+        optimizer: any torch optimizer.
+        step: number of updates done.
+        extra: anything made of dicts, lists, tuples, numbers, strings, None and tensors.
+
+    Raises:
+        FileExistsError: ``path`` is a file, or a folder with something else in it.
+        OSError: it cannot be written.
+        TypeError: a state or ``extra`` holds something else, named by its place.
+    """
+    path = Path(os.path.realpath(path))
+    replaced = path.is_dir() and any(path.iterdir())
+    if (path.exists() and not path.is_dir()) or (replaced and not (path / _INDEX).is_file()):
+        raise FileExistsError(f"{path} exists and is not a checkpoint; nothing was written")
+    trees = {"model": dict(model.state_dict()), "extra": extra}
+    if optimizer is not None:
+        trees["optimizer"] = optimizer.state_dict()
+    packed = {name: pack(tree, name) for name, tree in trees.items()}
+    # A new checkpoint is made beside its place and renamed. One that is replaced gets new files, then a new index.
+    token = secrets.token_hex(8)
+    folder = path if replaced else path.with_name(f".{path.name[:32]}.{token}.tmp")
+    suffix = f"-{token}" if replaced else ""
+    written = {name: f"{name}{suffix}.safetensors" for name, (_, tensors) in packed.items() if tensors}
+    _remove_unfinished(path)
+    try:
+        folder.mkdir(exist_ok=True)
+        files = {name: _write_tensors(folder / file, packed[name][1]) for name, file in written.items()}
+        index = {
+            "kind": _KIND,
+            "version": _VERSION,
+            "step": step,
+            "optimizer_class": type(optimizer).__name__ if optimizer is not None else None,
+            "files": files,
+            **{name: plain for name, (plain, _) in packed.items()},
+        }
+        with atomic_write(folder / _INDEX) as file:
+            file.write(json.dumps(index, indent=1, allow_nan=False).encode())
+        if folder != path:
+            if path.is_dir():
+                path.rmdir()  # an empty one
+            folder.rename(path)
+            sync_folder(path.parent)
+    except BaseException:
+        if folder != path:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            _remove_all_but_listed(path)
+        raise
+    _remove_all_but_listed(path)
+
+
+def load_checkpoint(path: PathLike, model: nn.Module, optimizer: Stateful | None = None) -> Checkpoint:
+    """Load a checkpoint into ``model`` and, if given, ``optimizer``.
+
+    All files are read and compared with their checksums, and all names and shapes with those of the model, before
+    anything is changed.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        FormatError: it is not a checkpoint, not complete, damaged, or one of another model or optimizer.
+    """
+    path = Path(path)
+    index = _read_index(path)
+    state = _read_tree(path, index, "model")
+    _check_model(path, model, state)
+    checkpoint = Checkpoint(index["step"], _read_tree(path, index, "extra"))
+    if optimizer is not None:
+        found = index["optimizer_class"]
+        if found != type(optimizer).__name__:
+            kind = f"state of {found}" if found else "no optimizer's state"
+            raise FormatError(path, "optimizer", f"holds {kind}, not of {type(optimizer).__name__}")
+        optimizer_state = _read_tree(path, index, "optimizer")
+        before = optimizer.state_dict()
+        try:
+            optimizer.load_state_dict(optimizer_state)
+        except (ValueError, KeyError) as error:
+            optimizer.load_state_dict(before)
+            raise FormatError(path, "optimizer", f"does not fit the optimizer: {error}") from error
+    model.load_state_dict(state)
+    return checkpoint
+
+
+def read_extra(path: PathLike) -> Checkpoint:
+    """Read step and ``extra`` without the model, for example to learn its shape. Raises as load_checkpoint."""
+    index = _read_index(Path(path))
+    return Checkpoint(index["step"], _read_tree(Path(path), index, "extra"))
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Write a safetensors file to the disk and describe it."""
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        raise OSError(f"cannot write {path}: {error}") from error
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what earlier saves to ``path`` were killed over, beside it."""
+    for folder in path.parent.glob(f".{glob.escape(path.name[:32])}.{'[0-9a-f]' * 16}.tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_all_but_listed(path: Path) -> None:
+    """Remove the data files that the index of a checkpoint does not name: those before it, or of a killed save."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        listed = {file["name"] for file in _read_index(path)["files"].values()}
+        for file in path.iterdir():
+            if file.name not in listed and (file.suffix == ".safetensors" or file.name.endswith(".tmp")):
+                file.unlink()
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    place = path / _INDEX
+    if not place.is_file():
+        raise FormatError(path, "", f"not a checkpoint, or one that was not finished: it has no {_INDEX}")
+    try:
+        index = json.loads(place.read_bytes())
+    except ValueError as error:
+        raise FormatError(place, "", f"damaged: {error}") from error
+    if not isinstance(index, dict) or index.get("kind") != _KIND:
+        raise FormatError(place, "kind", f"not a {_KIND}")
+    if index.get("version") != _VERSION:
+        raise FormatError(place, "version", f"{index.get('version')!r} is unknown here; known is {_VERSION}")
+    missing = {"step", "files", "model", "extra", "optimizer_class"} - set(index)
+    if missing:
+        raise FormatError(place, "", f"damaged: {', '.join(sorted(missing))} missing")
+    return index
+
+
+def _read_tree(path: Path, index: dict[str, Any], name: str) -> Any:
+    """One of the three parts, with its tensors, after comparing its file with size and checksum."""
+    tensors: dict[str, Tensor] = {}
+    if name in index["files"]:
+        with _named_damage(path / _INDEX, "files"):
+            described = index["files"][name]
+            place, size, sha256 = path / described["name"], described["bytes"], described["sha256"]
+        if not place.is_file():
+            raise FormatError(place, "", "is missing from the checkpoint")
+        if place.stat().st_size != size:
+            raise FormatError(
+                place, f"byte {place.stat().st_size}", f"the file ends here, not after {size} bytes"
+            )
+        with open(place, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise FormatError(place, "", f"the bytes were changed: SHA-256 {found}, not {sha256}")
+        with _named_damage(place, ""):
+            tensors = load_file(place)
+    with _named_damage(path / _INDEX, name):
+        return unpack(index[name], tensors)
+
+
+@contextlib.contextmanager
+def _named_damage(file: Path, place: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise FormatError(file, place, f"damaged: {type(error).__name__} {error}") from error
+
+
+def _check_model(path: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
+    own = model.state_dict()
+    for name in own:
+        if name not in state:
+            raise FormatError(path, name, "is not in the checkpoint: it belongs to another model")
+    for name, tensor in state.items():
+        if name not in own:
+            raise FormatError(
+                path, name, "is in the checkpoint but not in the model: it belongs to another model"
+            )
+        if isinstance(tensor, Tensor) and tensor.shape != own[name].shape:
+            shapes = f"has shape {tuple(tensor.shape)}, in the model {tuple(own[name].shape)}"
+            raise FormatError(path, name, f"{shapes}: it belongs to another model")

@@ -1,0 +1,261 @@
+"""The configuration of a training run: one typed dataclass, read from TOML and written to it."""
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import tomli_w
+
+from course_lib.errors import FormatError
+from course_lib.files import PathLike, atomic_write, check_input_file
+from course_lib.model import ModelConfig
+
+Schedule = Literal["cosine", "linear", "wsd", "inverse_sqrt", "constant"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides a run. In TOML: these keys, and a table ``[model]`` with those of ModelConfig.
+
+    Paths are relative to the current folder. Keys that are ``None`` are left out of the TOML.
+
+    Args:
+        model: the model's shape.
+        train_tokens: token file to train on (``course tokenizer encode`` writes one).
+        valid_tokens: token file to evaluate on; None: no evaluation.
+        tokenizer: the tokenizer.json that made both: for samples and bits per byte. It is copied into ``directory``.
+        directory: where checkpoints, metrics and a copy of the configuration go.
+        steps: updates of the weights.
+        batch_size: sequences that one update learns from, on all processes together.
+        accumulate: parts in which each process goes through its share of a batch, one after the other, to save memory.
+            The number of processes times ``accumulate`` divides ``batch_size``; the losses do not depend on either.
+        context_length: tokens in a sequence; None: as many as the model allows.
+        seed: of the first weights, the order of the data, and the samples.
+        optimizer: "adamw", or "muon" for the hidden matrices with AdamW for the rest.
+        learning_rate: the highest, of AdamW.
+        muon_learning_rate: the highest, of Muon; None: the same.
+        min_learning_rate_ratio: where the schedule ends, as a part of the highest (LLaMA: 0.1).
+        schedule: what follows the warm-up; see :mod:`course_lib.optim.schedules`.
+        warmup_steps: updates until the highest learning rate.
+        betas: AdamW's decay rates (LLaMA: 0.9, 0.95).
+        weight_decay: of matrices; gains do not decay.
+        clip_norm: largest norm of all gradients together; 0: do not clip.
+        z_loss: weight of the penalty on log Z; see :func:`course_lib.loss.cross_entropy`.
+        loss_chunk: rows of logits that exist at a time; see :func:`course_lib.loss.linear_cross_entropy`.
+        precision: of matrix products. "auto": bfloat16 on a GPU that has it, float16 on another, float32 on a CPU.
+        device: "auto" takes a GPU if there is one; or "cpu", "cuda", "mps".
+        threads: of torch on the CPU; 0: as many as torch wants. Small models run best on one.
+        log_every: updates between two lines of metrics.
+        eval_every: updates between two evaluations; 0: at the end only.
+        eval_batches: batches of ``batch_size`` sequences in an evaluation, from the start of ``valid_tokens``.
+        sample_every: updates between two samples; 0: none.
+        sample_prompt: what the samples continue; needs ``tokenizer``.
+        sample_tokens: length of a sample.
+        checkpoint_every: updates between two checkpoints; 0: at the end only.
+        keep_checkpoints: how many of the newest to keep.
+        tensorboard: write TensorBoard's files too, if it is installed.
+
+    Raises:
+        TypeError: a value of the wrong type.
+        ValueError: a value out of range, or one that does not fit the others.
+    """
+
+    model: ModelConfig
+    train_tokens: str
+    valid_tokens: str | None = None
+    tokenizer: str | None = None
+    directory: str = "run"
+    steps: int = 1000
+    batch_size: int = 32
+    accumulate: int = 1
+    context_length: int | None = None
+    seed: int = 0
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 1e-3
+    muon_learning_rate: float | None = None
+    min_learning_rate_ratio: float = 0.1
+    schedule: Schedule = "cosine"
+    warmup_steps: int = 100
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    z_loss: float = 0.0
+    loss_chunk: int = 1024
+    precision: Precision = "auto"
+    device: str = "auto"
+    threads: int = 0
+    log_every: int = 10
+    eval_every: int = 0
+    eval_batches: int = 20
+    sample_every: int = 0
+    sample_prompt: str = "Once upon a time"
+    sample_tokens: int = 100
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 3
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for field, hint in _hints(TrainConfig).items():
+            _check_type(field, getattr(self, field), hint)
+        positive = ("steps", "batch_size", "accumulate", "loss_chunk", "log_every", "eval_batches", "sample_tokens",
+                    "keep_checkpoints")  # fmt: skip
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        not_negative = ("seed", "warmup_steps", "weight_decay", "clip_norm", "z_loss", "threads", "eval_every",
+                        "sample_every", "checkpoint_every")  # fmt: skip
+        for name in not_negative:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        for name in ("learning_rate", "muon_learning_rate"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if not 0 <= self.min_learning_rate_ratio <= 1:
+            raise ValueError(f"min_learning_rate_ratio must be in 0 … 1, not {self.min_learning_rate_ratio}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate must divide batch_size = {self.batch_size}, not {self.accumulate}")
+        if self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps must be at most steps = {self.steps}, not {self.warmup_steps}")
+        if not 1 <= self.sequence_length <= self.model.context_length:
+            raise ValueError(
+                f"context_length must be in 1 … {self.model.context_length}, that of the model, "
+                f"not {self.context_length}"
+            )
+        if self.sample_every and self.tokenizer is None:
+            raise ValueError("sample_every needs a tokenizer to turn the sample into text")
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens in a sequence: ``context_length``, else the model's."""
+        return self.model.context_length if self.context_length is None else self.context_length
+
+    @classmethod
+    def from_toml(cls, path: PathLike) -> Self:
+        """Read a configuration.
+
+        Raises:
+            FormatError: not TOML, an unknown key (the message names the nearest valid one), a missing key, or a value
+                that is not allowed.
+            FileNotFoundError: there is no such file.
+        """
+        path = check_input_file(path)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(path, "", f"not TOML: {error}") from error
+        try:
+            return cls.from_dict(table)
+        except (TypeError, ValueError) as error:
+            raise FormatError(path, "", str(error)) from error
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
+        """Build a configuration from plain values, as TOML and JSON hold them.
+
+        Raises:
+            TypeError: a value of the wrong type.
+            ValueError: an unknown or missing key, or a value that is not allowed.
+        """
+        values = dict(table)
+        if not isinstance(values.get("model"), Mapping):
+            raise TypeError("a table [model] is needed: the shape of the model")
+        if isinstance(values.get("betas"), list):
+            values["betas"] = tuple(values["betas"])
+        made: Self = _build(cls, values, "")
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for TOML and JSON; what is ``None`` is left out."""
+        plain: dict[str, Any] = _without_none(dataclasses.asdict(self))
+        plain["betas"] = list(self.betas)
+        plain["model"] = plain.pop("model")  # a table comes last in TOML
+        return plain
+
+    def to_toml(self, path: PathLike | None = None) -> str:
+        """The configuration as TOML text; with ``path``, also written there (atomically)."""
+        text = tomli_w.dumps(self.to_dict())
+        if path is not None:
+            with atomic_write(path) as file:
+                file.write(text.encode())
+        return text
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+    """``kind(**values)`` after a look at the names, with messages that say what was meant."""
+    hints = _hints(kind)
+    for name in values:
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1, cutoff=0.5)
+            meant = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(hints)}"
+            raise ValueError(f"unknown key {prefix}{name}{meant}")
+    for field in dataclasses.fields(kind):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in values:
+            raise ValueError(f"the key {prefix}{field.name} is missing")
+    built = {}
+    for name, value in values.items():
+        nested = _dataclass_in(hints[name])
+        if nested is not None and isinstance(value, Mapping):
+            value = _build(nested, value, f"{prefix}{name}.")
+        _check_type(f"{prefix}{name}", value, hints[name])
+        built[name] = value
+    return kind(**built)
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """The dataclass that a table becomes where ``hint`` is expected, if any."""
+    members = typing.get_args(hint) or (hint,)
+    return next((m for m in members if isinstance(m, type) and dataclasses.is_dataclass(m)), None)
+
+
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _check_type(name: str, value: object, hint: Any) -> None:
+    if not _fits(value, hint):
+        raise TypeError(f"{name} must be {_called(hint)}, not {value!r}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or hint is None or hint is type(None):
+        return hint is Any or value is None
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, member) for member in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def _called(hint: Any) -> str:
+    """A type as an error message calls it."""
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        return " or ".join(map(_called, members))
+    if typing.get_origin(hint) is tuple:
+        return f"{len(typing.get_args(hint))} numbers"
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_none(member) for name, member in value.items() if member is not None}
+    return value

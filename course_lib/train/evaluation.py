@@ -1,0 +1,69 @@
+"""The loss on text that was not trained on."""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from course_lib.data import BatchStream
+from course_lib.loss import bits_per_byte
+from course_lib.tokenizer import Tokenizer
+from course_lib.train.processes import Processes
+
+
+def byte_lengths(tokenizer: Tokenizer) -> Tensor:
+    """The number of bytes of each token, (V,) int64, by id."""
+    lengths = torch.zeros(max(tokenizer.vocab) + 1, dtype=torch.int64)
+    for token_id, token in tokenizer.vocab.items():
+        lengths[token_id] = len(token)
+    return lengths
+
+
+@torch.no_grad()
+def evaluate(
+    loss_module: nn.Module,
+    tokens: ArrayLike,
+    *,
+    batch_size: int,
+    context_length: int,
+    max_batches: int | None = None,
+    lengths: Tensor | None = None,
+    among: Processes | None = None,
+) -> dict[str, float]:
+    """Mean loss over the first windows of ``tokens``, one after the other, without overlap.
+
+    Args:
+        loss_module: called with x and y, (B, T) each, it gives the mean loss in nats.
+        tokens: one-dimensional integers; as for :class:`~course_lib.data.BatchStream`.
+        batch_size: windows at a time.
+        context_length: tokens in a window.
+        max_batches: stop after so many batches; None: all windows.
+        lengths: bytes of each token, by id: adds bits per byte, which compares models with different tokenizers.
+        among: processes that share the work.
+
+    Returns:
+        ``valid_loss``, in nats a token, and with ``lengths`` ``valid_bits_per_byte``.
+
+    Raises:
+        ValueError: there is not one window.
+    """
+    device = next(loss_module.parameters()).device
+    among = among or Processes(device)
+    array = np.asarray(tokens)
+    windows = BatchStream(array, 1, context_length, seed=0).num_windows  # checks the tokens too
+    if max_batches is not None:
+        windows = min(windows, max_batches * batch_size)
+    sums = torch.zeros(3, dtype=torch.float64)  # loss, tokens, bytes
+    for first in range(among.rank * batch_size, windows, among.world_size * batch_size):
+        count = min(batch_size, windows - first)
+        part = array[first * context_length : (first + count) * context_length + 1].astype(np.int64)
+        x = torch.from_numpy(part[:-1]).view(count, context_length).to(device)
+        y = torch.from_numpy(part[1:]).view(count, context_length)
+        loss = float(loss_module(x, y.to(device)))
+        size = int(lengths[y].sum()) if lengths is not None else 0
+        sums += torch.tensor([loss * y.numel(), y.numel(), size], dtype=torch.float64)
+    loss_sum, num_tokens, num_bytes = among.sum(sums.to(device if among.world_size > 1 else "cpu")).tolist()
+    result = {"valid_loss": loss_sum / num_tokens}
+    if lengths is not None and num_bytes:
+        result["valid_bits_per_byte"] = bits_per_byte(result["valid_loss"], int(num_tokens), int(num_bytes))
+    return result

@@ -1,0 +1,352 @@
+"""The training loop."""
+
+import contextlib
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from course_lib.data import BatchStream, TokenFile
+from course_lib.errors import FormatError
+from course_lib.files import progress as progress_bar
+from course_lib.model import TransformerLM
+from course_lib.optim import clip_grad_norm
+from course_lib.tokenizer import Tokenizer
+from course_lib.train.checkpoint import load_checkpoint, read_extra, save_checkpoint
+from course_lib.train.config import TrainConfig
+from course_lib.train.evaluation import byte_lengths, evaluate
+from course_lib.train.metrics import MetricsWriter, Record
+from course_lib.train.optimizers import RunOptimizer
+from course_lib.train.processes import Processes, processes
+from course_lib.train.resources import check_memory
+from course_lib.train.run_folder import check_continuation, checkpoint_path, checkpoints, tidy
+from course_lib.train.step import DivergedError, LanguageModelLoss, choose_precision, first_nonfinite
+
+
+@dataclass
+class TrainState:
+    """What a callback sees after an update.
+
+    ``step``: updates done. ``loss``: mean over the batch before the update, in nats. ``gradient_norm``: before
+    clipping. ``model``: its parameters' ``grad`` are those of this update, clipped. ``record``: what goes to the
+    metrics at this step, with ``valid_loss`` and ``sample`` when there were any.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    model: TransformerLM
+    record: Record
+
+
+@dataclass
+class TrainResult:
+    """What a run leaves: the trained ``model``, the ``records`` of its metrics, and its last ``checkpoint``."""
+
+    model: TransformerLM
+    config: TrainConfig
+    checkpoint: Path
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def losses(self) -> dict[int, float]:
+        """The training losses that were logged, by step."""
+        return {record["step"]: record["loss"] for record in self.records if "loss" in record}
+
+    @property
+    def valid_loss(self) -> float | None:
+        """The last loss on the validation tokens, if there are any."""
+        found = [record["valid_loss"] for record in self.records if "valid_loss" in record]
+        return found[-1] if found else None
+
+
+Callback = Callable[[TrainState], object]
+
+
+def train(
+    config: TrainConfig, *, callbacks: Sequence[Callback] = (), resume: bool = False, progress: bool = True
+) -> TrainResult:
+    """Train a language model as ``config`` says; under ``torchrun``, on all its processes together.
+
+    The folder ``config.directory`` receives ``config.toml``, ``metrics.jsonl`` and ``checkpoints/``. Killed at any
+    moment, the same call with ``resume=True`` continues from the newest checkpoint and comes to the same losses: to the
+    last bit on one machine with as many threads and processes.
+
+    Args:
+        config: the run.
+        callbacks: called after each update, on the first process only.
+        resume: continue the run in ``config.directory``; from the beginning if it has no checkpoint yet.
+        progress: show a progress bar.
+
+    Returns:
+        The trained model and its metrics.
+
+    Raises:
+        DivergedError: the loss or a gradient became NaN or infinite; says at which step, in which layer.
+        FileExistsError: the directory holds a run and ``resume`` is false.
+        FormatError: a token file, tokenizer or checkpoint is damaged, or they do not belong together.
+        MemoryError: a step cannot fit into memory.
+        ValueError: the configuration does not fit the files, the processes or the checkpoint.
+    """
+    with processes(config.device) as among, _threads(config.threads):
+        run = _Run(config, among, resume=resume)
+        with run.metrics if run.metrics is not None else contextlib.nullcontext():
+            return run.go(callbacks, progress=progress and among.is_first)
+
+
+class _Run:
+    def __init__(self, config: TrainConfig, among: Processes, *, resume: bool) -> None:
+        self.config, self.among = config, among
+        parts = among.world_size * config.accumulate
+        if config.batch_size % parts:
+            raise ValueError(
+                f"batch_size = {config.batch_size} must be a multiple of {among.world_size} processes times "
+                f"accumulate = {config.accumulate}"
+            )
+        self.micro_batch = config.batch_size // parts
+        self._open_files()
+        check_memory(config, among)
+        start = self._prepare_folder(resume)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = TransformerLM(config.model).to(among.device)
+        precision = choose_precision(config.precision, among.device)
+        self.loss = LanguageModelLoss(
+            self.model, chunk_size=config.loss_chunk, z_loss=config.z_loss, precision=precision
+        )
+        self.parallel = among.wrap(self.loss)
+        self.optimizer = RunOptimizer(self.model, config)
+        self.scaler = torch.amp.GradScaler(among.device.type, enabled=precision == torch.float16)
+        self.step, self.seconds = 0, 0.0
+        if start is not None:
+            self._load(start)
+        self.metrics: MetricsWriter | None = None
+        if among.is_first:
+            folder = Path(config.directory)
+            board = folder / "tensorboard" if config.tensorboard else None
+            self.metrics = MetricsWriter(folder / "metrics.jsonl", resume_at=self.step, tensorboard=board)
+
+    # --- before the first step ---------------------------------------------------------------------------------------
+
+    def _open_files(self) -> None:
+        config, among = self.config, self.among
+        self.tokenizer = Tokenizer.load(config.tokenizer) if config.tokenizer is not None else None
+        self.tokens = self._open_tokens(config.train_tokens)
+        self.valid = self._open_tokens(config.valid_tokens) if config.valid_tokens is not None else None
+        self.stream = BatchStream(
+            self.tokens,
+            self.micro_batch,
+            config.sequence_length,
+            seed=config.seed,
+            rank=among.rank,
+            world_size=among.world_size,
+            device=among.device,
+        )
+        if self.valid is not None:
+            BatchStream(self.valid, 1, config.sequence_length, seed=0)  # is there one window?
+        self.lengths = byte_lengths(self.tokenizer) if self.tokenizer is not None else None
+
+    def _open_tokens(self, path: str) -> TokenFile:
+        tokens = TokenFile.open(path)
+        if tokens.vocab_size > self.config.model.vocab_size:
+            raise ValueError(
+                f"model.vocab_size must be at least {tokens.vocab_size}, that of {path}, "
+                f"not {self.config.model.vocab_size}"
+            )
+        if self.tokenizer is not None and self.tokenizer.sha256() != tokens.tokenizer_sha256:
+            raise FormatError(path, "", f"was encoded with another tokenizer than {self.config.tokenizer}")
+        return tokens
+
+    def _prepare_folder(self, resume: bool) -> Path | None:
+        """Make the folder ready and return the checkpoint to begin with, if any."""
+        config, folder = self.config, Path(self.config.directory)
+        found = checkpoints(folder)
+        if found and not resume:
+            raise FileExistsError(
+                f"{folder} holds a run ({found[-1].name}): resume it or choose another directory"
+            )
+        if found:
+            check_continuation(found[-1], read_extra(found[-1]).extra["config"], config)
+        self.among.wait()
+        if self.among.is_first:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            tidy(folder, config.keep_checkpoints)
+            config.to_toml(folder / "config.toml")
+            own_copy = folder / "tokenizer.json"
+            if config.tokenizer is not None and Path(config.tokenizer).resolve() != own_copy.resolve():
+                shutil.copyfile(config.tokenizer, own_copy)
+        self.among.wait()
+        return found[-1] if found else None
+
+    def _load(self, path: Path) -> None:
+        checkpoint = load_checkpoint(path, self.model, self.optimizer)
+        extra = checkpoint.extra
+        if extra["tokens_sha256"] != self.tokens.sha256:
+            raise ValueError(f"{path} is of a run on other tokens than {self.config.train_tokens}")
+        self.stream.load_state_dict(extra["stream"])
+        self.scaler.load_state_dict(extra["scaler"])
+        self.step, self.seconds = checkpoint.step, extra["seconds"]
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+
+    def go(self, callbacks: Sequence[Callback], *, progress: bool) -> TrainResult:
+        config = self.config
+        self._started = time.perf_counter() - self.seconds
+        with progress_bar(description="training", total=config.steps, enabled=progress) as bar:
+            bar.update(self.step)
+            while self.step < config.steps:
+                state = self._update()
+                self._look(state.record)
+                if self.metrics is not None and len(state.record) > 1:
+                    self.metrics.write(state.record)
+                if self.among.is_first:
+                    for callback in callbacks:
+                        callback(state)
+                if self._due(config.checkpoint_every):
+                    self._save()
+                bar.update()
+        records = self.metrics.records if self.metrics is not None else []
+        return TrainResult(self.model, config, checkpoint_path(config.directory, self.step), records)
+
+    def _update(self) -> TrainState:
+        """One update of the weights."""
+        config = self.config
+        learning_rate = self.optimizer.set_learning_rates(self.step)
+        self.optimizer.zero_grad()
+        loss, batches, waited = self._gradients()
+        mean = float(self.among.mean(loss))
+        if not math.isfinite(mean):
+            layer = first_nonfinite(self.model, batches, self.loss)
+            raise DivergedError(self.step + 1, layer or "the loss", f"the loss is {mean}, first")
+        norm = self._clip()
+        self.optimizer.step(self.scaler)
+        self.step += 1
+        record: Record = {"step": self.step}
+        if self.step == 1 or self._due(config.log_every):
+            record |= {
+                "loss": mean,
+                "learning_rate": learning_rate,
+                "gradient_norm": norm,
+                "tokens": self.step * config.batch_size * config.sequence_length,
+                "epoch": self.stream.epoch,
+                "seconds": time.perf_counter() - self._started,
+                "input_seconds": waited,
+            }
+        return TrainState(self.step, mean, learning_rate, norm, self.model, record)
+
+    def _gradients(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]], float]:
+        """Add up the gradients of a batch, part by part; return its loss, its parts, and the wait for them."""
+        parts = self.config.accumulate
+        total = torch.zeros((), device=self.among.device)
+        batches, waited = [], 0.0
+        for part in range(parts):
+            asked = time.perf_counter()
+            batches.append(next(self.stream))
+            waited += time.perf_counter() - asked
+            # The processes exchange gradients once, after the last part.
+            alone: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+            if part < parts - 1 and isinstance(self.parallel, DistributedDataParallel):
+                alone = self.parallel.no_sync()
+            with alone:
+                loss = self.parallel(*batches[-1]) / parts
+                self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total, batches, waited
+
+    def _clip(self) -> float:
+        """Bring the gradients to their true size and clip them; return their norm."""
+        for optimizer in self.optimizer.optimizers.values():
+            self.scaler.unscale_(optimizer)
+        try:
+            return float(clip_grad_norm(self.optimizer.groups, self.config.clip_norm or math.inf))
+        except ValueError as error:
+            if self.scaler.is_enabled():
+                return math.inf  # an overflow of float16: the scaler leaves this update out and scales less
+            named = re.search("'(.+?)'", str(error))
+            layer = named[1] if named else "a parameter"
+            raise DivergedError(self.step + 1, layer, "the gradient is not finite") from error
+
+    def _due(self, every: int) -> bool:
+        """Whether something that is done every so many updates, and at the end, is to be done now."""
+        return self.step == self.config.steps or (every > 0 and self.step % every == 0)
+
+    def _look(self, record: Record) -> None:
+        """Evaluate and draw a sample where it is time for it."""
+        config = self.config
+        self.loss.eval()
+        if self.valid is not None and self._due(config.eval_every):
+            record |= evaluate(
+                self.loss,
+                self.valid,
+                batch_size=self.micro_batch,
+                context_length=config.sequence_length,
+                max_batches=config.eval_batches * (config.batch_size // self.micro_batch),
+                lengths=self.lengths,
+                among=self.among,
+            )
+        if self.tokenizer is not None and config.sample_every and self._due(config.sample_every):
+            record["sample"] = self._sample(self.tokenizer) if self.among.is_first else ""
+        self.loss.train()
+
+    def _sample(self, tokenizer: Tokenizer) -> str:
+        prompt = tokenizer.encode(self.config.sample_prompt)
+        length = min(self.config.sample_tokens, self.config.model.context_length - len(prompt))
+        if length < 1 or not prompt:
+            raise ValueError("sample_prompt must have at least one token and leave room in the context")
+        ids = self.model.generate(prompt, length, temperature=0.8, seed=self.step)
+        return tokenizer.decode(ids.tolist())
+
+    def _save(self) -> None:
+        if self.among.is_first:
+            extra = {
+                "config": self.config.to_dict(),
+                "tokens_sha256": self.tokens.sha256,
+                "stream": self.stream.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "seconds": time.perf_counter() - self._started,
+            }
+            path = checkpoint_path(self.config.directory, self.step)
+            save_checkpoint(path, self.model, self.optimizer, step=self.step, extra=extra)
+            tidy(self.config.directory, self.config.keep_checkpoints)
+        self.among.wait()
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[TransformerLM, TrainConfig]:
+    """The model of a checkpoint, or of the newest one in a run's folder, ready for use, and the run's configuration.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        FormatError: it is damaged, or was not written by :func:`train`.
+    """
+    from course_lib.train.run_folder import latest_checkpoint
+
+    folder = latest_checkpoint(path)
+    extra = read_extra(folder).extra
+    if not isinstance(extra, dict) or "config" not in extra:
+        raise FormatError(folder, "extra", "holds no configuration: not a checkpoint of a training run")
+    try:
+        config = TrainConfig.from_dict(extra["config"])
+    except (TypeError, ValueError) as error:
+        raise FormatError(folder, "extra.config", str(error)) from error
+    model = TransformerLM(config.model)
+    load_checkpoint(folder, model)
+    return model.to(device).eval(), config
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,90 @@
+"""Several processes as one: what changes when ``torchrun`` starts the run."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of the run: number ``rank`` of ``world_size``, ``local_size`` of them on this machine.
+
+    One process alone is rank 0 of 1, and every method does nothing.
+    """
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    local_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The module whose gradients are averaged over all processes."""
+        if self.world_size == 1:
+            return model
+        ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        return self.sum(value) / self.world_size
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        if self.world_size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+        return value
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def processes(device: str) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started, or be alone; ``device`` as in TrainConfig.
+
+    Raises:
+        ValueError: the device is not there.
+    """
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = _choose_device(device, local_rank)
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield Processes(chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    made = not dist.is_initialized()
+    if made:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        yield Processes(chosen, dist.get_rank(), dist.get_world_size(), local_size)
+    finally:
+        if made:
+            dist.destroy_process_group()
+
+
+def _choose_device(name: str, local_rank: int) -> torch.device:
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        name = accelerator.type if accelerator is not None else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used here: {reason}") from error
+    return torch.device("cuda", local_rank) if device == torch.device("cuda") else device

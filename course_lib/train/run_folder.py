@@ -1,0 +1,71 @@
+"""The folder of a run: which checkpoints it holds, which may go, and whether a run may continue there."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from course_lib.files import PathLike
+from course_lib.train.config import TrainConfig
+
+_NAME = re.compile(r"step_(\d{8,})")
+# What may differ when a run is resumed: the rest decides which numbers come out.
+_FREE = {
+    "train_tokens", "valid_tokens", "tokenizer", "directory", "steps", "accumulate", "loss_chunk", "device", "threads",
+    "log_every", "eval_every", "eval_batches", "sample_every", "sample_prompt", "sample_tokens", "checkpoint_every",
+    "keep_checkpoints", "tensorboard",
+}  # fmt: skip
+
+
+def checkpoint_path(directory: PathLike, step: int) -> Path:
+    """Where the checkpoint after ``step`` updates lies."""
+    return Path(directory) / "checkpoints" / f"step_{step:08d}"
+
+
+def checkpoints(directory: PathLike) -> list[Path]:
+    """The finished checkpoints of a run, oldest first."""
+    folder = Path(directory) / "checkpoints"
+    found = {
+        int(match[1]): path
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := _NAME.fullmatch(path.name)) and (path / "checkpoint.json").is_file()
+    }
+    return [found[step] for step in sorted(found)]
+
+
+def latest_checkpoint(path: PathLike) -> Path:
+    """The newest checkpoint of a run's folder; a checkpoint itself is returned as it is.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = Path(path)
+    if (path / "checkpoint.json").is_file():
+        return path
+    found = checkpoints(path)
+    if not found:
+        raise FileNotFoundError(f"{path} holds no checkpoint")
+    return found[-1]
+
+
+def tidy(directory: PathLike, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints, and what a killed process left unfinished."""
+    folder = Path(directory) / "checkpoints"
+    kept = checkpoints(directory)[-keep:]
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path not in kept and (_NAME.fullmatch(path.name) or path.name.endswith(".tmp")):
+            # Without its index, a checkpoint that is half removed is none.
+            (path / "checkpoint.json").unlink(missing_ok=True)
+            shutil.rmtree(path)
+
+
+def check_continuation(path: Path, saved: Mapping[str, Any], config: TrainConfig) -> None:
+    """Raise ValueError if the checkpoint at ``path`` is of a run whose numbers would come out differently."""
+    asked = config.to_dict()
+    for name in {**saved, **asked}:
+        if name not in _FREE and saved.get(name) != asked.get(name):
+            raise ValueError(
+                f"{path} is of a run with {name} = {saved.get(name)!r}, not {asked.get(name)!r}; choose another "
+                "directory or the old value"
+            )

@@ -1,0 +1,89 @@
+"""The loss of a batch as a module, what precision it is computed in, and where it went wrong when it did."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.loss import linear_cross_entropy
+from course_lib.model import TransformerLM
+
+
+class DivergedError(ArithmeticError):
+    """The loss or a gradient became NaN or infinite: ``step`` counts updates from 1, ``layer`` names the place."""
+
+    def __init__(self, step: int, layer: str, what: str) -> None:
+        super().__init__(step, layer, what)
+        self.step = step
+        self.layer = layer
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"training diverged at step {self.step}: {self.what} in {self.layer}; the last checkpoint is from before. "
+            "A lower learning_rate, a longer warm-up or clip_norm usually help"
+        )
+
+
+class LanguageModelLoss(nn.Module):
+    """Token ids and their successors, (B, T) each → the mean cross-entropy in nats, without ever holding all logits.
+
+    ``precision``: float32, or what matrix products are computed in under autocast.
+    """
+
+    def __init__(
+        self,
+        model: TransformerLM,
+        *,
+        chunk_size: int = 1024,
+        z_loss: float = 0.0,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.chunk_size = chunk_size
+        self.z_loss = z_loss
+        self.precision = precision
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(B, T), (B, T) → a scalar."""
+        with torch.autocast(x.device.type, self.precision, enabled=self.precision != torch.float32):
+            hidden = self.model.hidden(x).to(self.precision)
+            weight = self.model.lm_head.weight.to(self.precision)
+            z_loss = self.z_loss if self.training else 0.0
+            return linear_cross_entropy(hidden, weight, y, chunk_size=self.chunk_size, z_loss=z_loss)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """What ``TrainConfig.precision`` means on a device: bfloat16 or float16 on GPUs, float32 elsewhere, for "auto"."""
+    if name != "auto":
+        chosen: torch.dtype = getattr(torch, name)
+        return chosen
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+@torch.no_grad()
+def first_nonfinite(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: nn.Module
+) -> str | None:
+    """The first module, in the order of computation, whose output holds NaN or infinity; None if there is none."""
+    found: list[str] = []
+
+    def hook_for(name: str) -> torch.utils.hooks.RemovableHandle:
+        def look(_module: nn.Module, _arguments: object, output: object) -> None:
+            if not found and isinstance(output, Tensor) and not output.isfinite().all():
+                found.append(name)
+
+        return model.get_submodule(name).register_forward_hook(look)
+
+    handles = [hook_for(name) for name, _ in model.named_modules() if name]
+    try:
+        for x, y in batches:
+            if not found:
+                loss(x, y)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
