@@ -97,16 +97,13 @@ class CausalSelfAttention(nn.Module):
             raise ValueError(
                 f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
             )
-        q, k, v = (
-            projected.view(*x.shape[:-1], -1, self.head_dim)  # (..., T, heads, head_dim)
-            for projected in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
-        )
+        per_head = (*x.shape[:-1], -1, self.head_dim)  # (..., T, heads, head_dim)
+        q, k, v = self.q_proj(x).view(per_head), self.k_proj(x).view(per_head), self.v_proj(x).view(per_head)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         if self.rope is not None:
             q, k = self.rope.rotate_heads((q, k), self.rope.tables_for(q, token_positions, start=start))
-        q, k, v = (t.transpose(-3, -2) for t in (q, k, v))  # (..., heads, T, head_dim)
-        return q, k, v
+        return q.transpose(-3, -2), k.transpose(-3, -2), v.transpose(-3, -2)  # (..., heads, T, head_dim)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Fused attention of the last T of S tokens: equal to ``scaled_dot_product_attention`` with the mask."""

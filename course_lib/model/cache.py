@@ -46,13 +46,14 @@ class LayerCache:
         Raises ValueError where shape, dtype or device do not fit or there is no room.
         """
         batch_size, kv_heads, max_seq_len, head_dim = self.keys.shape
-        end = self.length + keys.shape[-2]
+        start, new_length = self.length, keys.shape[-2]
+        end = start + new_length
         if end > max_seq_len:
             raise ValueError(
-                f"the cache is too short: {self.length} positions are filled, {keys.shape[-2]} more asked for, "
+                f"the cache is too short: {start} positions are filled, {new_length} more asked for, "
                 f"max_seq_len is {max_seq_len}"
             )
-        expected = (batch_size, kv_heads, keys.shape[-2], head_dim)
+        expected = (batch_size, kv_heads, new_length, head_dim)
         for name, new in (("keys", keys), ("values", values)):
             if new.shape != expected:
                 raise ValueError(f"{name} for this cache must have shape {expected}, not {tuple(new.shape)}")
@@ -61,10 +62,10 @@ class LayerCache:
                     f"{name} for this cache must be {self.keys.dtype} on {self.keys.device}, "
                     f"not {new.dtype} on {new.device}"
                 )
-        self.keys[:, :, self.length : end] = keys.detach()
-        self.values[:, :, self.length : end] = values.detach()
+        self.keys.narrow(2, start, new_length).copy_(keys.detach())
+        self.values.narrow(2, start, new_length).copy_(values.detach())
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
 
 
 class KVCache:

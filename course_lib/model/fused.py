@@ -13,6 +13,8 @@ from torch import Tensor
 
 from course_lib import _kernels
 
+_WITH_MEMORY = (Tensor, torch.nn.Parameter)  # exactly: a subclass may be fake, or wrap another tensor
+
 
 def can_fuse(*tensors: Tensor) -> bool:
     """Whether the kernels take these tensors: float32 on the CPU, with memory that may be read.
@@ -20,43 +22,52 @@ def can_fuse(*tensors: Tensor) -> bool:
     Under ``torch.compile`` they do not, since the compiler fuses the formulas itself; nor under ``torch.func``
     transforms, whose tensors have no memory of their own.
     """
-    return (
-        all(
-            tensor.dtype == torch.float32
-            and tensor.is_cpu
-            and type(tensor) in (Tensor, torch.nn.Parameter)  # not a fake or wrapped one
-            for tensor in tensors
-        )
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-    )
+    for tensor in tensors:
+        if tensor.dtype is not torch.float32 or not tensor.is_cpu or type(tensor) not in _WITH_MEMORY:
+            return False
+    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
 def fused_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMSNorm of x (..., d) by weight (d,): equal to ``rms_norm_reference`` up to rounding."""
+    if (
+        not torch.is_grad_enabled()
+    ):  # a function of autograd costs more than the kernel does on a single token
+        return _rms_norm(x, weight, eps)[0]
     return _RMSNorm.apply(x, weight, eps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def fused_rotate(tensors: tuple[Tensor, ...], cos: Tensor, sin: Tensor, layout: str) -> tuple[Tensor, ...]:
     """``rotate_pairs`` of each of ``tensors``, (..., T, heads, head_dim), by tables of (T, head_dim / 2)."""
-    return _Rotate.apply(cos, sin, layout == "interleaved", False, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    options = cos.contiguous(), sin.contiguous(), layout == "interleaved", False
+    if not torch.is_grad_enabled():
+        return tuple(_rotate(x, *options) for x in tensors)
+    return _Rotate.apply(*options, *tensors)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def fused_swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up of two tensors of one shape."""
+    if not torch.is_grad_enabled():
+        return _swiglu(gate, up)
     return _SwiGLU.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The result, and 1 / sqrt(mean(x²) + eps) of each row."""
+    x, weight = x.contiguous(), weight.contiguous()
+    width = weight.shape[0]
+    rows = x.numel() // width
+    y, inverse_rms = torch.empty_like(x), x.new_empty(rows)
+    _kernels.rms_norm_forward(
+        rows, width, eps, x.data_ptr(), weight.data_ptr(), y.data_ptr(), inverse_rms.data_ptr()
+    )
+    return y, inverse_rms
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        dense, dense_weight = x.contiguous(), weight.contiguous()
-        width = weight.shape[0]
-        rows = dense.numel() // width
-        y, inverse_rms = torch.empty_like(dense), dense.new_empty(rows)
-        _kernels.rms_norm_forward(
-            rows, width, eps, dense.data_ptr(), dense_weight.data_ptr(), y.data_ptr(), inverse_rms.data_ptr()
-        )
+        y, inverse_rms = _rms_norm(x, weight, eps)
         ctx.save_for_backward(x, weight, inverse_rms)
         ctx.eps = eps
         return y
@@ -89,49 +100,56 @@ def _rms_norm_gradients(dy: Tensor, x: Tensor, weight: Tensor, eps: float) -> tu
     return dx, (dy * x * inverse_rms).sum_to_size(weight.shape)
 
 
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool, transposed: bool) -> Tensor:
+    x = x.contiguous()
+    y = torch.empty_like(x)
+    tokens, heads, width = x.shape[-3:]
+    batch = x.numel() // max(tokens * heads * width, 1)
+    _kernels.rotate(
+        batch,
+        tokens,
+        heads,
+        width // 2,
+        interleaved,
+        transposed,
+        x.data_ptr(),
+        cos.data_ptr(),
+        sin.data_ptr(),
+        y.data_ptr(),
+    )
+    return y
+
+
 class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, cos: Tensor, sin: Tensor, interleaved: bool, transposed: bool, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        cos, sin = cos.contiguous(), sin.contiguous()
-        ctx.tables, ctx.interleaved, ctx.transposed = (cos, sin), interleaved, transposed
-        tokens, pairs = cos.shape
-        turned = []
-        for x in tensors:
-            x = x.contiguous()
-            y, heads = torch.empty_like(x), x.shape[-2]
-            batch = x.numel() // max(tokens * heads * 2 * pairs, 1)
-            _kernels.rotate(
-                batch,
-                tokens,
-                heads,
-                pairs,
-                interleaved,
-                transposed,
-                x.data_ptr(),
-                cos.data_ptr(),
-                sin.data_ptr(),
-                y.data_ptr(),
-            )
-            turned.append(y)
-        return tuple(turned)
+        ctx.options = cos, sin, interleaved, not transposed
+        return tuple(_rotate(x, cos, sin, interleaved, transposed) for x in tensors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # A rotation is linear: its gradient is the transposed one, which autograd can follow as it is.
-        turned = _Rotate.apply(*ctx.tables, ctx.interleaved, not ctx.transposed, *gradients)  # type: ignore[no-untyped-call]
+        # A rotation is linear: its gradient is the transposed one.
+        if torch.is_grad_enabled():
+            turned = _Rotate.apply(*ctx.options, *gradients)  # type: ignore[no-untyped-call]
+        else:
+            turned = (_rotate(gradient, *ctx.options) for gradient in gradients)
         return None, None, None, None, *turned
+
+
+def _swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    gate, up = gate.contiguous(), up.contiguous()
+    y = torch.empty_like(gate)
+    _kernels.swiglu_forward(gate.numel(), gate.data_ptr(), up.data_ptr(), y.data_ptr())
+    return y
 
 
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
-        gate, up = gate.contiguous(), up.contiguous()
-        y = torch.empty_like(gate)
-        _kernels.swiglu_forward(gate.numel(), gate.data_ptr(), up.data_ptr(), y.data_ptr())
-        return y
+        return _swiglu(gate, up)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Drawing tokens from a language model, one after the other."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from course_lib.model.transformer import TransformerLM
 
 
-@torch.no_grad()
 def generate(
     model: "TransformerLM",
     prompt_ids: Tensor | Sequence[int] | Sequence[Sequence[int]],
@@ -65,23 +64,42 @@ def generate(
         )
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     cache = model.new_cache(len(prompts), total) if use_cache else None
-    ids = torch.cat((prompts, prompts.new_zeros(len(prompts), max_new_tokens)), 1)
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+
+    def draw(ids: Tensor) -> Tensor:
+        logits = model.lm_head(model.hidden(ids, cache=cache)[:, -1])  # (B, V)
+        return sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+
+    with torch.inference_mode():
+        ids = _continue(draw, prompts, lengths, total, stops, reread=not use_cache)
+    ids = ids.clone()  # an ordinary tensor, which may go into a model that learns
+    return ids[0] if _is_single(prompt_ids) else ids
+
+
+def _continue(
+    draw: Callable[[Tensor], Tensor],
+    prompts: Tensor,
+    lengths: Tensor,
+    total: int,
+    stops: Tensor,
+    *,
+    reread: bool,
+) -> Tensor:
+    """Fill (B, total) ids from the left; ``draw`` gets the ids it has not read yet, or all with ``reread``."""
+    ids = torch.cat((prompts, prompts.new_zeros(len(prompts), total - prompts.shape[1])), 1)
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
     read, end = 0, int(lengths.min())
     while end < total:
-        logits = model.lm_head(model.hidden(ids[:, read:end], cache=cache)[:, -1])  # (B, V)
-        drawn = sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+        drawn = draw(ids[:, read:end])
         if len(stops):
             drawn = torch.where(done, ids[:, end - 1], drawn)
-        started = lengths <= end  # the others still read their prompt
-        ids[:, end] = torch.where(started, drawn, ids[:, end])
-        read, end = (end if cache is not None else 0), end + 1
-        if len(stops):
-            done |= started & torch.isin(drawn, stops)
-            if done.all():
-                break
-    ids = ids[:, :end]
-    return ids[0] if _is_single(prompt_ids) else ids
+            done |= torch.isin(drawn, stops) & (lengths <= end)
+        if end < prompts.shape[1]:  # some still read their prompt
+            drawn = torch.where(lengths <= end, drawn, ids[:, end])
+        ids[:, end] = drawn
+        read, end = (0 if reread else end), end + 1
+        if len(stops) and done.all():
+            break
+    return ids[:, :end]
 
 
 def sample(

@@ -104,7 +104,7 @@ def make_norm(kind: str, d: int, eps: float) -> RMSNorm | LayerNorm:
 
 
 def _check_normable(x: Tensor, weight: Tensor) -> None:
-    if not x.ndim or x.shape[-1] != len(weight) or not x.is_floating_point():
+    if not x.ndim or x.shape[-1] != weight.shape[0] or not x.is_floating_point():
         raise ValueError(
             f"x must hold floating-point numbers, {len(weight)} in its last dimension, "
             f"not {x.dtype} of shape {tuple(x.shape)}"

@@ -25,12 +25,13 @@ namespace {
     p = p * r + 1.6666665459e-1F;
     p = p * r + 5.0000001201e-1F;
     p = p * r * r + r + 1.0F;
-    const auto exponent = static_cast<std::int32_t>(n) + 127;
-    return p * std::bit_cast<float>(exponent << 23);
+    const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) << 23) + (std::uint32_t{127} << 23);
+    return p * std::bit_cast<float>(exponent);
 }
 
+// Zero below -87, where it is smaller than 2e-38.
 [[gnu::always_inline]] inline float sigmoid(float x) {
-    return 1.0F / (1.0F + exponential(-x));
+    return x < -87.0F ? 0.0F : 1.0F / (1.0F + exponential(-x));
 }
 
 [[gnu::always_inline]] inline void forward(std::size_t count, const float* __restrict gate,

@@ -1,0 +1,179 @@
+"""The fused kernels against their formulas: on every instruction set, and as functions that autograd knows."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from course_lib import _kernels
+from course_lib.model import GatedFFN, RotaryEmbedding, rms_norm_reference, rotate_pairs
+from course_lib.model.fused import can_fuse, fused_rms_norm, fused_rotate, fused_swiglu
+
+ISAS = _kernels.available_isas()
+
+
+def leaf(*shape: int) -> Tensor:
+    return torch.randn(shape, requires_grad=True)
+
+
+def gradients(y: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """Of a sum with fixed weights, so that no symmetry hides an error."""
+    weights = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view(y.shape).sin()
+    return torch.autograd.grad((y * weights).sum(), inputs)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 31), (130, 32), (65, 97), (64, 256)])
+def test_rms_norm_on_every_instruction_set(isa: str, rows: int, width: int) -> None:
+    x, weight, dy = torch.randn(rows, width), torch.randn(width), torch.randn(rows, width)
+    y, inverse_rms = torch.empty(rows, width), torch.empty(rows)
+    dx, dweight = torch.empty(rows, width), torch.empty(width)
+    _kernels.rms_norm_forward(
+        rows, width, 1e-5, x.data_ptr(), weight.data_ptr(), y.data_ptr(), inverse_rms.data_ptr(), isa
+    )
+    inputs = [t.data_ptr() for t in (dy, x, weight, inverse_rms)]
+    _kernels.rms_norm_backward(rows, width, *inputs, dx.data_ptr(), dweight.data_ptr(), isa)
+    exact_x, exact_weight = x.double().requires_grad_(), weight.double().requires_grad_()
+    exact = rms_norm_reference(exact_x, exact_weight)
+    exact.backward(dy.double())
+    assert exact_x.grad is not None and exact_weight.grad is not None
+    torch.testing.assert_close(y.double(), exact.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(dx.double(), exact_x.grad, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(dweight.double(), exact_weight.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_unknown_instruction_set() -> None:
+    with pytest.raises(ValueError, match="isa must be one of available_isas"):
+        _kernels.rms_norm_forward(0, 0, 0.0, 0, 0, 0, 0, "mmx")
+
+
+def test_fused_takes_any_strides() -> None:
+    base = torch.randn(6, 5, 8)
+    for x in (base.transpose(0, 1), base[:, ::2], base[..., ::2], base[0, 0].expand(4, 8)):
+        weight = torch.randn(16, requires_grad=True)[:: 16 // x.shape[-1]]
+        x = x.detach().requires_grad_()
+        ours, expected = fused_rms_norm(x, weight, 1e-5), rms_norm_reference(x, weight, 1e-5)
+        torch.testing.assert_close(ours, expected)
+        torch.testing.assert_close(gradients(ours, x, weight), gradients(expected, x, weight))
+
+
+def test_fused_with_an_expanded_gradient_and_two_uses() -> None:
+    x, weight = leaf(4, 8), leaf(8)
+    twice = fused_rms_norm(fused_rms_norm(x, weight, 1e-5), weight, 1e-5) + fused_rms_norm(x, weight, 1e-5)
+    expected = rms_norm_reference(rms_norm_reference(x, weight), weight) + rms_norm_reference(x, weight)
+    torch.testing.assert_close(
+        torch.autograd.grad(twice.sum(), (x, weight)), torch.autograd.grad(expected.sum(), (x, weight))
+    )
+
+
+def test_fused_has_second_derivatives() -> None:
+    def second(f: object) -> tuple[Tensor, ...]:
+        x, weight = torch.linspace(-1, 2, 24).view(3, 8).requires_grad_(), torch.ones(8, requires_grad=True)
+        y = f(x, weight, 1e-5)  # type: ignore[operator]
+        dx, dweight = torch.autograd.grad((y**3).sum(), (x, weight), create_graph=True)
+        return torch.autograd.grad(dx.square().sum() + dweight.square().sum(), (x, weight))
+
+    torch.testing.assert_close(second(fused_rms_norm), second(rms_norm_reference), atol=1e-3, rtol=1e-3)
+
+
+def test_frozen_inputs_and_no_grad() -> None:
+    x, weight = torch.randn(3, 8), leaf(8)
+    torch.testing.assert_close(
+        gradients(fused_rms_norm(x, weight, 1e-5), weight), gradients(rms_norm_reference(x, weight), weight)
+    )
+    with torch.no_grad():
+        assert not fused_rms_norm(x, weight, 1e-5).requires_grad
+    empty = torch.zeros(0, 8, requires_grad=True)
+    assert fused_rms_norm(empty, weight, 1e-5).shape == (0, 8)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("layout", ["interleaved", "half"])
+@pytest.mark.parametrize("pairs", [1, 3, 12, 16, 37])
+def test_rotate_on_every_instruction_set(isa: str, layout: str, pairs: int) -> None:
+    x, y = torch.randn(2, 5, 3, 2 * pairs), torch.empty(2, 5, 3, 2 * pairs)
+    cos, sin = torch.randn(5, pairs), torch.randn(5, pairs)
+    for transposed in (False, True):
+        addresses = [t.data_ptr() for t in (x, cos, sin, y)]
+        _kernels.rotate(2, 5, 3, pairs, layout == "interleaved", transposed, *addresses, isa)
+        expected = rotate_pairs(x, cos.unsqueeze(1), (-sin if transposed else sin).unsqueeze(1), layout)
+        torch.testing.assert_close(y, expected)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("count", [0, 1, 15, 64, 1001])
+def test_swiglu_on_every_instruction_set(isa: str, count: int) -> None:
+    gate, up, dy = 5 * torch.randn(count), torch.randn(count), torch.randn(count)
+    y, dgate, dup = (torch.empty(count) for _ in range(3))
+    _kernels.swiglu_forward(count, gate.data_ptr(), up.data_ptr(), y.data_ptr(), isa)
+    addresses = [t.data_ptr() for t in (dy, gate, up, dgate, dup)]
+    _kernels.swiglu_backward(count, *addresses, isa)
+    exact_gate, exact_up = gate.double().requires_grad_(), up.double().requires_grad_()
+    exact = torch.nn.functional.silu(exact_gate) * exact_up
+    expected = torch.autograd.grad(exact, (exact_gate, exact_up), dy.double())
+    torch.testing.assert_close(y.double(), exact.detach(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close((dgate.double(), dup.double()), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_sigmoid_of_the_kernel_over_its_whole_range(isa: str) -> None:
+    gate = torch.cat((torch.linspace(-200, 200, 100_001), torch.tensor([0.0, -0.0, 3e38, -3e38, 1e-40])))
+    ones, y = torch.ones_like(gate), torch.empty_like(gate)
+    _kernels.swiglu_forward(len(gate), gate.data_ptr(), ones.data_ptr(), y.data_ptr(), isa)
+    exact = torch.nn.functional.silu(gate.double())
+    inside = gate.abs() < 87  # beyond, exp is held at the edge of the range of float32
+    torch.testing.assert_close(y[inside].double(), exact[inside], atol=1e-30, rtol=1e-6)
+    torch.testing.assert_close(y[gate >= 87], gate[gate >= 87])
+    assert not y[gate <= -87.1].any()
+    gate[3] = float("nan")
+    _kernels.swiglu_forward(len(gate), gate.data_ptr(), ones.data_ptr(), y.data_ptr(), isa)
+    assert y[3].isnan() and y.isnan().sum() == 1
+
+
+def test_rotate_takes_any_strides_and_has_derivatives_of_any_order() -> None:
+    rope = RotaryEmbedding(100.0, 6, 20, scaling={"type": "yarn", "factor": 2, "original_max_seq_len": 10})
+    tables = rope.tables(5, start=3)
+    base = leaf(5, 2, 4, 6)
+    q, k = base.transpose(0, 1), base[:, :1, ::2].transpose(0, 1)
+    turned = fused_rotate((q, k), *tables, "half")
+    expected = tuple(rotate_pairs(x, *(t.unsqueeze(1) for t in tables), "half") for x in (q, k))
+    torch.testing.assert_close(turned, expected)
+    slopes = [
+        torch.autograd.grad((a**3).sum() * (b**3).sum(), base, create_graph=True)[0]
+        for a, b in (turned, expected)
+    ]
+    torch.testing.assert_close(*slopes, atol=1e-3, rtol=1e-4)
+    curvatures = [torch.autograd.grad(slope.square().sum(), base)[0] for slope in slopes]
+    torch.testing.assert_close(*curvatures, atol=1e-2, rtol=1e-3)
+
+
+def test_swiglu_takes_any_strides_and_has_second_derivatives() -> None:
+    base = leaf(6, 5, 4)
+    gate, up = base[:3].transpose(0, 2), base[3:].transpose(0, 2)
+
+    def second(f: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        slope = torch.autograd.grad((f(gate, up) ** 2).sum(), base, create_graph=True)[0]
+        return slope, torch.autograd.grad(slope.square().sum(), base, retain_graph=True)[0]
+
+    torch.testing.assert_close(
+        second(fused_swiglu),
+        second(lambda gate, up: torch.nn.functional.silu(gate) * up),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+
+
+def test_only_plain_float32_on_the_cpu_is_fused() -> None:
+    x = torch.randn(3)
+    assert can_fuse(x, torch.nn.Parameter(x))
+    assert not can_fuse(x, x.double())
+    assert not can_fuse(x.to("meta"))
+    with torch._subclasses.FakeTensorMode():
+        assert not can_fuse(torch.randn(3))
+
+
+def test_layers_give_the_same_under_transforms() -> None:
+    ffn, rope, x = GatedFFN(8, 16, "swiglu"), RotaryEmbedding(100.0, 8, 16), torch.randn(4, 3, 8)
+    torch.testing.assert_close(torch.func.vmap(ffn)(x), ffn(x))
+    torch.testing.assert_close(torch.func.vmap(rope)(x), rope(x))
