@@ -36,7 +36,7 @@ Error: $(PYTHON) lacks its venv module or its C headers; install them \
 (Debian/Ubuntu: sudo apt install python3-venv python3-dev; Fedora: sudo dnf install python3-devel), then run make again.
 endef
 
-.PHONY: lab test browser lint format notebooks pins clean help setup
+.PHONY: lab test browser lint format notebooks student pins clean help setup
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +46,7 @@ help:
 	@echo 'make lint       check formatting, lint rules, types and imports'
 	@echo 'make format     format Python, C++ and notebooks'
 	@echo 'make notebooks  strip outputs, as notebooks are committed'
+	@echo 'make student    copies of the notebooks without solutions, in the folder OUT (student)'
 	@echo 'make pins       write the installed versions to constraints.txt'
 	@echo 'make clean      remove .venv, build folders and caches'
 
@@ -72,6 +73,9 @@ format: $(VENV)/.installed-lint
 
 notebooks: setup
 	$(IN_VENV) jupyter nbconvert --clear-output --inplace notebooks/*.ipynb
+
+student: setup
+	$(IN_VENV) course exercises student $(or $(OUT),student)
 
 # After new versions were tried in .venv: write them down.
 pins: $(VENV)/.installed-lint $(VENV)/.installed-browser $(VENV)/.installed-bench

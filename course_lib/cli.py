@@ -38,7 +38,7 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("course: interrupted", err=True)
             raise typer.Exit(130) from None
-        except (OSError, ValueError, ImportError, MemoryError) as error:
+        except (OSError, ValueError, ImportError, MemoryError, ArithmeticError) as error:
             typer.echo(f"course: {_one_line(error)}", err=True)
             raise typer.Exit(1) from None
 
@@ -63,8 +63,10 @@ app = typer.Typer(
 )
 corpus_app = typer.Typer(no_args_is_help=True, help="Text to train on.")
 tokenizer_app = typer.Typer(no_args_is_help=True, help="Train and use tokenizers.")
+exercises_app = typer.Typer(no_args_is_help=True, help="Exercises for a class.")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(tokenizer_app, name="tokenizer")
+app.add_typer(exercises_app, name="exercises")
 
 _UNITS = {
     "": 1,
@@ -195,6 +197,136 @@ def fetch(
         "\n".join(f"{path}: {_megabytes(size)}" for path, size in zip(paths, sizes, strict=True)),
         [{"path": str(path), "bytes": size} for path, size in zip(paths, sizes, strict=True)],
     )
+
+
+@app.command("train")
+def train_model(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The run; see the README.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint, if there is one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a language model. `torchrun --no-python --nproc-per-node N course train ...` uses N processes."""
+    from course_lib.train import TrainConfig, train
+
+    result = train(TrainConfig.from_toml(config), resume=resume, progress=sys.stderr.isatty())
+    if not result.records:
+        return  # another process of the run reports
+    step, loss = max(result.losses.items())
+    values = {
+        "step": step,
+        "loss": loss,
+        "valid_loss": result.valid_loss,
+        "checkpoint": str(result.checkpoint),
+    }
+    held_out = "" if result.valid_loss is None else f", {result.valid_loss:.3f} on held-out text"
+    _report(as_json, f"{result.checkpoint}: loss {loss:.3f} nats a token{held_out}", values)
+
+
+@app.command()
+def generate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint or a run's folder.")],
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="What to continue.")],
+    tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens to add at most.")] = 200,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the most likely token.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, metavar="K", help="Of the K most likely only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, metavar="P", help="Of the likeliest that reach P only.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed tells another story.")] = 0,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A tokenizer.json.", show_default="the run's own")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Continue a text with a trained model."""
+    from course_lib.train import latest_checkpoint, load_model
+
+    model, config = load_model(checkpoint)
+    own = latest_checkpoint(checkpoint).parents[1] / "tokenizer.json"
+    named = tokenizer or (str(own) if own.is_file() else config.tokenizer)
+    if named is None:
+        raise ValueError("the run has no tokenizer: name one with --tokenizer")
+    loaded = _load(named)
+    ids = loaded.encode(prompt)
+    if not ids:
+        raise ValueError("the prompt is empty")
+    room = config.model.context_length - len(ids)
+    if room < 1:
+        raise ValueError(f"the prompt has {len(ids)} tokens; the model sees {config.model.context_length}")
+    ends = [loaded.special_token_ids[name] for name in ("<|endoftext|>",) if name in loaded.special_token_ids]
+    made = model.generate(
+        ids, min(tokens, room), temperature=temperature, top_k=top_k, top_p=top_p, stop_ids=ends, seed=seed
+    ).tolist()
+    text = loaded.decode(made)
+    _report(as_json, text, {"text": text, "prompt_tokens": len(ids), "new_tokens": len(made) - len(ids)})
+
+
+@app.command()
+def account(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG.toml", help='A run, or a known model such as "GPT-2 small".')
+    ],
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="B", help="Sequences at a time.", show_default="the run's, or 1"),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or mixed.")] = "float32",
+    tokens: Annotated[
+        float | None, typer.Option(metavar="N", help="Tokens to train on, such as 1e9.")
+    ] = None,
+    flops: Annotated[float | None, typer.Option(metavar="F", help="Peak FLOP/s, such as 312e12.")] = None,
+    mfu: Annotated[float, typer.Option(help="The part of the peak that is reached.")] = 0.4,
+    as_json: Json = False,
+) -> None:
+    """What a model needs: parameters, operations, memory, cache and time."""
+    from course_lib.accounting import KNOWN_MODELS, report
+
+    options: dict[str, Any] = {"dtype": dtype, "flops_per_second": flops, "mfu": mfu}
+    options["tokens"] = None if tokens is None else round(tokens)
+    if config in KNOWN_MODELS:
+        result = report(KNOWN_MODELS[config].config, batch or 1, **options)
+    else:
+        from course_lib.train import TrainConfig
+
+        run = TrainConfig.from_toml(config)
+        options |= {
+            "optimizer": run.optimizer,
+            "context_length": run.context_length,
+            "loss_chunk": run.loss_chunk,
+        }
+        options["tokens"] = options["tokens"] or run.steps * run.batch_size * run.sequence_length
+        result = report(run.model, batch or run.batch_size // run.accumulate, **options)
+    if as_json:
+        typer.echo(_json(result))
+    else:
+        _print_resources(result)
+
+
+def _print_resources(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "part", "amount", "share"):
+        table.add_column(title, justify="left" if title in ("", "part") else "right")
+    names = {
+        "parameters": "parameters",
+        "flops_forward": "FLOPs, forward pass",
+        "flops_step": "FLOPs, training step",
+        "memory_bytes": "bytes, training step",
+    }
+    for name, shown in names.items():
+        total, parts = result[name]["total"], result[name]["parts"]
+        table.add_row(shown, "all", f"{total:,}", "")
+        for part, amount in parts.items():
+            if amount:
+                table.add_row("", part, f"{amount:,}", f"{amount / total:.1%}")
+    table.add_row("bytes, KV cache", "all", f"{result['kv_cache_bytes']:,}", "")
+    if "training_seconds" in result:
+        table.add_row("hours of training", "all", f"{result['training_seconds'] / 3600:,.2f}", "")
+    Console().print(table)
 
 
 @tokenizer_app.command()
@@ -359,6 +491,23 @@ def compare(
 _SHOWN_BYTES = 240
 
 
+@exercises_app.command()
+def student(
+    out: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the copies go; nothing is overwritten.")
+    ],
+    notebooks: Annotated[Path, typer.Option(metavar="FOLDER", help="The notebooks with solutions.")] = Path(
+        "notebooks"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Copy the notebooks without the solutions of their exercises."""
+    from course_lib.exercises.edition import student_edition
+
+    written = student_edition(notebooks, out)
+    _report(as_json, f"{out}: {len(written)} notebooks", {"paths": [str(path) for path in written]})
+
+
 def _text_of(argument: str) -> tuple[str, bytes]:
     """How to name what is compared, and its bytes."""
     try:
@@ -429,3 +578,7 @@ def _megabytes(size: int) -> str:
 def main() -> None:
     """Entry point of the ``course`` command."""
     app(prog_name="course")
+
+
+if __name__ == "__main__":
+    main()

@@ -247,3 +247,11 @@ def test_fetch_says_what_it_cannot_do(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "name must be one of 'tinystories'" in failure("corpus", "fetch", "tiny", "--directory", tmp_path)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "cannot reach" in failure("corpus", "fetch", "tinystories", "--directory", tmp_path)
+
+
+def test_student_copies_hold_no_solutions_and_overwrite_nothing(tmp_path: Path) -> None:
+    notebooks = Path(__file__).parents[1] / "notebooks"
+    written = run_json("exercises", "student", tmp_path / "class", "--notebooks", notebooks)["paths"]
+    assert len(written) == len(list(notebooks.glob("*.ipynb")))
+    assert all("BEGIN SOLUTION" not in Path(path).read_text(encoding="utf-8") for path in written)
+    assert "is already there" in failure("exercises", "student", tmp_path / "class", "--notebooks", notebooks)
