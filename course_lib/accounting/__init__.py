@@ -4,6 +4,7 @@ from course_lib.accounting.breakdown import Breakdown
 from course_lib.accounting.counts import Flops, flops, parameters, training_time
 from course_lib.accounting.known import KNOWN_MODELS, KnownModel
 from course_lib.accounting.memory import activation_bytes, kv_cache_bytes, memory
+from course_lib.accounting.report import report
 
 __all__ = [
     "KNOWN_MODELS",
@@ -15,5 +16,6 @@ __all__ = [
     "kv_cache_bytes",
     "memory",
     "parameters",
+    "report",
     "training_time",
 ]
