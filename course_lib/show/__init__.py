@@ -2,14 +2,16 @@
 
 ``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
 ``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``;
-``token_view`` and ``merge_stepper`` show what tokenizers do.
+``token_view`` and ``merge_stepper`` show what tokenizers do, ``rotation_dial`` and ``similarity_explorer`` what
+positions do.
 """
 
-from course_lib.show import bpe
+from course_lib.show import bpe, rope
 from course_lib.show.compression import compression_explorer
 from course_lib.show.controls import Choice, Slider, Text, Toggle
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, style
+from course_lib.show.rope_explorers import rotation_dial, similarity_explorer
 from course_lib.show.source import Source, show_source
 from course_lib.show.stepper import MergeStepper, merge_stepper
 from course_lib.show.tables import Table, table
@@ -33,7 +35,10 @@ __all__ = [
     "explorer",
     "figure",
     "merge_stepper",
+    "rope",
+    "rotation_dial",
     "show_source",
+    "similarity_explorer",
     "style",
     "table",
     "token_view",

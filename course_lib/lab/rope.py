@@ -1,0 +1,224 @@
+"""Chapter 4: what turning queries and keys does to scores, how exact it must be, and what it costs."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from course_lib.files import progress
+from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.small_runs import one_thread
+from course_lib.model import (
+    ModelConfig,
+    RotaryEmbedding,
+    SinusoidalEmbedding,
+    TransformerLM,
+    rotary_frequencies,
+    rotate_pairs,
+)
+
+# --- does attention know about order? ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def order_matters(
+    positions: Sequence[str] = ("none", "rope"),
+    num_layers: Sequence[int] = (1, 2, 4),
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    length: int = 32,
+) -> pd.DataFrame:
+    """Shuffle all tokens but the last; by how much do the logits at the last one change?
+
+    Untrained models with random tokens. Columns: position, layers, seed, change (norm of the difference of the last
+    logits, relative to their norm).
+    """
+    rows = []
+    for position in positions:
+        for layers in num_layers:
+            for seed in seeds:
+                generator = torch.Generator().manual_seed(seed)
+                torch.manual_seed(seed)
+                model = TransformerLM(ModelConfig(100, length, 64, layers, 4, position=position))
+                ids = torch.randint(100, (length,), generator=generator)
+                order = torch.randperm(length - 1, generator=generator)
+                last, shuffled = model(ids)[-1], model(torch.cat((ids[order], ids[-1:])))[-1]
+                rows.append((position, layers, seed, float((shuffled - last).norm() / last.norm())))
+    return pd.DataFrame(rows, columns=["position", "layers", "seed", "change"])
+
+
+# --- scores depend on the offset --------------------------------------------------------------------------------------
+
+
+def placed_scores(
+    length: int = 48, head_dim: int = 32, *, theta: float = 10000.0, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """One query and one key, the same at every place: their score for each pair of positions, (length, length).
+
+    Keys: "added" (sinusoidal vectors added to both), "rotated" (RoPE). The query's position is the row.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    q, k = torch.randn(2, head_dim, generator=generator, dtype=torch.float64)
+    positions = torch.arange(length)
+    table = SinusoidalEmbedding(length, head_dim)(positions).double()
+    rope = RotaryEmbedding(theta, head_dim, length).double()
+    turned_q, turned_k = (rope(vector.expand(length, head_dim)) for vector in (q, k))
+    return {"added": ((q + table) @ (k + table).T).numpy(), "rotated": (turned_q @ turned_k.T).numpy()}
+
+
+def diagonal_spread(scores: NDArray[np.float64]) -> float:
+    """How much of the scores' variation is left among pairs of the same offset: 0 if only the offset counts, up to 1.
+
+    The root of the mean variance within the diagonals, relative to the standard deviation of all scores.
+    """
+    offsets = range(1 - len(scores), len(scores))
+    within = sum(float(np.var(scores.diagonal(o))) * len(scores.diagonal(o)) for o in offsets)
+    return math.sqrt(within / scores.size) / float(scores.std())
+
+
+def score_precision(
+    dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
+    shifts: Sequence[int] = (0, 16, 64, 256, 1024, 4096, 16384),
+    *,
+    head_dim: int = 64,
+    theta: float = 10000.0,
+    draws: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Move query and key together by ``shift``: the score should stay. How far is it off, if angles are of ``dtype``?
+
+    Positions, frequencies and their product are rounded to ``dtype``; cosine, sine and all that follows are computed in
+    float64, so that the error of the angle alone is seen. Offsets are 0 … 31. Columns: dtype, shift, error (root mean
+    square, relative to that of the exact scores).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    q, k = torch.randn(2, draws, head_dim, generator=generator, dtype=torch.float64)
+    n = torch.randint(32, (draws,), generator=generator)
+    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+
+    def scores(shift: int, dtype: torch.dtype) -> Tensor:
+        def turned(x: Tensor, positions: Tensor) -> Tensor:
+            angles = (positions.to(dtype)[:, None] * frequencies.to(dtype)).double()
+            return rotate_pairs(x, angles.cos(), angles.sin())
+
+        return (turned(q, n + shift) * turned(k, torch.full((draws,), shift))).sum(-1)
+
+    exact = scores(0, torch.float64)
+    rows = [
+        (
+            str(dtype).removeprefix("torch."),
+            shift,
+            float((scores(shift, dtype) - exact).norm() / exact.norm()),
+        )
+        for dtype in dtypes
+        for shift in shifts
+    ]
+    return pd.DataFrame(rows, columns=["dtype", "shift", "error"])
+
+
+# --- frequencies and what offset does to a score ----------------------------------------------------------------------
+
+
+def spectrum(theta: float = 10000.0, head_dim: int = 64, *, length: int = 4096) -> pd.DataFrame:
+    """Each pair's wavelength in tokens, and its turns within ``length``. Columns: theta, pair, wavelength, turns."""
+    frequencies, _ = rotary_frequencies(theta, head_dim)
+    wavelengths = 2 * math.pi / frequencies.double().numpy()
+    return pd.DataFrame(
+        {
+            "theta": theta,
+            "pair": np.arange(head_dim // 2),
+            "wavelength": wavelengths,
+            "turns": length / wavelengths,
+        }
+    )
+
+
+def score_by_offset(
+    offsets: Sequence[int],
+    *,
+    head_dim: int = 64,
+    theta: float = 10000.0,
+    draws: int = 4000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Scores q·k / sqrt(head_dim) of normal vectors by offset: independent ones, and a key that equals its query.
+
+    Columns: vectors ("independent", "equal"), offset, mean, std, and bound: what RoFormer's section 3.4.3 calls
+    long-range decay, the mean over i of |e^(i a_0) + … + e^(i a_i)| with a_i the angle of pair i at that offset, as a
+    share of its value at offset 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    q, other = torch.randn(2, draws, head_dim, generator=generator)
+    rope = RotaryEmbedding(theta, head_dim, max(offsets) + 1)
+    frequencies, _ = rotary_frequencies(theta, head_dim)
+    partial = np.arange(1, head_dim // 2 + 1).mean()
+    rows = []
+    for offset in offsets:
+        turned = rope(q, torch.full((draws,), offset))
+        bound = np.abs(np.exp(1j * offset * frequencies.double().numpy()).cumsum()).mean() / partial
+        for name, keys in (("independent", other), ("equal", q)):
+            scores = (turned * keys).sum(-1) / math.sqrt(head_dim)
+            rows.append((name, offset, float(scores.mean()), float(scores.std()), float(bound)))
+    return pd.DataFrame(rows, columns=["vectors", "offset", "mean", "std", "bound"])
+
+
+# --- what a rotation costs --------------------------------------------------------------------------------------------
+
+
+def rotation_costs(
+    shape: tuple[int, int, int, int] = (2, 8, 512, 64), *, repeats: int = 7, seed: int = 0
+) -> pd.DataFrame:
+    """CPU time of turning queries of ``shape`` (B, H, T, head_dim), one formula written in different ways.
+
+    All must agree (AssertionError otherwise). They take turns, so that what else the machine does hits all alike.
+    Columns: form, milliseconds (median of ``repeats``), relative (to the fastest).
+    """
+    *_, length, head_dim = shape
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator)
+    forms = _forms(length, head_dim)
+    expected = forms["real, table kept"](x)
+    for name, form in forms.items():
+        torch.testing.assert_close(form(x.clone()), expected, atol=1e-4, rtol=1e-4, msg=name)
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    with one_thread():
+        for _ in progress(range(repeats), description="turning"):
+            for name, form in forms.items():
+                work = x.clone()
+                seconds[name].append(cpu_seconds(lambda: form(work))[0])  # noqa: B023
+    table = pd.DataFrame(
+        {"form": list(forms), "milliseconds": [1e3 * float(np.median(seconds[n])) for n in forms]}
+    )
+    return table.assign(relative=table["milliseconds"] / table["milliseconds"].min())
+
+
+def _forms(length: int, head_dim: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Ways to turn (..., length, head_dim), pairs interleaved."""
+    rope = RotaryEmbedding(10000.0, head_dim, length)
+    cos, sin = rope.tables(length)
+    turns = torch.complex(cos, sin)
+    matrices = torch.stack((torch.stack((cos, sin), -1), torch.stack((-sin, cos), -1)), -2)  # (T, d/2, 2, 2)
+    blocks = torch.stack([torch.block_diag(*row) for row in matrices])  # type: ignore[no-untyped-call] # (T, d, d)
+
+    def complex_product(x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(torch.unflatten(x, -1, (-1, 2)))
+        return torch.view_as_real(pairs * turns).flatten(-2)
+
+    def in_place(x: Tensor) -> Tensor:
+        torch.view_as_complex(torch.unflatten(x, -1, (-1, 2))).mul_(turns)
+        return x
+
+    return {
+        "matrix R of every position": lambda x: (x.unsqueeze(-2) @ blocks).squeeze(-2),
+        "real, table made anew": lambda x: rotate_pairs(
+            x, *RotaryEmbedding(10000.0, head_dim, length).tables(length)
+        ),
+        "real, table kept": lambda x: rotate_pairs(x, cos, sin),
+        "complex": complex_product,
+        "complex, in place": in_place,
+        "one pass in C++": rope,
+    }

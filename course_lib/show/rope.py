@@ -1,0 +1,240 @@
+"""Chapter 4's pictures: scores by position, wavelengths, loss beyond the trained length."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+
+_ENCODINGS = {
+    "rope": ("RoPE", PALETTE["blue"]),
+    "sinusoidal": ("sinusoidal", PALETTE["pink"]),
+    "learned": ("learned", PALETTE["orange"]),
+    "none": ("none", PALETTE["green"]),
+}
+METHODS = {
+    "as it is": PALETTE["grey"],
+    "position interpolation": PALETTE["orange"],
+    "NTK-aware": PALETTE["blue"],
+    "YaRN": PALETTE["green"],
+}
+"""Colours of the ways to stretch a context, by name."""
+_DTYPES = {"bfloat16": PALETTE["orange"], "float16": PALETTE["blue"], "float32": PALETTE["green"]}
+
+
+def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[str, float]) -> Picture:
+    """The score of one query and one key for each pair of positions, one panel a way to tell positions.
+
+    ``scores``: (length, length) matrices by name, rows are the query's positions; ``spreads``: by name, how much varies
+    among pairs of the same offset.
+    """
+    figure_, panels = figure(1, len(scores), size=(7.6, 3.9), sharey=True)
+    for axes, (name, matrix) in zip(panels, scores.items(), strict=True):
+        middle, half = float(matrix.mean()), float(np.abs(matrix - matrix.mean()).max())
+        axes.imshow(matrix, cmap="PuOr", vmin=middle - half, vmax=middle + half, interpolation="nearest")
+        axes.set(
+            title=f"positions {name}",
+            xlabel=f"position of the key\nleft within an offset: {spreads[name]:.0%}",
+        )
+        axes.grid(visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    panels[0].set_ylabel("position of the query")
+    return Picture(
+        figure_,
+        caption="The same query and key everywhere; colour is their score (its own scale in each panel). Below: the "
+        "share of the scores' standard deviation that is left among pairs of the same offset.",
+        alt=f"Heat maps of scores; variation left within an offset: {dict(spreads)}",
+    )
+
+
+def precision(results: pd.DataFrame) -> Picture:
+    """Error of the scores when query and key move together, by number format. Columns: dtype, shift, error."""
+    figure_, axes = figure(size=(7.6, 3.5))
+    axes.set(
+        yscale="log", xlabel="common shift of query and key (tokens)", ylabel="error of the score\n(relative)"
+    )
+    axes.set_xscale("symlog", linthresh=16, linscale=0.5)
+    for name, colour in _DTYPES.items():
+        rows = results[results["dtype"] == name]
+        axes.plot(rows["shift"], rows["error"], "o-", color=colour, label=name)
+    axes.set_xticks(shifts := sorted(results["shift"].unique()))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda shift, _place: f"{shift:,.0f}"))
+    axes.set_xlim(right=max(shifts) * 4)
+    figure_.canvas.draw()
+    direct_labels(axes)
+    last = results[results["shift"] == max(shifts)].set_index("dtype")["error"]
+    return Picture(
+        figure_,
+        caption="Angles computed in three number formats, all after them in float64. The score should not change.",
+        alt=f"Relative error at a shift of {max(shifts)}: "
+        + ", ".join(f"{n} {e:.1e}" for n, e in last.items()),
+    )
+
+
+def spectrum(results: pd.DataFrame, *, length: int) -> Picture:
+    """Wavelength of each pair, a line for each theta, and the trained length. Columns: theta, pair, wavelength."""
+    figure_, axes = figure(size=(7.6, 3.7))
+    axes.set(yscale="log", xlabel="pair i of the features", ylabel="tokens for a full turn")
+    for theta, rows in results.groupby("theta"):
+        axes.plot(rows["pair"], rows["wavelength"], label=f"theta = {theta:,.0f}")
+    axes.axhline(length, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+    axes.text(0.4, length * 1.25, f"context: {length:,} tokens", fontsize=8.5)
+    axes.set_xlim(-0.5, float(results["pair"].max()) * 1.22)
+    figure_.canvas.draw()
+    direct_labels(axes)
+    slow = results[results["wavelength"] > length].groupby("theta").size()
+    return Picture(
+        figure_,
+        caption="A straight line on this scale is a geometric series. Pairs above the dashed line do not turn once.",
+        alt="Pairs that do not complete a turn: "
+        + ", ".join(f"theta {t:,.0f}: {n}" for t, n in slow.items()),
+    )
+
+
+def decay(results: pd.DataFrame) -> Picture:
+    """Scores by offset, independent and equal vectors, and the bound. Columns: vectors, offset, mean, std, bound."""
+    figure_, (left, right) = figure(1, 2, size=(8.6, 3.6), width_ratios=(1.5, 1))
+    for name, colour, label in (
+        ("equal", PALETTE["blue"], "key = query"),
+        ("independent", PALETTE["orange"], "key independent"),
+    ):
+        rows = results[results["vectors"] == name]
+        left.plot(rows["offset"], rows["mean"], color=colour, label=label)
+        left.fill_between(
+            rows["offset"],
+            rows["mean"] - rows["std"],
+            rows["mean"] + rows["std"],
+            color=colour,
+            alpha=0.2,
+            lw=0,
+        )
+    rows = results[results["vectors"] == "equal"]
+    right.plot(rows["offset"], rows["bound"], color=PALETTE["green"])
+    for axes in (left, right):
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlabel("offset (tokens)")
+        axes.set_xticks([0, 1, 10, 100, 1000, 10000])
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda offset, _place: f"{offset:,.0f}"))
+    left.set(ylabel="score: mean, one standard deviation", title="Scores")
+    left.set_xlim(0, float(rows["offset"].max()) * 30)
+    right.set(ylabel="share of its value at offset 0", title="RoFormer's bound", ylim=(0, 1.05))
+    figure_.canvas.draw()
+    direct_labels(left)
+    return Picture(
+        figure_,
+        caption="Normal vectors of 64 features, 4,000 draws an offset, theta = 10,000.",
+        alt=f"Mean score of equal vectors: {rows['mean'].iloc[0]:.1f} at offset 0, {rows['mean'].iloc[-1]:.1f} at "
+        f"{rows['offset'].iloc[-1]:,}; the bound is lowest at {rows['bound'].min():.2f} and rises again.",
+    )
+
+
+def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
+    """Loss by position for each encoding, a line a seed. Columns: encoding, seed, position, loss."""
+    figure_, axes = figure(size=(8.0, 4.0))
+    for encoding, (label, colour) in _ENCODINGS.items():
+        rows = results[results["encoding"] == encoding]
+        for number, (_, line) in enumerate(rows.groupby("seed")):
+            axes.plot(
+                line["position"],
+                line["loss"],
+                color=colour,
+                lw=1.4,
+                label=label if number == 0 else f"_{label}",
+            )
+    _finish(axes, results, trained, room=0.17)
+    axes.set_ylabel("loss (nats/byte)")
+    figure_.canvas.draw()
+    direct_labels(axes)
+    last = results[results["position"] == results["position"].max()].groupby("encoding")["loss"].mean()
+    return Picture(
+        figure_,
+        caption=f"Trained on {trained} bytes. Held-out stories; one line a seed. Learned positions end with the table.",
+        alt="Loss at the last positions: " + ", ".join(f"{name} {loss:.2f}" for name, loss in last.items()),
+    )
+
+
+def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
+    """Loss by position for each way to stretch, untuned and tuned side by side, a line a seed.
+
+    ``results``: columns method, tuned (steps), seed, position, loss.
+    """
+    figure_, panels = figure(1, 2, size=(9.6, 4.0), sharey=True)
+    for axes, steps in zip(panels, sorted(results["tuned"].unique()), strict=True):
+        part = results[results["tuned"] == steps]
+        for method, colour in METHODS.items():
+            for number, (_, line) in enumerate(part[part["method"] == method].groupby("seed")):
+                label = method if number == 0 else f"_{method}"
+                axes.plot(line["position"], line["loss"], color=colour, lw=1.4, label=label)
+        _finish(axes, part, trained, room=0.5)
+        axes.set_title(f"after {steps} steps at the new length" if steps else "without further training")
+    panels[0].set_ylabel("loss (nats/byte)")
+    figure_.canvas.draw()
+    for axes in panels:
+        direct_labels(axes)
+    last = results[results["position"] > 2 * trained].groupby(["tuned", "method"])["loss"].mean()
+    return Picture(
+        figure_,
+        caption="A context stretched four times: loss by position on held-out stories, one line a seed.",
+        alt="Mean loss beyond twice the trained length, by steps of tuning and method: "
+        + ", ".join(f"{key}: {loss:.2f}" for key, loss in last.items()),
+    )
+
+
+def _finish(axes: Axes, results: pd.DataFrame, trained: int, *, room: float) -> None:
+    axes.axvline(trained, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+    axes.annotate(
+        "trained up to here", (trained, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
+        textcoords="offset points", fontsize=8.5,
+    )  # fmt: skip
+    axes.set(xlabel="position (bytes)", xlim=(0, float(results["position"].max()) * (1 + room)))
+    axes.set_xticks(range(0, round(float(results["position"].max())) + 5, trained))
+
+
+def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
+    """By how much each way to stretch slows each pair. Columns: method, wavelength (before), ratio (after / before)."""
+    figure_, axes = figure(size=(7.6, 3.3))
+    for method, colour in METHODS.items():
+        rows = results[results["method"] == method]
+        axes.plot(rows["wavelength"], rows["ratio"], "o-", color=colour, label=method, markersize=4)
+    axes.set(
+        xscale="log", xlabel="tokens for a full turn, before", ylabel="speed after / before", ylim=(0, 1.1)
+    )
+    axes.axhline(1 / factor, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+    axes.set_xlim(right=float(results["wavelength"].max()) * 40)
+    axes.text(float(results["wavelength"].min()), 1 / factor + 0.03, f"1/{factor:g}", fontsize=8.5)
+    figure_.canvas.draw()
+    direct_labels(axes)
+    return Picture(
+        figure_,
+        caption="Each pair of features turns once in so many tokens; afterwards it turns more slowly by this factor.",
+        alt="Position interpolation slows all pairs alike, NTK-aware the slow ones more, YaRN only those.",
+    )
+
+
+def costs(results: pd.DataFrame) -> Picture:
+    """CPU time of the ways to turn the same tensor. Columns: form, milliseconds."""
+    figure_, axes = figure(size=(7.6, 3.0))
+    rows = results.iloc[::-1]
+    axes.barh(rows["form"], rows["milliseconds"], color=PALETTE["blue"], height=0.6)
+    for place, value in enumerate(rows["milliseconds"]):
+        axes.annotate(
+            f"{value:.2g} ms",
+            (value, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+        )
+    axes.set(xscale="log", xlabel="CPU time (ms), one thread")
+    axes.set_xlim(float(rows["milliseconds"].min()) / 3, float(rows["milliseconds"].max()) * 4)
+    return Picture(
+        figure_,
+        caption="Queries of 2 sequences, 8 heads, 512 tokens, 64 features turned by the same formula; all agree.",
+        alt=", ".join(
+            f"{form}: {ms:.2g} ms" for form, ms in zip(results["form"], results["milliseconds"], strict=True)
+        ),
+    )
