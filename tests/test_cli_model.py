@@ -1,0 +1,94 @@
+"""The command ``course`` on models: train, generate, account."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, memory, parameters, training_time
+from course_lib.model import ModelConfig
+from course_lib.train import TrainConfig, read_metrics
+from tests.test_cli import failure, run, run_json
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    text, tokenizer, tokens = folder / "s.txt", folder / "t.json", folder / "s.bin"
+    run("corpus", "make", text, "--bytes", "50kB")
+    run("tokenizer", "train", text, "--vocab-size", 300, "--out", tokenizer)
+    run("tokenizer", "encode", tokenizer, text, tokens)
+    config = TrainConfig(
+        model=ModelConfig(vocab_size=300, context_length=32, d_model=32, num_layers=1, num_heads=2),
+        train_tokens=str(tokens), tokenizer=str(tokenizer), directory=str(folder / "run"), steps=6, batch_size=8,
+        warmup_steps=2, threads=1, log_every=2, checkpoint_every=3, device="cpu", tensorboard=False,
+    )  # fmt: skip
+    config.to_toml(folder / "c.toml")
+    return folder / "c.toml"
+
+
+@pytest.fixture(scope="module")
+def trained(config_file: Path) -> Path:
+    result = run_json("train", config_file)
+    folder = config_file.parent / "run"
+    assert result["step"] == 6 and result["checkpoint"] == str(folder / "checkpoints" / "step_00000006")
+    assert result["loss"] == read_metrics(folder / "metrics.jsonl")[-1]["loss"]
+    return folder
+
+
+def test_training_again_needs_to_be_told_to_resume(config_file: Path, trained: Path) -> None:
+    assert "resume it or choose another directory" in failure("train", config_file)
+    assert run_json("train", config_file, "--resume")["step"] == 6
+    assert "nats a token" in run("train", config_file, "--resume").stdout
+
+
+def test_mistakes_in_the_configuration_are_one_line(config_file: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "w.toml"
+    wrong.write_text(
+        config_file.read_text(encoding="utf-8").replace("batch_size", "batchsize"), encoding="utf-8"
+    )
+    assert "unknown key batchsize; did you mean batch_size?" in failure("train", wrong)
+    assert "does not exist" in failure("train", tmp_path / "none.toml")
+    huge = replace(TrainConfig.from_toml(config_file), model=ModelConfig(300, 32, 2**16, 200, 64))
+    huge.to_toml(wrong)
+    assert "GB are free: a smaller model is needed" in failure("train", wrong)
+
+
+def test_a_model_continues_a_text(trained: Path) -> None:
+    options = ("--prompt", "Once upon", "--tokens", 5)
+    made = run_json("generate", trained, *options)
+    assert made["text"].startswith("Once upon") and 1 <= made["new_tokens"] <= 5
+    assert run_json("generate", trained / "checkpoints" / "step_00000006", *options) == made
+    texts = {run_json("generate", trained, *options, "--seed", seed)["text"] for seed in range(4)}
+    assert len(texts) > 1
+    greedy = [
+        run("generate", trained, *options, "--temperature", 0, "--seed", seed).stdout for seed in (1, 2)
+    ]
+    assert greedy[0] == greedy[1]
+
+
+def test_generate_says_what_is_missing(trained: Path, tmp_path: Path) -> None:
+    assert "holds no checkpoint" in failure("generate", tmp_path, "--prompt", "x")
+    assert "the prompt is empty" in failure("generate", trained, "--prompt", "")
+    assert "the model sees 32" in failure("generate", trained, "--prompt", "long " * 100)
+
+
+def test_account_prints_what_the_library_counts(config_file: Path) -> None:
+    config = TrainConfig.from_toml(config_file)
+    result = run_json("account", config_file, "--flops", "1e9")
+    assert result["parameters"]["total"] == parameters(config.model)
+    assert result["flops_step"]["total"] == flops(config.model, 8)
+    assert result["memory_bytes"]["parts"] == memory(config.model, 8, loss_chunk=1024).parts
+    assert result["kv_cache_bytes"] == kv_cache_bytes(config.model, 8)
+    seconds = training_time(config.model, 6 * 8 * 32, flops_per_second=1e9)
+    assert result["training_seconds"] == pytest.approx(seconds)
+    shown = run("account", config_file).stdout
+    assert f"{parameters(config.model):,}" in shown and "activations" in shown
+
+
+def test_account_knows_published_models(tmp_path: Path) -> None:
+    known = KNOWN_MODELS["GPT-2 small"].config
+    result = json.loads(run("account", "GPT-2 small", "--batch", 4, "--dtype", "mixed", "--json").stdout)
+    assert result["memory_bytes"]["total"] == memory(known, 4, dtype="mixed")
+    assert "does not exist" in failure("account", tmp_path / "GPT-5")
