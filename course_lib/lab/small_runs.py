@@ -85,6 +85,7 @@ class SmallRun:
         betas: Of the default optimizer.
         weight_decay: Of the default optimizer.
         clip: Largest gradient norm, or None.
+        z_loss: Weight of the z-loss that is trained on beside the cross-entropy; the curve's loss is without it.
         make_optimizers: Makes the optimizer(s) of a model, instead of one AdamW over all parameters.
         prepare: Changes the new model before training, for example its initialization.
         watch: Called as ``watch(step, model)`` between backward and update; the numbers it returns join the curves.
@@ -100,6 +101,7 @@ class SmallRun:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     clip: float | None = None
+    z_loss: float = 0.0
     make_optimizers: MakeOptimizers | None = None
     prepare: Callable[[TransformerLM], None] | None = None
     watch: Watch | None = None
@@ -163,11 +165,14 @@ def _train(model: TransformerLM, settings: SmallRun, seed: int) -> pd.DataFrame:
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * settings.schedule(step)
         x, y = get_batch(tokens, settings.batch_size, settings.config.context_length, generator=generator)
-        loss = cross_entropy(model(x), y)
+        logits = model(x)
+        loss = cross_entropy(logits, y)
         rows.append({"step": step, "loss": loss.item()})
         if not np.isfinite(rows[-1]["loss"]):
             rows += [{"step": later, "loss": np.inf} for later in range(step + 1, settings.steps)]
             break
+        if settings.z_loss:
+            loss = cross_entropy(logits, y, z_loss=settings.z_loss)
         model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.watch is not None and step % settings.watch_every == 0:

@@ -67,6 +67,15 @@ def test_the_factor_applies_to_every_optimizers_own_rate() -> None:
     assert [group["lr"] for group in rates[0]] == [pytest.approx(0.005), pytest.approx(0.05)]
 
 
+def test_z_loss_is_trained_on_and_not_reported() -> None:
+    plain, pulled = (train_small(replace(TINY, steps=40, z_loss=weight), seed=0) for weight in (0.0, 1.0))
+    assert plain.curve["loss"].iloc[0] == pulled.curve["loss"].iloc[0]
+    x, _ = get_batch(small_runs.story_bytes(), 2, 16, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        log_z, pulled_log_z = (run.model(x).logsumexp(-1).abs().mean() for run in (plain, pulled))
+    assert pulled_log_z < 1 < log_z
+
+
 def test_warm_up_never_starts_at_zero() -> None:
     assert [constant_after(4)(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
     assert constant_after()(0) == 1
