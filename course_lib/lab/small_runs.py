@@ -204,11 +204,13 @@ class Comparison:
     """The runs of :func:`compare`, one column a label.
 
     ``curves``: labels, seed, step, loss and what was watched. ``finals``: labels, seed, loss (mean training loss of
-    the last tenth of the steps), validation_loss, cpu_seconds.
+    the last tenth of the steps), validation_loss, cpu_seconds. ``models``: the trained models, in the order of
+    ``finals``.
     """
 
     curves: pd.DataFrame
     finals: pd.DataFrame
+    models: list[TransformerLM]
 
 
 def compare(
@@ -221,10 +223,11 @@ def compare(
         seeds: Of weights and batches.
         description: Stands before the progress bar.
     """
-    curves, finals = [], []
+    curves, finals, models = [], [], []
     jobs = [(labels, settings, seed) for labels, settings in cases for seed in seeds]
     for labels, settings, seed in progress(jobs, description=description, unit="run"):
         trained = train_small(settings, seed=seed)
+        models.append(trained.model)
         marked = {**labels, "seed": seed}
         curves.append(trained.curve.assign(**marked)[[*marked, *trained.curve.columns]])
         loss = trained.curve["loss"].tail(max(1, settings.steps // 10)).mean()
@@ -236,4 +239,4 @@ def compare(
                 "cpu_seconds": trained.cpu_seconds,
             }
         )
-    return Comparison(pd.concat(curves, ignore_index=True), pd.DataFrame(finals))
+    return Comparison(pd.concat(curves, ignore_index=True), pd.DataFrame(finals), models)

@@ -143,6 +143,8 @@ def test_comparison_has_every_case_with_every_seed() -> None:
     assert list(runs.finals.columns) == ["placement", "seed", "loss", "validation_loss", "cpu_seconds"]
     assert runs.finals.groupby("placement")["seed"].apply(list).tolist() == [[0, 1], [0, 1]]
     assert list(runs.curves.columns) == ["placement", "seed", "step", "loss"] and len(runs.curves) == 12
+    losses = [small_runs.validation_loss(model) for model in runs.models]
+    assert losses == list(runs.finals["validation_loss"])
     # The same seed means the same weights and the same batches.
     a, b = (runs.curves[runs.curves["placement"] == name]["loss"].to_numpy() for name in "ab")
     np.testing.assert_array_equal(a, b)
