@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, overload
@@ -23,6 +24,7 @@ from course_lib.files import PathLike, atomic_write, check_input_file
 VERSION = 1
 _KIND = "course_lib tokens"
 _DTYPES = ("<u2", "<u4")
+_MAPPED_BYTES = 1 << 26
 
 TokenArray = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -53,6 +55,7 @@ class TokenFile:
         self.vocab_size = vocab_size
         self.sha256 = sha256
         self.tokenizer_sha256 = tokenizer_sha256
+        self._descriptor: int | None = None
 
     @classmethod
     def open(cls, path: PathLike, *, verify: bool = False) -> Self:
@@ -120,9 +123,42 @@ class TokenFile:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.tokens, dtype=dtype, copy=copy)
 
+    def windows(self, starts: NDArray[np.integer[Any]], length: int) -> TokenArray:
+        """Copy ``length`` ids from each of ``starts`` on: shape ``(len(starts), length)``, of the file's type.
+
+        A file of more than 64 MB is read for this, not mapped. Each window would leave pages mapped that count as the
+        process's memory (with large pages in the page cache up to two megabytes for a window of a kilobyte) until
+        the system takes them back; reading costs one call a window and leaves nothing.
+
+        Raises IndexError for a window that is not in the file.
+        """
+        if len(starts) and not 0 <= int(starts.min()) <= int(starts.max()) <= len(self) - length:
+            raise IndexError(f"windows of {length} ids must start in 0 … {len(self) - length}")
+        if self.tokens.nbytes <= _MAPPED_BYTES or not hasattr(os, "preadv"):
+            return gather_windows(self.tokens, starts, length)
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._descriptor)
+        result = np.empty((len(starts), length), self.dtype)
+        for row, start in zip(result.view(np.uint8), starts.tolist(), strict=True):
+            if os.preadv(self._descriptor, [row], start * self.dtype.itemsize) != row.nbytes:
+                raise FormatError(self.path, "", "the file was truncated while it was in use")
+        return result
+
     def __repr__(self) -> str:
         details = f"{len(self)} ids, dtype={self.dtype.str}, vocab_size={self.vocab_size}"
         return f"TokenFile({str(self.path)!r}, {details})"
+
+
+def gather_windows(tokens: NDArray[Any], starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:
+    """``tokens[start : start + length]`` for each of ``starts``, in one call: shape ``(len(starts), length)``."""
+    stride = tokens.strides[0]
+    # Row i of this view is the window that starts at i; no memory belongs to it.
+    every = np.lib.stride_tricks.as_strided(
+        tokens, (len(tokens) - length + 1, length), (stride, stride), writeable=False
+    )
+    copied: NDArray[Any] = every[starts]
+    return copied
 
 
 def description_path(path: PathLike) -> Path:

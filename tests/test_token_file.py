@@ -54,6 +54,32 @@ def test_it_behaves_like_an_array(tmp_path: Path) -> None:
         np.asarray(tokens)[0] = 1
 
 
+@pytest.mark.parametrize("mapped_bytes", [0, 1 << 26])
+@pytest.mark.parametrize("vocab_size", [60_000, 100_000])
+def test_windows_are_slices_read_or_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped_bytes: int, vocab_size: int
+) -> None:
+    monkeypatch.setattr("course_lib.token_file._MAPPED_BYTES", mapped_bytes)
+    ids = np.random.default_rng(0).integers(0, vocab_size, 1000)
+    tokens = write_token_file(tmp_path / "t.bin", [ids], vocab_size=vocab_size, tokenizer_sha256=HASH)
+    starts = np.array([0, 990, 3, 3, 500])
+    windows = tokens.windows(starts, 10)
+    assert windows.dtype == tokens.dtype
+    assert windows.tolist() == [ids[start : start + 10].tolist() for start in starts]
+    assert tokens.windows(starts[:0], 10).shape == (0, 10)
+    for outside in ([-1], [991], [0, 1000]):
+        with pytest.raises(IndexError, match="must start in 0 … 990"):
+            tokens.windows(np.array(outside), 10)
+
+
+def test_a_file_cut_short_while_in_use_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("course_lib.token_file._MAPPED_BYTES", 0)
+    tokens = write(tmp_path / "t.bin", list(range(100)))
+    os.truncate(tmp_path / "t.bin", 60)
+    with pytest.raises(FormatError, match="truncated while it was in use"):
+        tokens.windows(np.array([25]), 10)
+
+
 def test_the_file_holds_little_endian_ids_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path / "t.bin", [1, 258])
     assert (tmp_path / "t.bin").read_bytes() == b"\x01\x00\x02\x01"

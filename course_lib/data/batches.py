@@ -4,16 +4,19 @@ A batch is a pair of integer tensors of shape ``(batch_size, context_length)``: 
 in the text, the targets ``y``. :func:`get_batch` draws windows at random, with replacement, as nanoGPT does;
 :class:`BatchStream` goes through all of them once an epoch and can be stopped and resumed at any batch.
 
-Only the pages of a memory-mapped file that hold the windows are read. They stay in the system's page cache, which gives
-them back when memory gets scarce; nothing of the file is copied but the batch itself.
+Only the pages of a file that hold the windows are read. They stay in the system's page cache, which gives them up when
+memory gets scarce; nothing of the file is copied but the batch itself.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.random import PCG64
 from numpy.typing import ArrayLike, NDArray
+
+from course_lib.token_file import TokenFile, gather_windows
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +35,7 @@ class StreamState(TypedDict):
 
 
 def get_batch(
-    tokens: ArrayLike,
+    tokens: TokenFile | ArrayLike,
     batch_size: int,
     context_length: int,
     device: "torch.device | str" = "cpu",
@@ -98,7 +101,7 @@ class BatchStream:
 
     def __init__(
         self,
-        tokens: ArrayLike,
+        tokens: TokenFile | ArrayLike,
         batch_size: int,
         context_length: int,
         *,
@@ -190,9 +193,11 @@ def _order(num_windows: int, seed: int, epoch: int) -> NDArray[np.intp]:
     return np.argsort(PCG64([seed, epoch]).random_raw(num_windows), kind="stable")
 
 
-def _checked_tokens(tokens: ArrayLike, context_length: int) -> NDArray[np.integer[Any]]:
+def _checked_tokens(
+    tokens: "TokenFile | ArrayLike", context_length: int
+) -> "TokenFile | NDArray[np.integer[Any]]":
     # asarray makes no copy of a memmap, but a plain view, which is indexed faster.
-    array = np.asarray(tokens)
+    array = tokens if isinstance(tokens, TokenFile) else np.asarray(tokens)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"tokens must be one-dimensional integers, not {array.dtype} of shape {array.shape}")
     _check_positive("context_length", context_length)
@@ -208,16 +213,14 @@ def _check_positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at least 1, not {value}")
 
 
-def _gather(tokens: NDArray[np.integer[Any]], starts: NDArray[np.int64], context_length: int) -> "Batch":
+def _gather(
+    tokens: "TokenFile | NDArray[np.integer[Any]]", starts: NDArray[np.integer[Any]], context_length: int
+) -> "Batch":
     """The windows that begin at ``starts``, as int64, which torch's embedding and cross-entropy take."""
     import torch
 
-    # Row i of this view is tokens[i : i + T + 1]; indexing it copies all windows in one call.
-    stride = tokens.strides[0]
-    overlapping = np.lib.stride_tricks.as_strided(
-        tokens, (len(tokens) - context_length, context_length + 1), (stride, stride), writeable=False
-    )
-    windows = overlapping[starts]  # (B, T + 1)
+    take = tokens.windows if isinstance(tokens, TokenFile) else partial(gather_windows, tokens)
+    windows = take(starts, context_length + 1)  # (B, T + 1)
     x = torch.empty(len(starts), context_length, dtype=torch.int64)
     y = torch.empty_like(x)
     np.copyto(x.numpy(), windows[:, :-1])
