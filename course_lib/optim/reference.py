@@ -15,6 +15,9 @@ from course_lib.optim.newton_schulz import MUON_COEFFICIENTS, Coefficients, newt
 
 State = dict[str, Any]
 
+Number = float | Tensor
+"""A number, or a tensor that broadcasts against the parameter: one number for each model of a batch."""
+
 
 @torch.no_grad()
 def sgd_step(
@@ -47,10 +50,10 @@ def adam_step(
     grad: Tensor,
     state: State,
     *,
-    lr: float = 1e-3,
+    lr: Number = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    l2: float = 0.0,
+    l2: Number = 0.0,
 ) -> None:
     """One step of Adam with L2 regularization, to be read; train with :class:`course_lib.optim.Adam`.
 
@@ -67,10 +70,10 @@ def adamw_step(
     grad: Tensor,
     state: State,
     *,
-    lr: float = 1e-3,
+    lr: Number = 1e-3,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    weight_decay: float = 0.01,
+    weight_decay: Number = 0.01,
 ) -> None:
     """One step of AdamW, to be read; train with :class:`course_lib.optim.AdamW`.
 
@@ -82,7 +85,7 @@ def adamw_step(
 
 
 def _adam_update(
-    param: Tensor, grad: Tensor, state: State, *, lr: float, betas: tuple[float, float], eps: float
+    param: Tensor, grad: Tensor, state: State, *, lr: Number, betas: tuple[float, float], eps: float
 ) -> None:
     """What Adam and AdamW have in common: two running averages, their start-up bias removed."""
     beta1, beta2 = betas

@@ -1,0 +1,171 @@
+"""Chapter 7's pictures: races of optimizers, what decays, the grid of learning rate and decay, balance, filter."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+
+_COLOURS = list(PALETTE.values())
+
+
+def race(results: pd.DataFrame) -> Picture:
+    """Distance from the minimum against gradient evaluations. Columns: optimizer, evaluation, gap."""
+    picture, axes = figure(size=(7.6, 3.6))
+    axes.set(xscale="log", yscale="log", ylim=(1e-14, 2), xlabel="evaluations of loss and gradient")
+    axes.set_ylabel("loss - minimum (nats)")
+    for colour, (name, rows) in zip(_COLOURS, results.groupby("optimizer", sort=False), strict=False):
+        rows = rows[rows["gap"] > 1e-13]
+        axes.plot(rows["evaluation"], rows["gap"], color=colour, label=name)
+    axes.set_xlim(1, float(results["evaluation"].max()) * 4)
+    picture.canvas.draw()
+    direct_labels(axes)
+    return Picture(
+        picture,
+        caption="A convex problem with all its data at once: logistic regression, 500 points, 20 features of very "
+        "different sizes. First-order methods with their best learning rate.",
+    )
+
+
+def learning_rates(results: pd.DataFrame) -> Picture:
+    """Validation loss against the learning rate. Columns: optimizer, lr, seed, validation_loss."""
+    picture, axes = figure(size=(7.6, 3.4))
+    axes.set(xscale="log", xlabel="learning rate", ylabel="validation loss (nats/byte)")
+    for colour, (name, rows) in zip(_COLOURS, results.groupby("optimizer", sort=False), strict=False):
+        means = rows.groupby("lr")["validation_loss"].mean()
+        axes.plot(means.index, means, color=colour, label=name)
+        axes.plot(rows["lr"], rows["validation_loss"], "o", color=colour, markersize=5)
+    axes.set_ylim(top=min(float(results["validation_loss"].max()) + 0.1, 3.0))
+    axes.set_xlim(right=float(results["lr"].max()) * 6)
+    picture.canvas.draw()
+    direct_labels(axes)
+    return Picture(
+        picture,
+        caption="The same small language model and batches, trained by both. One point a seed, lines: means.",
+    )
+
+
+def noise_decay(results: pd.DataFrame) -> Picture:
+    """Mean weight against steps for gradients of pure noise. Columns: optimizer, gradient_size, step, weight."""
+    names = list(dict.fromkeys(results["optimizer"]))
+    picture, panels = figure(1, len(names), size=(7.6, 3.4), sharey=True)
+    for axes, name in zip(panels, names, strict=True):
+        axes.set(title=name, xlabel="step", ylim=(0, 1.05))
+        for colour, (size, rows) in zip(
+            _COLOURS, results[results["optimizer"] == name].groupby("gradient_size"), strict=False
+        ):
+            axes.plot(rows["step"], rows["weight"], color=colour, label=f"{size:g}")
+        axes.set_xlim(0, float(results["step"].max()) * 1.22)
+    panels[0].set_ylabel("weight (mean of 256)")
+    picture.canvas.draw()
+    for axes in panels:
+        direct_labels(axes)
+    return Picture(
+        picture,
+        caption="Weights that start at 1 and see nothing but noise of standard deviation 0.01 to 10 (at the curves). "
+        "The decay should take all of them to zero alike.",
+    )
+
+
+def decay_grid(results: pd.DataFrame) -> Picture:
+    """Heat maps of the validation loss, one a form. Columns: form, lr, decay, seed, validation."""
+    forms = list(dict.fromkeys(results["form"]))
+    picture, panels = figure(1, len(forms), size=(10.2, 3.9))
+    means = results.groupby(["form", "lr", "decay"], sort=False)["validation"].mean()
+    low = float(means.min())
+    for axes, form in zip(panels, forms, strict=True):
+        table = means[form].unstack("decay")
+        image = axes.imshow(
+            table,
+            origin="lower",
+            aspect="auto",
+            cmap="cividis_r",
+            vmin=low,
+            vmax=low + 0.35,
+            interpolation="nearest",
+        )
+        axes.set(title=form, xlabel="decay $\\lambda$")
+        axes.grid(visible=False)
+        axes.set_xticks(range(len(table.columns)), [f"{value:.2g}" for value in table.columns], rotation=45)
+        axes.set_yticks(range(len(table.index)), [f"{1e3 * value:.0f}" for value in table.index])
+        best = [int(column) for column in np.nanargmin(table.to_numpy(), axis=1)]
+        axes.plot(best, range(len(best)), "o", color=PALETTE["orange"], markersize=7, markeredgecolor="white")
+    panels[0].set_ylabel("learning rate (1/1000)")
+    picture.colorbar(image, ax=panels, label="validation loss (nats)", extend="max", shrink=0.9)
+    return Picture(
+        picture,
+        caption="Validation loss of a small noisy classification for every pair of learning rate and decay, mean of "
+        "the seeds. Dots: the best decay for each learning rate.",
+    )
+
+
+def balance(results: pd.DataFrame, *, rms: float, angle: float) -> Picture:
+    """Length of a weight vector and rotation of a step. Columns: start, weight_decay, step, rms, angle."""
+    picture, (left, right) = figure(1, 2, size=(7.6, 3.5))
+    for colour, ((start, decay), rows) in zip(
+        _COLOURS, results.groupby(["start", "weight_decay"], sort=False), strict=False
+    ):
+        style = "--" if decay == 0 else "-"
+        label = f"from {start:g}, no decay" if decay == 0 else f"from {start:g}"
+        left.plot(rows["step"], rows["rms"], style, color=colour, label=label)
+        right.plot(rows["step"], rows["angle"], style, color=colour, label=label)
+    for axes, law, label in (
+        (left, rms, "size of the weights (rms)"),
+        (right, angle, "turn per step (radians)"),
+    ):
+        end = float(results["step"].max())
+        axes.plot([0, end], [law, law], color=PALETTE["grey"], linewidth=1, linestyle=(0, (1, 2)), label="_law")
+        axes.set(yscale="log", xlabel="step", ylabel=label)
+        axes.set_xlim(0, end * 1.6)
+    picture.canvas.draw()
+    for axes in (left, right):
+        direct_labels(axes)
+    return Picture(
+        picture,
+        caption="AdamW on a vector whose length does not matter to the loss, gradients of pure noise. Dotted: where "
+        "noise and decay balance by calculation.",
+    )
+
+
+def traces(
+    curves: pd.DataFrame, columns: Sequence[str] = ("gradient_norm", "update_norm", "weight_rms")
+) -> Picture:
+    """Norms over training, mean of the seeds, one line a decay. Columns: weight_decay, step and ``columns``."""
+    labels = {
+        "gradient_norm": "norm of the gradient",
+        "update_norm": "norm of the update",
+        "weight_rms": "size of the matrices (rms)",
+    }
+    picture, panels = figure(1, len(columns), size=(10.2, 3.4))
+    means = curves.groupby(["weight_decay", "step"])[list(columns)].mean()
+    for axes, column in zip(panels, columns, strict=True):
+        for colour, decay in zip(_COLOURS, dict.fromkeys(curves["weight_decay"]), strict=False):
+            line = means.loc[decay][column].dropna().rolling(5, min_periods=1).mean()
+            axes.plot(line.index, line, color=colour, label=f"$\\lambda$ = {decay:g}")
+        axes.set(xlabel="step", ylabel=labels.get(column, column))
+        axes.set_xlim(0, float(curves["step"].max()) * 1.28)
+        axes.set_ylim(bottom=0)
+    picture.canvas.draw()
+    for axes in panels:
+        direct_labels(axes)
+    return Picture(
+        picture,
+        caption="A small language model under three decays: running means of five steps, mean of the seeds.",
+    )
+
+
+def filter_law(results: pd.DataFrame) -> Picture:
+    """Step size of the filter beside Adam's root. Columns: gradient_size, rate, law."""
+    picture, axes = figure(size=(7.6, 3.2))
+    axes.set(xscale="log", yscale="log", xlabel="size of the gradient (rms)", ylabel="step size")
+    axes.plot(results["gradient_size"], results["law"], "--", color=PALETTE["grey"], label="Adam: 1 / root")
+    axes.plot(results["gradient_size"], results["rate"], "o-", color=PALETTE["blue"], label="Kalman filter")
+    axes.set_xlim(right=float(results["gradient_size"].max()) * 40)
+    picture.canvas.draw()
+    direct_labels(axes)
+    return Picture(
+        picture,
+        caption="The step size that tracks a drifting weight best, and the law that Adam divides by. They part where a "
+        "single gradient says more than all before it.",
+    )
