@@ -21,6 +21,8 @@ from course_lib.model import (
     rotate_pairs,
 )
 
+_OFFSETS = (0, 1, 2, 3, *(round(2 ** (power / 4)) for power in range(8, 53)))
+
 # --- does attention know about order? ---------------------------------------------------------------------------------
 
 
@@ -138,7 +140,7 @@ def spectrum(theta: float = 10000.0, head_dim: int = 64, *, length: int = 4096) 
 
 
 def score_by_offset(
-    offsets: Sequence[int],
+    offsets: Sequence[int] = _OFFSETS,
     *,
     head_dim: int = 64,
     theta: float = 10000.0,

@@ -137,14 +137,17 @@ def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
     figure_, axes = figure(size=(8.0, 4.0))
     for encoding, (label, colour) in _ENCODINGS.items():
         rows = results[results["encoding"] == encoding]
+        named = encoding != "learned"  # its name would stand on the dashed line
         for number, (_, line) in enumerate(rows.groupby("seed")):
-            axes.plot(
-                line["position"],
-                line["loss"],
-                color=colour,
-                lw=1.4,
-                label=label if number == 0 else f"_{label}",
-            )
+            shown = label if named and number == 0 else f"_{label}"
+            axes.plot(line["position"], line["loss"], color=colour, lw=1.4, label=shown)
+    learned = results[results["encoding"] == "learned"]
+    if len(learned):
+        top = float(learned.loc[learned["position"] > trained / 2, "loss"].max())
+        axes.annotate(
+            "learned", (trained, top), xytext=(-4, 4), textcoords="offset points", ha="right", fontsize=8.5,
+            color=_ENCODINGS["learned"][1],
+        )  # fmt: skip
     _finish(axes, results, trained, room=0.17)
     axes.set_ylabel("loss (nats/byte)")
     figure_.canvas.draw()
@@ -211,7 +214,7 @@ def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
     return Picture(
         figure_,
         caption="Each pair of features turns once in so many tokens; afterwards it turns more slowly by this factor.",
-        alt="Position interpolation slows all pairs alike, NTK-aware the slow ones more, YaRN only those.",
+        alt="Position interpolation slows all pairs alike; NTK-aware the slower ones more; YaRN has a short ramp.",
     )
 
 
