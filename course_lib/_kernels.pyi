@@ -43,3 +43,35 @@ def swiglu_forward(count: int, gate: int, up: int, y: int, isa: str | None = Non
 def swiglu_backward(
     count: int, dy: int, gate: int, up: int, dgate: int, dup: int, isa: str | None = None
 ) -> None: ...
+def attention_forward(
+    batch: int,
+    tokens: int,
+    heads: int,
+    kv_heads: int,
+    width: int,
+    scale: float,
+    q: int,
+    k: int,
+    v: int,
+    y: int,
+    log_sums: int,
+    isa: str | None = None,
+) -> None: ...
+def attention_backward(
+    batch: int,
+    tokens: int,
+    heads: int,
+    kv_heads: int,
+    width: int,
+    scale: float,
+    dy: int,
+    q: int,
+    k: int,
+    v: int,
+    y: int,
+    log_sums: int,
+    dq: int,
+    dk: int,
+    dv: int,
+    isa: str | None = None,
+) -> None: ...

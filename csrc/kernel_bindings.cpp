@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/attention.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
@@ -96,6 +97,35 @@ void register_swiglu(py::module_& module) {
         py::arg("isa") = py::none());
 }
 
+void register_attention(py::module_& module) {
+    module.def(
+        "attention_forward",
+        [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t kv_heads, std::size_t width,
+           float scale, Address q, Address k, Address v, Address y, Address log_sums, const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const py::gil_scoped_release release;
+            kernels::attention_forward(chosen, {batch, tokens, heads, kv_heads, width, scale}, input(q),
+                                       input(k), input(v), output(y), output(log_sums));
+        },
+        py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"),
+        py::arg("scale"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("y"), py::arg("log_sums"),
+        py::arg("isa") = py::none());
+    module.def(
+        "attention_backward",
+        [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t kv_heads, std::size_t width,
+           float scale, Address dy, Address q, Address k, Address v, Address y, Address log_sums, Address dq,
+           Address dk, Address dv, const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const py::gil_scoped_release release;
+            kernels::attention_backward(chosen, {batch, tokens, heads, kv_heads, width, scale}, input(dy),
+                                        input(q), input(k), input(v), input(y), input(log_sums), output(dq),
+                                        output(dk), output(dv));
+        },
+        py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"),
+        py::arg("scale"), py::arg("dy"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("y"),
+        py::arg("log_sums"), py::arg("dq"), py::arg("dk"), py::arg("dv"), py::arg("isa") = py::none());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_kernels, module) {
@@ -111,4 +141,5 @@ PYBIND11_MODULE(_kernels, module) {
     register_rms_norm(module);
     register_rotate(module);
     register_swiglu(module);
+    register_attention(module);
 }

@@ -6,6 +6,7 @@ from torch.nn import functional
 from course_lib.model.cache import LayerCache
 from course_lib.model.checks import check_positive
 from course_lib.model.functional import causal_mask
+from course_lib.model.fused import can_fuse_attention, fused_attention
 from course_lib.model.linear import Linear
 from course_lib.model.norm import RMSNorm
 from course_lib.model.rope import RotaryEmbedding
@@ -79,11 +80,19 @@ class CausalSelfAttention(nn.Module):
         self, x: Tensor, token_positions: Tensor | None = None, *, cache: LayerCache | None = None
     ) -> Tensor:
         """(..., T, D) → (..., T, D)."""
-        q, k, v = self.heads(x, token_positions, start=cache.length if cache is not None else 0)
-        if cache is not None:
-            k, v = cache.append(k, v)
-        mixed = self._attend(q, k, v)  # (..., H, T, head_dim)
-        return self.output_proj(mixed.transpose(-3, -2).flatten(-2))  # type: ignore[no-any-return]
+        q, k, v = self._project(x, token_positions, start=cache.length if cache is not None else 0)
+        if cache is None and (self.window or x.shape[-2]) >= x.shape[-2] and can_fuse_attention(q, k, v):
+            mixed = fused_attention(q, k, v)  # (..., T, H, head_dim)
+        else:
+            q, k, v = (
+                q.transpose(-3, -2),
+                k.transpose(-3, -2),
+                v.transpose(-3, -2),
+            )  # (..., heads, T, head_dim)
+            if cache is not None:
+                k, v = cache.append(k, v)
+            mixed = self._attend(q, k, v).transpose(-3, -2)
+        return self.output_proj(mixed.flatten(-2))  # type: ignore[no-any-return]
 
     def heads(
         self, x: Tensor, token_positions: Tensor | None = None, *, start: int = 0
@@ -93,6 +102,13 @@ class CausalSelfAttention(nn.Module):
         For looking at scores: what :func:`scaled_dot_product_attention` takes. The first token has position ``start``
         unless ``token_positions`` are given.
         """
+        q, k, v = self._project(x, token_positions, start=start)
+        return q.transpose(-3, -2), k.transpose(-3, -2), v.transpose(-3, -2)
+
+    def _project(
+        self, x: Tensor, token_positions: Tensor | None, *, start: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What :meth:`heads` gives, with the heads side by side, as they lie in memory: (..., T, heads, head_dim)."""
         if x.ndim < 2:
             raise ValueError(
                 f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
@@ -103,7 +119,7 @@ class CausalSelfAttention(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         if self.rope is not None:
             q, k = self.rope.rotate_heads((q, k), self.rope.tables_for(q, token_positions, start=start))
-        return q.transpose(-3, -2), k.transpose(-3, -2), v.transpose(-3, -2)  # (..., heads, T, head_dim)
+        return q, k, v
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Fused attention of the last T of S tokens: equal to ``scaled_dot_product_attention`` with the mask."""

@@ -1,4 +1,4 @@
-"""The kernels of csrc/kernels as functions that autograd knows: RMSNorm, rotary positions, the gate of SwiGLU.
+"""The kernels of csrc/kernels as functions that autograd knows: RMSNorm, rotation, SwiGLU's gate, short attention.
 
 Written as torch operations, each of these reads and writes its input several times; on a processor the moving of bytes
 takes the time, not the arithmetic. The kernels make one pass forward and one backward. They take any strides, and have
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from course_lib import _kernels
+from course_lib.model.functional import scaled_dot_product_attention
 
 _WITH_MEMORY = (Tensor, torch.nn.Parameter)  # exactly: a subclass may be fake, or wrap another tensor
+_SHORT = 256  # tokens times threads; measured with benchmarks/model_speed.py
 
 
 def can_fuse(*tensors: Tensor) -> bool:
@@ -22,10 +24,26 @@ def can_fuse(*tensors: Tensor) -> bool:
     Under ``torch.compile`` they do not, since the compiler fuses the formulas itself; nor under ``torch.func``
     transforms, whose tensors have no memory of their own.
     """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
     for tensor in tensors:
         if tensor.dtype is not torch.float32 or not tensor.is_cpu or type(tensor) not in _WITH_MEMORY:
             return False
-    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
+    return True
+
+
+def can_fuse_attention(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether :func:`fused_attention` takes these tensors and is faster with them than torch's fused attention.
+
+    That is so for short sequences, where it needs about half the time. It runs on one thread, torch's on all, and
+    without AVX2 the compiler has too few registers for it.
+    """
+    return (
+        can_fuse(q, k, v)
+        and q.ndim == 4
+        and q.shape[1] * torch.get_num_threads() <= _SHORT
+        and _kernels.available_isas()[-1] != "portable"
+    )
 
 
 def fused_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -50,6 +68,16 @@ def fused_swiglu(gate: Tensor, up: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return _swiglu(gate, up)
     return _SwiGLU.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal ``scaled_dot_product_attention`` of tensors whose heads lie side by side, equal up to rounding.
+
+    Shapes: q (B, T, H, head_dim), k and v (B, T, H_kv, head_dim) → (B, T, H, head_dim).
+    """
+    if not torch.is_grad_enabled():
+        return _attention(q.contiguous(), k.contiguous(), v.contiguous())[0]
+    return _Attention.apply(q, k, v)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -163,3 +191,38 @@ class _SwiGLU(torch.autograd.Function):
             gate.numel(), dy.data_ptr(), gate.data_ptr(), up.data_ptr(), dgate.data_ptr(), dup.data_ptr()
         )
         return dgate, dup
+
+
+def _attention_shape(q: Tensor, k: Tensor) -> tuple[int, int, int, int, int, float]:
+    """Batch, tokens, heads, heads of keys, width, scale: how the kernels begin."""
+    return (*q.shape[:3], k.shape[2], q.shape[3], q.shape[3] ** -0.5)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """The result, and the logarithm of the sum of exponentials of each query's scores, (B, H, T)."""
+    y, log_sums = torch.empty_like(q), q.new_empty(q.shape[0], q.shape[2], q.shape[1])
+    addresses = q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), log_sums.data_ptr()
+    _kernels.attention_forward(*_attention_shape(q, k), *addresses)
+    return y, log_sums
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        y, log_sums = _attention(q.contiguous(), k.contiguous(), v.contiguous())
+        ctx.save_for_backward(q, k, v, y, log_sums)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
+        q, k, v, y, log_sums = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            with_heads_first = (x.transpose(1, 2) for x in (q, k, v))
+            again = scaled_dot_product_attention(*with_heads_first, is_causal=True).transpose(1, 2)
+            return torch.autograd.grad(again, (q, k, v), dy, create_graph=True)
+        dy, q, k, v = dy.contiguous(), q.contiguous(), k.contiguous(), v.contiguous()
+        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        inputs = dy.data_ptr(), q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), log_sums.data_ptr()
+        outputs = dq.data_ptr(), dk.data_ptr(), dv.data_ptr()
+        _kernels.attention_backward(*_attention_shape(q, k), *inputs, *outputs)
+        return dq, dk, dv

@@ -1,35 +1,16 @@
 #include "kernels/rms_norm.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <vector>
+
+#include "kernels/arithmetic.hpp"
 
 namespace kernels {
 namespace {
 
-// Sums run in this many lanes, which the compiler may keep in vector registers without being allowed to
-// reorder additions: two registers of AVX-512, four of AVX2, eight of SSE or NEON.
-constexpr std::size_t lanes = 32;
-
 // Rows whose weight gradients are summed before they join the total: shorter sums round less.
 constexpr std::size_t rows_a_block = 64;
-
-// Inlined into one function for each instruction set, which compiles it for those instructions.
-template <class Term>
-[[gnu::always_inline]] inline float sum(std::size_t width, const Term& term) {
-    std::array<float, lanes> partial{};
-    std::size_t i = 0;
-    for (; i + lanes <= width; i += lanes) {
-        for (std::size_t lane = 0; lane < lanes; ++lane) partial[lane] += term(i + lane);
-    }
-    float rest = 0;
-    for (; i < width; ++i) rest += term(i);
-    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-        for (std::size_t lane = 0; lane < half; ++lane) partial[lane] += partial[lane + half];
-    }
-    return partial[0] + rest;
-}
 
 [[gnu::always_inline]] inline void forward(std::size_t rows, std::size_t width, float eps,
                                            const float* __restrict x, const float* __restrict weight,

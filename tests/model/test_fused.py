@@ -7,8 +7,22 @@ import torch
 from torch import Tensor
 
 from course_lib import _kernels
-from course_lib.model import GatedFFN, RotaryEmbedding, rms_norm_reference, rotate_pairs
-from course_lib.model.fused import can_fuse, fused_rms_norm, fused_rotate, fused_swiglu
+from course_lib.model import (
+    CausalSelfAttention,
+    GatedFFN,
+    RotaryEmbedding,
+    rms_norm_reference,
+    rotate_pairs,
+    scaled_dot_product_attention,
+)
+from course_lib.model.fused import (
+    can_fuse,
+    can_fuse_attention,
+    fused_attention,
+    fused_rms_norm,
+    fused_rotate,
+    fused_swiglu,
+)
 
 ISAS = _kernels.available_isas()
 
@@ -162,6 +176,57 @@ def test_swiglu_takes_any_strides_and_has_second_derivatives() -> None:
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("tokens", [1, 2, 4, 7, 33, 64])
+@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(1, 1, 1), (2, 1, 3), (4, 2, 24), (6, 2, 40)])
+def test_attention_on_every_instruction_set(
+    isa: str, tokens: int, heads: int, kv_heads: int, width: int
+) -> None:
+    q, dy = 3 * torch.randn(2, tokens, heads, width), torch.randn(2, tokens, heads, width)
+    k, v = torch.randn(2, tokens, kv_heads, width), torch.randn(2, tokens, kv_heads, width)
+    y, log_sums = torch.empty_like(q), torch.empty(2, heads, tokens)
+    results = [torch.empty_like(x) for x in (q, k, v)]
+    shape = 2, tokens, heads, kv_heads, width, width**-0.5
+    _kernels.attention_forward(*shape, *(x.data_ptr() for x in (q, k, v, y, log_sums)), isa)
+    _kernels.attention_backward(*shape, *(x.data_ptr() for x in (dy, q, k, v, y, log_sums, *results)), isa)
+    exact = [x.double().requires_grad_() for x in (q, k, v)]
+    expected = scaled_dot_product_attention(*(x.transpose(1, 2) for x in exact), is_causal=True).transpose(
+        1, 2
+    )
+    torch.testing.assert_close(y.double(), expected.detach(), atol=1e-5, rtol=1e-5)
+    slopes = torch.autograd.grad(expected, exact, dy.double())
+    torch.testing.assert_close([x.double() for x in results], list(slopes), atol=1e-4, rtol=1e-4)
+
+
+def test_attention_of_huge_scores_and_second_derivatives() -> None:
+    q, k, v = 100 * leaf(1, 5, 2, 8), leaf(1, 5, 1, 8), leaf(1, 5, 1, 8)
+    assert can_fuse_attention(q, k, v)
+    heads_first = [x.transpose(1, 2) for x in (q, k, v)]
+    expected = scaled_dot_product_attention(*heads_first, is_causal=True).transpose(1, 2)
+    torch.testing.assert_close(fused_attention(q, k, v), expected, atol=1e-3, rtol=1e-3)
+    small = [leaf(2, 5, heads, 6) for heads in (4, 2, 2)]
+
+    def second(f: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        first = torch.autograd.grad((f(*small) ** 3).sum(), small, create_graph=True)
+        return torch.autograd.grad(torch.stack([slope.square().sum() for slope in first]).sum(), small)
+
+    def formula(*inputs: Tensor) -> Tensor:
+        return scaled_dot_product_attention(*(x.transpose(1, 2) for x in inputs), is_causal=True).transpose(
+            1, 2
+        )
+
+    torch.testing.assert_close(second(fused_attention), second(formula), atol=1e-4, rtol=1e-3)
+
+
+def test_attention_is_fused_for_short_sequences_only() -> None:
+    threads = torch.get_num_threads()
+    short, long = torch.empty(1, 256 // threads, 1, 8), torch.empty(1, 256 // threads + 1, 1, 8)
+    assert can_fuse_attention(short, short, short) and not can_fuse_attention(long, long, long)
+    attention = CausalSelfAttention(16, 2, rope=RotaryEmbedding(100.0, 8, 300))
+    x = torch.randn(1, 300, 16)
+    torch.testing.assert_close(attention(x)[:, :100], attention(x[:, :100]), atol=1e-5, rtol=1e-4)
 
 
 def test_only_plain_float32_on_the_cpu_is_fused() -> None:

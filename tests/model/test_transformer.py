@@ -120,7 +120,6 @@ def test_deepnorm_starts_smaller() -> None:
     alpha, beta = deepnorm_constants(100)
     assert alpha == pytest.approx(200**0.25) and beta == pytest.approx(800**-0.25)
     config = ModelConfig(50, 16, 128, 100, 4, norm_placement="deepnorm", activation="relu")
-    torch.manual_seed(0)
     scaled = TransformerBlock(config).state_dict()
     plain = TransformerBlock(dataclasses.replace(config, norm_placement="post")).state_dict()
     for name in scaled:
@@ -131,7 +130,6 @@ def test_deepnorm_starts_smaller() -> None:
 
 
 def test_tied_embeddings_are_one_tensor_with_small_logits() -> None:
-    torch.manual_seed(0)
     model = TransformerLM(dataclasses.replace(SMALL, tie_embeddings=True, vocab_size=1000))
     assert model.token_embedding.weight is model.lm_head.weight
     assert model(ids_for(SMALL, 2, 16)).std() < 2
@@ -141,7 +139,6 @@ def test_tied_embeddings_are_one_tensor_with_small_logits() -> None:
 
 
 def test_first_loss_is_that_of_a_uniform_guess() -> None:
-    torch.manual_seed(0)
     config = ModelConfig(1000, 64, 64, 4, 4)
     ids = ids_for(config, 4, 64)
     loss = nn.functional.cross_entropy(TransformerLM(config)(ids).flatten(0, 1), ids.roll(-1, 1).flatten())
