@@ -5,6 +5,7 @@ from course_lib.diagnostics.memory import saved_bytes
 from course_lib.diagnostics.norms import Snapshot, gradient_norms, layer_of, snapshot, update_norms
 from course_lib.diagnostics.spectra import condition_number, effective_rank, singular_values
 from course_lib.diagnostics.timeline import memory_timeline
+from course_lib.diagnostics.traffic import moved_bytes
 from course_lib.diagnostics.trajectory import Projection, loss_on_plane, trajectory_projection
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "layer_of",
     "loss_on_plane",
     "memory_timeline",
+    "moved_bytes",
     "saved_bytes",
     "singular_values",
     "snapshot",
