@@ -6,15 +6,30 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from course_lib.lab.chapters import CHAPTERS
 from tests import notebook_rules
 from tests.notebook_rules import RULES, Chapter
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
-def test_chapters_are_numbered_from_zero() -> None:
-    assert NOTEBOOKS[0].name == "00_start_here.ipynb"
-    assert [int(path.name[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS)))
+def test_the_list_of_chapters_names_the_notebooks_that_are_there() -> None:
+    assert [chapter.number for chapter in CHAPTERS] == list(range(13))
+    assert all(chapter.stem.startswith(f"{chapter.number:02}_") for chapter in CHAPTERS)
+    assert [chapter.stem for chapter in CHAPTERS if chapter.available] == [path.stem for path in NOTEBOOKS]
+    for path in NOTEBOOKS:
+        title = Chapter.read(path).cells[0].source.splitlines()[0]
+        assert title == "# {0.number}. {0.title}".format(*(c for c in CHAPTERS if c.stem == path.stem))
+
+
+def test_readme_lists_the_chapters() -> None:
+    rows = [
+        f"| {c.number} | [{c.title}](notebooks/{c.stem}.ipynb) | available |"
+        if c.available
+        else f"| {c.number} | {c.title} | planned |"
+        for c in CHAPTERS
+    ]
+    assert "\n".join(rows) in (NOTEBOOKS[0].parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
