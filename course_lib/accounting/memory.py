@@ -90,9 +90,12 @@ def memory(
         # Shifted logits, exponentials, and the logits themselves or the gradient.
         at_loss = {"gradients": weights if accumulate else 0, "loss": 3 * tokens * row}
     else:
-        # The gradients of head and hidden states are made at once, then scaled by that of the loss.
-        own = 2 * (head + tokens * config.d_model * sizes.narrow)
-        at_loss = {"gradients": weights if accumulate else 0, "loss": own + min(loss_chunk, tokens) * row * 2}
+        # The gradients of head and hidden states are made chunk by chunk, with the chunk's logits beside them; in the
+        # backward pass they are scaled by that of the loss, into copies.
+        gradients = head + tokens * config.d_model * sizes.narrow
+        copies = 2 * sizes.narrow if sizes.narrow < sizes.wide else 0
+        chunk = min(loss_chunk, tokens) * config.vocab_size * (sizes.wide + copies)
+        at_loss = {"gradients": weights if accumulate else 0, "loss": gradients + max(chunk, gradients)}
     moments = [
         Breakdown({"weights": weights, **at_loss, "optimizer": state, "activations": kept}),
         Breakdown(
@@ -123,10 +126,8 @@ def _activation_bytes(config: ModelConfig, tokens: int, sizes: _Sizes) -> Breakd
     """Counted from the code of the layers: what each operation needs again for its gradient."""
     d, layers = config.d_model, config.num_layers
     queries, keys = config.num_heads * config.head_width, config.kv_heads * config.head_width
-    # Queries, keys, values, result and, in float32, row sums of the fused attention. Turned queries lie head by head in
-    # memory and so does the result; side by side, for the output projection, it is a copy.
-    results = 2 if config.position == "rope" else 1
-    attention = ((1 + results) * queries + 2 * keys) * sizes.narrow + config.num_heads * 4
+    # Queries, keys, values, result and, in float32, row sums of the fused attention.
+    attention = (2 * queries + 2 * keys) * sizes.narrow + config.num_heads * 4
     if config.qk_norm:
         attention += (queries + keys) * (4 if sizes.narrow == 4 else 2 * sizes.wide)
     # What the matrices of a layer's two sublayers and the head multiply, and what the norms keep. Matrices that read
@@ -137,20 +138,22 @@ def _activation_bytes(config: ModelConfig, tokens: int, sizes: _Sizes) -> Breakd
     return Breakdown(
         {
             "attention": layers * tokens * attention,
-            "ffn": layers * tokens * _ffn_numbers(config) * config.ffn_width * sizes.narrow,
+            "ffn": layers * tokens * _ffn_numbers(config, sizes) * config.ffn_width * sizes.narrow,
             "stream": tokens * (inputs + norms),
         }
     )
 
 
-def _ffn_numbers(config: ModelConfig) -> int:
+def _ffn_numbers(config: ModelConfig, sizes: _Sizes) -> int:
     """Tensors of the hidden width that a feed-forward layer keeps."""
     if config.activation == "relu":
         return 1  # its gradient needs the result only, which the second product keeps anyway
-    if config.is_gated:
-        # Gate, value and product; and the gate before its activation, unless the result is enough for the gradient.
-        return 4 if config.activation in ("geglu", "swiglu") else 3
-    return 2
+    if not config.is_gated:
+        return 2
+    # Gate, value and product; and the gate before its activation too, unless its result is enough for the gradient or,
+    # as in the course's kernel for SwiGLU in float32, is computed again.
+    fused = config.activation == "swiglu" and sizes.narrow == 4
+    return 4 if config.activation in ("geglu", "swiglu") and not fused else 3
 
 
 def _norm_bytes(config: ModelConfig, sizes: _Sizes) -> int:
