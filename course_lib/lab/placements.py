@@ -184,7 +184,7 @@ class _SideBySide(nn.Module):
 
 def _loss_of(model: TransformerLM, blocks: Sequence[nn.Module], x: Tensor, y: Tensor) -> float:
     """Loss of the model with other blocks in the place of its own."""
-    h = model.token_embedding(x)
+    h = model.token_embeddings(x)
     for block in blocks:
         h = block(h)
     if model.ln_final is not None:

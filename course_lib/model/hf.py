@@ -25,7 +25,7 @@ _LAYER_NAMES = {
     "input_layernorm": "ln1",
     "post_attention_layernorm": "ln2",
 }
-_TOP_NAMES = {"embed_tokens": "token_embedding", "norm": "ln_final", "lm_head": "lm_head"}
+_TOP_NAMES = {"embed_tokens": "token_embeddings", "norm": "ln_final", "lm_head": "lm_head"}
 
 
 def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
@@ -47,8 +47,8 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
         for name, tensor in state_dict.items()
         if not name.endswith("rotary_emb.inv_freq")
     }
-    if config.tie_embeddings and "token_embedding.weight" in renamed:
-        renamed.setdefault("lm_head.weight", renamed["token_embedding.weight"])
+    if config.tie_embeddings and "token_embeddings.weight" in renamed:
+        renamed.setdefault("lm_head.weight", renamed["token_embeddings.weight"])
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in TransformerLM(config).state_dict().items()}
     missing, left_over = sorted(expected.keys() - renamed.keys()), sorted(renamed.keys() - expected.keys())
@@ -60,7 +60,7 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
                 f"state_dict does not fit hf_config: {name} must have shape {tuple(shape)}, "
                 f"not {tuple(renamed[name].shape)}"
             )
-    model = TransformerLM(config).to(renamed["token_embedding.weight"].dtype)
+    model = TransformerLM(config).to(renamed["token_embeddings.weight"].dtype)
     model.load_state_dict(renamed)
     return model
 

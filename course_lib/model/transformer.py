@@ -21,8 +21,8 @@ class TransformerLM(nn.Module):
     Weights start as truncated normals (see :class:`Linear`, :class:`Embedding`, :class:`TransformerBlock`). With tied
     embeddings the one table starts as the output head does, so that the first logits are small.
 
-    Parameters: token_embedding.weight (V, D), layers.{i}.… (see :class:`TransformerBlock`), ln_final.weight (D,) where
-    the last block does not end in a norm, lm_head.weight (V, D), the same tensor as token_embedding.weight when tied;
+    Parameters: token_embeddings.weight (V, D), layers.{i}.… (see :class:`TransformerBlock`), ln_final.weight (D,) where
+    the last block does not end in a norm, lm_head.weight (V, D), the same tensor as token_embeddings.weight when tied;
     position_embedding.weight (context_length, D) for learned positions.
 
     Raises (when called):
@@ -33,7 +33,7 @@ class TransformerLM(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.token_embedding = Embedding(config.vocab_size, config.d_model)
+        self.token_embeddings = Embedding(config.vocab_size, config.d_model)
         if config.position == "learned":
             self.position_embedding: nn.Module | None = Embedding(config.context_length, config.d_model)
         elif config.position == "sinusoidal":
@@ -47,7 +47,7 @@ class TransformerLM(nn.Module):
         )
         self.lm_head = Linear(config.d_model, config.vocab_size)
         if config.tie_embeddings:
-            self.token_embedding.weight = self.lm_head.weight
+            self.token_embeddings.weight = self.lm_head.weight
 
     def forward(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
         """(B, T) → (B, T, V); (T,) → (T, V). With a ``cache``, the tokens continue those it holds."""
@@ -56,7 +56,7 @@ class TransformerLM(nn.Module):
     def hidden(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
         """What the output head reads: (B, T) → (B, T, D), for a loss that never holds all logits."""
         start = self._check_length(token_ids, cache)
-        x = self.token_embedding(token_ids)
+        x = self.token_embeddings(token_ids)
         if self.position_embedding is not None:
             positions = torch.arange(start, start + token_ids.shape[-1], device=token_ids.device)
             x = x + self.position_embedding(positions)

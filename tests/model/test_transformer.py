@@ -86,7 +86,7 @@ def test_state_dict_names() -> None:
     ]
     expected = {f"layers.{i}.{name}" for i in range(2) for name in layer}
     state = TransformerLM(SMALL).state_dict()
-    assert state.keys() == expected | {"token_embedding.weight", "ln_final.weight", "lm_head.weight"}
+    assert state.keys() == expected | {"token_embeddings.weight", "ln_final.weight", "lm_head.weight"}
     assert state["layers.0.ffn.w1.weight"].shape == state["layers.0.ffn.w3.weight"].shape == (128, 32)
     assert state["layers.0.ffn.w2.weight"].shape == (32, 128)
     assert state["layers.1.attn.k_proj.weight"].shape == (16, 32)
@@ -131,11 +131,11 @@ def test_deepnorm_starts_smaller() -> None:
 
 def test_tied_embeddings_are_one_tensor_with_small_logits() -> None:
     model = TransformerLM(dataclasses.replace(SMALL, tie_embeddings=True, vocab_size=1000))
-    assert model.token_embedding.weight is model.lm_head.weight
+    assert model.token_embeddings.weight is model.lm_head.weight
     assert model(ids_for(SMALL, 2, 16)).std() < 2
     restored = TransformerLM(model.config)
     restored.load_state_dict(model.state_dict())
-    assert restored.token_embedding.weight is restored.lm_head.weight
+    assert restored.token_embeddings.weight is restored.lm_head.weight
 
 
 def test_first_loss_is_that_of_a_uniform_guess() -> None:

@@ -82,7 +82,7 @@ def test_tied_weights_are_stored_once_and_stay_tied(tmp_path: Path) -> None:
     assert sizes[0] - sizes[1] >= 50 * 16 * 4
     loaded = small_model(1, tie_embeddings=True)
     load_checkpoint(tmp_path / "tied", loaded)
-    assert loaded.lm_head.weight is loaded.token_embedding.weight  # type: ignore[union-attr]
+    assert loaded.lm_head.weight is loaded.token_embeddings.weight  # type: ignore[union-attr]
 
 
 OPTIMIZERS: dict[str, Any] = {
