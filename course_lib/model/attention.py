@@ -92,7 +92,7 @@ class CausalSelfAttention(nn.Module):
             if cache is not None:
                 k, v = cache.append(k, v)
             mixed = self._attend(q, k, v).transpose(-3, -2)
-        return self.output_proj(mixed.flatten(-2))  # type: ignore[no-any-return]
+        return self.output_proj(mixed.reshape(-1, self.num_heads * self.head_dim)).view(x.shape)  # type: ignore[no-any-return]
 
     def heads(
         self, x: Tensor, token_positions: Tensor | None = None, *, start: int = 0
@@ -113,8 +113,8 @@ class CausalSelfAttention(nn.Module):
             raise ValueError(
                 f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
             )
-        per_head = (*x.shape[:-1], -1, self.head_dim)  # (..., T, heads, head_dim)
-        q, k, v = self.q_proj(x).view(per_head), self.k_proj(x).view(per_head), self.v_proj(x).view(per_head)
+        rows, per_head = x.reshape(-1, x.shape[-1]), (*x.shape[:-1], -1, self.head_dim)
+        q, k, v = (project(rows).view(per_head) for project in (self.q_proj, self.k_proj, self.v_proj))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         if self.rope is not None:
