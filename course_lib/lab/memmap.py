@@ -1,0 +1,392 @@
+"""Chapter 10: token files, what mapping one costs, batches from it, epochs, documents."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
+from course_lib.errors import FormatError
+from course_lib.files import PathLike, progress
+from course_lib.lab.measure import cpu_seconds
+from course_lib.token_file import description_path, gather_windows, write_token_file
+from course_lib.tokenizer import Tokenizer, train_bpe
+
+Tokens = NDArray[np.uint16]
+_NO_TOKENIZER = "0" * 64
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text, the tokenizer trained on it, and its token file."""
+
+    text: Path
+    tokenizer: Tokenizer
+    tokens: TokenFile
+
+    @property
+    def end_of_text(self) -> int:
+        """The id of the token between two documents."""
+        return self.tokenizer.special_token_ids["<|endoftext|>"]
+
+
+def make_corpus(
+    folder: PathLike, num_bytes: int = 2_000_000, vocab_size: int = 2000, seed: int = 0
+) -> Corpus:
+    """Write stories to ``folder``, train a tokenizer on them and encode them."""
+    text = Path(folder) / "stories.txt"
+    write_stories(text, num_bytes, seed=seed)
+    tokenizer = train_bpe(text, vocab_size, ["<|endoftext|>"])
+    return Corpus(text, tokenizer, tokenizer.encode_file(text, Path(folder) / "stories.bin"))
+
+
+def large_file(folder: PathLike, num_tokens: int, seed: int = 0) -> TokenFile:
+    """A token file of random ids below 50,000: for its size, not for its sense."""
+    random = np.random.default_rng(seed)
+    sizes = [min(1 << 22, num_tokens - start) for start in range(0, num_tokens, 1 << 22)]
+    parts = (
+        random.integers(0, 50_000, size, dtype=np.uint16)
+        for size in progress(sizes, description="random ids")
+    )
+    path = Path(folder) / "random.bin"
+    return write_token_file(path, parts, vocab_size=50_000, tokenizer_sha256=_NO_TOKENIZER)
+
+
+def storage(corpus: Corpus) -> pd.DataFrame:
+    """Bytes that the same tokens take in different forms. Columns: form, bytes, bytes_per_token."""
+    ids = np.asarray(corpus.tokens)
+    numbers = ids.tolist()
+    # A list holds a reference to each integer; integers up to 256 exist once, others each on their own.
+    own = sum(sys.getsizeof(number) for number in numbers if number > 256)
+    sizes = {
+        "the text, UTF-8": corpus.text.stat().st_size,
+        "Python list": sys.getsizeof(numbers) + own,
+        "JSON": len(json.dumps(numbers)),
+        "NumPy int64": ids.astype(np.int64).nbytes,
+        f"token file, {ids.dtype.name}": corpus.tokens.path.stat().st_size,
+    }
+    rows = [(form, size, size / len(ids)) for form, size in sizes.items()]
+    return pd.DataFrame(rows, columns=["form", "bytes", "bytes_per_token"])
+
+
+def damage(tokens: TokenFile, folder: PathLike) -> pd.DataFrame:
+    """Five accidents to a copy of a token file: what NumPy makes of it, and what TokenFile says.
+
+    Columns: accident, numpy (the first ids), token_file (the message).
+    """
+    contents = tokens.path.read_bytes()
+    described = json.loads(description_path(tokens.path).read_text(encoding="utf-8"))
+    flipped = bytearray(contents)
+    flipped[2] ^= 0x40
+    accidents: dict[str, tuple[bytes, dict[str, object], str]] = {
+        "none": (contents, described, "<u2"),
+        "read as big-endian": (contents, {**described, "dtype": ">u2"}, ">u2"),
+        "read as 32 bits": (contents, {**described, "dtype": "<u4"}, "<u4"),
+        "half of it copied": (contents[: len(contents) // 2], described, "<u2"),
+        "one bit flipped": (bytes(flipped), described, "<u2"),
+    }
+    path = Path(folder) / "copy.bin"
+    rows = []
+    for accident, (data, description, dtype) in accidents.items():
+        path.write_bytes(data)
+        description_path(path).write_text(json.dumps(description), encoding="utf-8")
+        message = "opens"
+        try:
+            TokenFile.open(path, verify=True)
+        except FormatError as error:
+            message = error.reason
+        rows.append((accident, str(np.fromfile(path, dtype, count=5).tolist()), message))
+    return pd.DataFrame(rows, columns=["accident", "numpy", "token_file"])
+
+
+def resident_bytes() -> int:
+    """The memory of this process that is in RAM now, mapped file pages included (the "resident set")."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def forget(path: PathLike) -> None:
+    """Ask the system to drop a file's pages from its cache, where it knows how (Linux)."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+def _disk_bytes() -> int:
+    """Bytes that this process had read from a disk so far; 0 where the system does not tell."""
+    process = psutil.Process()
+    return int(process.io_counters().read_bytes) if hasattr(process, "io_counters") else 0
+
+
+def opening(tokens: TokenFile) -> pd.DataFrame:
+    """Time and memory to have the first token, mapped and read. Columns: way, milliseconds, megabytes."""
+    path, dtype = tokens.path, tokens.dtype
+    ways: dict[str, Callable[[], NDArray[np.integer]]] = {
+        "np.memmap": lambda: np.memmap(path, dtype, mode="r"),
+        "np.fromfile": lambda: np.fromfile(path, dtype),
+        "np.array(memmap)": lambda: np.array(np.memmap(path, dtype, mode="r")),
+    }
+    rows = []
+    for name, load in ways.items():
+        before, started = resident_bytes(), time.perf_counter()
+        loaded = load()
+        int(loaded[0])
+        seconds = time.perf_counter() - started
+        rows.append((name, seconds * 1e3, (resident_bytes() - before) / 1e6))
+        del loaded
+    return pd.DataFrame(rows, columns=["way", "milliseconds", "megabytes"])
+
+
+def touched(tokens: TokenFile, context_length: int = 256, seed: int = 0) -> pd.DataFrame:
+    """What becomes resident when parts of a freshly mapped file are used.
+
+    Columns: used, windows, used_megabytes, resident_megabytes.
+    """
+    random = np.random.default_rng(seed)
+    spread = random.integers(0, len(tokens) - context_length, 1000)
+    places = {"one window": spread[:1], "100 random windows": spread[:100], "1,000 random windows": spread}
+    rows = []
+    for name, starts in places.items():
+        mapped = np.memmap(tokens.path, tokens.dtype, mode="r")
+        before = resident_bytes()
+        used = gather_windows(mapped, starts, context_length)
+        grown = resident_bytes() - before
+        rows.append((name, len(starts), used.nbytes / 1e6, grown / 1e6))
+        del mapped
+    return pd.DataFrame(rows, columns=["used", "windows", "used_megabytes", "resident_megabytes"])
+
+
+def cold_and_warm(
+    tokens: TokenFile, windows: int = 2000, context_length: int = 256, repeats: int = 3, seed: int = 0
+) -> pd.DataFrame:
+    """Seconds to copy the same number of windows in order and at random places, from disk, page cache and array.
+
+    Columns: pattern ("in order", "random"), source ("disk", "page cache", "array"), repeat, microseconds (wall time a
+    window), disk_megabytes (what the system really read: 0 if it kept its cache).
+    """
+    random = np.random.default_rng(seed)
+    in_ram = np.fromfile(tokens.path, tokens.dtype)
+    rows = []
+    for repeat in range(repeats):
+        first = int(random.integers(0, len(tokens) - windows * context_length))
+        patterns = {
+            "in order": first + np.arange(windows) * context_length,
+            "random": random.integers(0, len(tokens) - context_length, windows),
+        }
+        for pattern, starts in patterns.items():
+            for source in ("disk", "page cache", "array"):
+                if source == "disk":
+                    forget(tokens.path)
+                array = in_ram if source == "array" else np.memmap(tokens.path, tokens.dtype, mode="r")
+                read, started = _disk_bytes(), time.perf_counter()
+                gather_windows(array, starts, context_length)
+                seconds = time.perf_counter() - started
+                del array  # pages that are mapped cannot be dropped
+                rows.append((pattern, source, repeat, seconds / windows * 1e6, (_disk_bytes() - read) / 1e6))
+    return pd.DataFrame(rows, columns=["pattern", "source", "repeat", "microseconds", "disk_megabytes"])
+
+
+def row_by_row(data: NDArray[np.integer], batch: int, context: int) -> tuple[Tensor, Tensor]:
+    """The plain way: slice, convert and stack, row after row."""
+    starts = torch.randint(len(data) - context, (batch,))
+    x = torch.stack([torch.from_numpy(data[i : i + context].astype(np.int64)) for i in starts])
+    y = torch.stack([torch.from_numpy(data[i + 1 : i + 1 + context].astype(np.int64)) for i in starts])
+    return x, y
+
+
+def _ways(tokens: TokenFile, batch: int, context: int) -> dict[str, Callable[[], object]]:
+    mapped = np.memmap(tokens.path, tokens.dtype, mode="r")
+    return {
+        "row by row, mapped again": lambda: row_by_row(
+            np.memmap(tokens.path, tokens.dtype, mode="r"), batch, context
+        ),
+        "row by row": partial(row_by_row, mapped, batch, context),
+        "one gather, mapped": partial(get_batch, mapped, batch, context),
+        "one gather, read": partial(get_batch, tokens, batch, context),
+    }
+
+
+def loader_speed(
+    tokens: TokenFile,
+    batches: Sequence[int] = (64,),
+    contexts: Sequence[int] = (256,),
+    repeats: int = 5,
+    seconds: float = 0.02,
+) -> pd.DataFrame:
+    """CPU time of making a batch in four ways, taking turns. Columns: way, batch, context, repeat, microseconds."""
+    torch.manual_seed(0)
+    rows = []
+    sizes = [(batch, context) for batch in batches for context in contexts]
+    for batch, context in progress(sizes, description="making batches"):
+        ways = _ways(tokens, batch, context)
+        counts = {}
+        for name, make in ways.items():
+            make()
+            counts[name] = max(3, int(seconds / max(cpu_seconds(make)[0], 1e-6)))
+        for repeat in range(repeats):
+            for name, make in ways.items():
+                spent, _ = cpu_seconds(lambda make=make, n=counts[name]: [make() for _ in range(n)])  # type: ignore[misc]
+                rows.append((name, batch, context, repeat, spent / counts[name] * 1e6))
+    return pd.DataFrame(rows, columns=["way", "batch", "context", "repeat", "microseconds"])
+
+
+class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Windows without overlap, one at a time, as torch's DataLoader asks for them."""
+
+    def __init__(self, path: Path, context_length: int) -> None:
+        self.tokens = np.memmap(path, np.uint16, mode="r")
+        self.context_length = context_length
+
+    def __len__(self) -> int:
+        return (len(self.tokens) - 1) // self.context_length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        start = index * self.context_length
+        window = torch.from_numpy(self.tokens[start : start + self.context_length + 1].astype(np.int64))
+        return window[:-1], window[1:]
+
+
+def worker_speed(
+    tokens: TokenFile,
+    workers: Sequence[int] = (0, 1, 2),
+    batch: int = 64,
+    context: int = 256,
+    batches: int = 100,
+) -> pd.DataFrame:
+    """Wall time a batch from torch's DataLoader with helper processes, and from BatchStream.
+
+    Columns: way, start_milliseconds (until the first batch is there), microseconds (each batch after it).
+    """
+    rows = []
+    for number in progress(workers, description="helper processes"):
+        loader = DataLoader(
+            WindowDataset(tokens.path, context), batch, shuffle=True, num_workers=number,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        rows.append((f"DataLoader, {number} workers", *_first_and_rest(iter(loader), batches)))
+    stream = BatchStream(tokens, batch, context, seed=0)
+    rows.append(("BatchStream", *_first_and_rest(stream, batches)))
+    return pd.DataFrame(rows, columns=["way", "start_milliseconds", "microseconds"])
+
+
+def _first_and_rest(stream: Iterator[object], batches: int) -> tuple[float, float]:
+    started = time.perf_counter()
+    next(stream)
+    first = time.perf_counter()
+    for _ in range(batches):
+        next(stream)
+    return (first - started) * 1e3, (time.perf_counter() - first) / batches * 1e6
+
+
+def resident_growth(
+    tokens: TokenFile, batches: int = 1500, batch: int = 64, context: int = 256, every: int = 50
+) -> pd.DataFrame:
+    """Resident memory while batches are drawn. Columns: way, batches, megabytes (more than at the start).
+
+    Ways: "mapped once" (one memmap for all batches), "mapped again" (a new one for each, nanoGPT's way), "read".
+    """
+
+    def again() -> object:
+        return get_batch(np.memmap(tokens.path, tokens.dtype, mode="r"), batch, context)
+
+    torch.manual_seed(0)
+    rows = []
+    for name in ("mapped again", "read", "mapped once"):
+        before = resident_bytes()
+        mapped = np.memmap(tokens.path, tokens.dtype, mode="r")
+        ways: dict[str, Callable[[], object]] = {
+            "mapped again": again,
+            "read": partial(get_batch, tokens, batch, context),
+            "mapped once": partial(get_batch, mapped, batch, context),
+        }
+        make = ways[name]
+        rows.append((name, 0, 0.0))
+        for number in range(1, batches + 1):
+            make()
+            if number % every == 0:
+                rows.append((name, number, (resident_bytes() - before) / 1e6))
+        del mapped, make, ways
+    return pd.DataFrame(rows, columns=["way", "batches", "megabytes"])
+
+
+def coverage(num_windows: int = 2000, epochs: int = 4, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
+    """The share of windows not seen yet, with and without replacement. Columns: drawn, seed, epoch, unseen.
+
+    ``epoch``: draws made, divided by the number of windows.
+    """
+    rows = []
+    tokens = np.arange(num_windows + 1)
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        stream = BatchStream(tokens, num_windows // 20, 1, seed=seed)
+        ways: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+            "at random": partial(get_batch, tokens, num_windows // 20, 1, generator=generator),
+            "each once an epoch": stream.__next__,
+        }
+        for name, draw in ways.items():
+            seen = np.zeros(num_windows, bool)
+            for part in range(20 * epochs + 1):
+                rows.append((name, seed, part / 20, 1 - seen.mean()))
+                seen[draw()[0].flatten().numpy()] = True
+    return pd.DataFrame(rows, columns=["drawn", "seed", "epoch", "unseen"])
+
+
+def dealing(num_windows: int = 40, batch: int = 3, processes: int = 2, seed: int = 0) -> pd.DataFrame:
+    """Which process gets which window, in two epochs. Columns: batch, rank, window, epoch."""
+    tokens = np.arange(num_windows + 1)
+    rows = []
+    for rank in range(processes):
+        stream = BatchStream(tokens, batch, 1, seed=seed, rank=rank, world_size=processes)
+        for number in range(2 * num_windows // (batch * processes)):
+            windows = next(stream)[0].flatten().tolist()
+            place = number * batch * processes + rank * batch
+            rows += [
+                (number, rank, window, (place + offset) // num_windows)
+                for offset, window in enumerate(windows)
+            ]
+    return pd.DataFrame(rows, columns=["batch", "rank", "window", "epoch"])
+
+
+def boundaries(corpus: Corpus, contexts: Sequence[int] = (32, 64, 128, 256, 512, 1024)) -> pd.DataFrame:
+    """What windows cut from a stream of documents hold, and what one document a window would waste.
+
+    Columns: context; mixed_windows: share of windows with tokens of two documents; foreign_context: share of targets
+    whose context holds another document; padding: share of places left empty with one document a window (longer ones
+    cut into several); documents: mean number in a window.
+    """
+    ids = np.asarray(corpus.tokens)
+    ends = ids == corpus.end_of_text
+    lengths = np.diff(np.flatnonzero(ends), prepend=-1)
+    rows = []
+    for context in contexts:
+        windows = ends[: len(ids) // context * context].reshape(-1, context)
+        # A window is mixed if a document ends in it before its last token.
+        ended_before = np.cumsum(windows, axis=1) - windows
+        padded = -(-lengths // context) * context
+        rows.append(
+            (
+                context,
+                float((ended_before[:, -1] > 0).mean()),
+                float((ended_before > 0).mean()),
+                float(1 - lengths.sum() / padded.sum()),
+                float(1 + ended_before[:, -1].mean()),
+            )
+        )
+    columns = ["context", "mixed_windows", "foreign_context", "padding", "documents"]
+    return pd.DataFrame(rows, columns=columns)
