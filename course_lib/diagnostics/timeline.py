@@ -1,5 +1,6 @@
 """How much memory tensors take, moment by moment."""
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ def memory_timeline(work: Callable[[], object], *, phases: Sequence[str] = ()) -
         phases: names that ``work`` gives to parts of itself with ``torch.profiler.record_function``: they add a column
             ``phase``, the part that last began, empty before the first.
     """
+    # Else the profiler of this torch writes two lines to the terminal, and into notebooks, each time it runs.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     results = profiler.profiler.kineto_results
