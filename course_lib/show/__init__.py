@@ -3,10 +3,11 @@
 ``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
 ``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``;
 ``token_view`` and ``merge_stepper`` show what tokenizers do, ``rotation_dial`` and ``similarity_explorer`` what
-positions do.
+positions do, ``kv_calculator`` and ``pattern_viewer`` what attention costs and does.
 """
 
-from course_lib.show import bpe, rope
+from course_lib.show import attention, bpe, rope
+from course_lib.show.attention_explorers import kv_calculator, pattern_viewer
 from course_lib.show.compression import compression_explorer
 from course_lib.show.controls import Choice, Slider, Text, Toggle
 from course_lib.show.interactive import Explorer, explorer
@@ -29,12 +30,15 @@ __all__ = [
     "Text",
     "Toggle",
     "TokenView",
+    "attention",
     "bpe",
     "compression_explorer",
     "direct_labels",
     "explorer",
     "figure",
+    "kv_calculator",
     "merge_stepper",
+    "pattern_viewer",
     "rope",
     "rotation_dial",
     "show_source",

@@ -1,0 +1,217 @@
+"""Chapter 5: what the KV cache holds, and what it does to the speed of generation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, parameters
+from course_lib.diagnostics import memory_timeline
+from course_lib.files import progress
+from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.small_runs import one_thread
+from course_lib.model import KVCache, ModelConfig, TransformerLM
+
+_TWO_BYTES = "bfloat16"
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def known_caches(names: Sequence[str] | None = None) -> pd.DataFrame:
+    """The KV cache of published models at their full context, one sequence, in 16 bits.
+
+    Columns: model, layers, heads, kv_heads, head_dim, context, kb_per_token, cache_gb, as_mha_gb (with a key and value
+    head for each query head), weights_gb.
+    """
+    rows = []
+    for name in KNOWN_MODELS if names is None else names:
+        config = KNOWN_MODELS[name].config
+        full = replace(config, num_kv_heads=None)
+        size, context = kv_cache_bytes(config, dtype=_TWO_BYTES), config.context_length
+        rows.append(
+            {
+                "model": name,
+                "layers": config.num_layers,
+                "heads": config.num_heads,
+                "kv_heads": config.kv_heads,
+                "head_dim": config.head_width,
+                "context": context,
+                "kb_per_token": size / context / 1e3,
+                "cache_gb": size / 1e9,
+                "as_mha_gb": kv_cache_bytes(full, dtype=_TWO_BYTES) / 1e9,
+                "weights_gb": 2 * KNOWN_MODELS[name].published / 1e9,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def measured_caches(
+    shapes: Sequence[Mapping[str, int]] = (
+        {"num_kv_heads": 8},
+        {"num_kv_heads": 2},
+        {"num_kv_heads": 1},
+        {"num_kv_heads": 2, "num_layers": 8},
+        {"num_kv_heads": 2, "context_length": 1024},
+    ),
+    *,
+    batch_size: int = 4,
+) -> pd.DataFrame:
+    """What torch's allocator gives out while a cache is made, and the formula.
+
+    Columns: kv_heads, layers, context, measured and formula (bytes).
+    """
+    rows = []
+    for changes in shapes:
+        config = replace(ModelConfig(256, 256, d_model=128, num_layers=4, num_heads=8), **changes)  # type: ignore[arg-type]
+        timeline = memory_timeline(lambda: KVCache(config, batch_size))  # noqa: B023
+        measured, formula = int(timeline["bytes"].max()), kv_cache_bytes(config, batch_size)
+        rows.append((config.kv_heads, config.num_layers, config.context_length, measured, formula))
+    return pd.DataFrame(rows, columns=["kv_heads", "layers", "context", "measured", "formula"])
+
+
+# --- operations and bytes ---------------------------------------------------------------------------------------------
+
+
+def intensity(
+    config: ModelConfig,
+    *,
+    kv_heads: Sequence[int],
+    batches: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+    length: int = 4096,
+) -> pd.DataFrame:
+    """Operations a byte, when a prompt is read at once (prefill) and when each sequence gets one more token (decode).
+
+    Bytes, in 16 bits: each weight once, and the cache of ``length`` tokens a sequence once, written or read; other
+    traffic is left out, so these are upper bounds. Columns: phase, kv_heads, batch, flops, weight_bytes, cache_bytes,
+    intensity (flops / bytes).
+    """
+    rows = []
+    for number in kv_heads:
+        shape = replace(config, num_kv_heads=number)
+        weights = 2 * (
+            parameters(shape).total - parameters(shape)["embedding"]
+        )  # a look-up reads next to nothing
+        for batch in batches:
+            cache = kv_cache_bytes(shape, batch, length, _TWO_BYTES)
+            read = flops(shape, batch, length).forward.total
+            # One token more: each weight multiplies once, and query and weights meet the whole cache.
+            attention = 4 * batch * length * shape.num_layers * shape.num_heads * shape.head_width
+            step = batch * weights + attention
+            for phase, operations in (("prefill", read), ("decode", step)):
+                rows.append(
+                    (phase, number, batch, operations, weights, cache, operations / (weights + cache))
+                )
+    columns = ["phase", "kv_heads", "batch", "flops", "weight_bytes", "cache_bytes", "intensity"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+def _decoder(d_model: int, context_length: int, kv_heads: int, num_layers: int = 4) -> TransformerLM:
+    torch.manual_seed(0)
+    return TransformerLM(
+        ModelConfig(256, context_length, d_model, num_layers, num_heads=8, num_kv_heads=kv_heads)
+    ).eval()
+
+
+def _filled_cache(model: TransformerLM, batch_size: int, length: int) -> KVCache:
+    """A cache as after reading ``length`` tokens; for the time it takes, any numbers do."""
+    cache = model.new_cache(batch_size)
+    for layer in cache.layers:
+        shape = (batch_size, model.config.kv_heads, length, model.config.head_width)
+        layer.append(torch.randn(shape), torch.randn(shape))
+    return cache
+
+
+def _medians(jobs: Mapping[Any, Callable[[], object]], repeats: int, description: str) -> dict[Any, float]:
+    """Median CPU seconds of each job; they take turns, so that a busy machine is busy for all."""
+    seconds: dict[Any, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():  # once to warm up
+        job()
+    for _ in progress(range(repeats), description=description):
+        for name, job in jobs.items():
+            seconds[name].append(cpu_seconds(job)[0])
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+@torch.no_grad()
+def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.DataFrame:
+    """CPU time a token at ``length`` tokens: reading them at once, one more with the cache, one more without.
+
+    Columns: phase, tokens (computed), milliseconds (for all of them), per_token (milliseconds a token that is of use).
+    """
+    model = _decoder(d_model, length + 1, 8)
+    ids = torch.randint(256, (1, length + 1), generator=torch.Generator().manual_seed(0))
+    cache = _filled_cache(model, 1, length)
+
+    def one_more() -> Tensor:
+        cache.truncate(length)
+        return model(ids[:, -1:], cache=cache)  # type: ignore[no-any-return]
+
+    jobs = {
+        ("prefill", length, length): lambda: model(ids[:, :length], cache=model.new_cache(1)),
+        ("decode, with cache", 1, 1): one_more,
+        ("decode, without", length + 1, 1): lambda: model(ids),
+    }
+    with one_thread():
+        seconds = _medians(jobs, repeats, "reading and writing")
+    rows = [
+        (phase, tokens, 1e3 * time, 1e3 * time / useful) for (phase, tokens, useful), time in seconds.items()
+    ]
+    return pd.DataFrame(rows, columns=["phase", "tokens", "milliseconds", "per_token"])
+
+
+@torch.no_grad()
+def decode_speed(
+    shapes: Sequence[tuple[int, int, int]] = ((256, 64, 1), (256, 1024, 16), (512, 4096, 1)),
+    kv_heads: Sequence[int] = (8, 4, 2, 1),
+    *,
+    repeats: int = 7,
+) -> pd.DataFrame:
+    """Tokens a CPU second in generation, by number of key and value heads, for (d_model, tokens so far, batch) shapes.
+
+    Four layers, eight query heads. Columns: d_model, length, batch, kv_heads, tokens_per_second, relative (to the
+    largest number of heads), cache_mb, weights_mb.
+    """
+    rows = []
+    for d_model, length, batch in shapes:
+        jobs, sizes = {}, {}
+        for number in kv_heads:
+            model = _decoder(d_model, length + 1, number)
+            cache = _filled_cache(model, batch, length)
+            jobs[number] = _step(model, cache, batch, length)
+            sizes[number] = (cache.num_bytes / 1e6, 4 * model.num_parameters() / 1e6)
+        with one_thread():
+            seconds = _medians(jobs, repeats, f"generating at {length} tokens")
+        slowest = seconds[kv_heads[0]]
+        rows += [
+            (d_model, length, batch, number, batch / time, slowest / time, *sizes[number])
+            for number, time in seconds.items()
+        ]
+    columns = [
+        "d_model",
+        "length",
+        "batch",
+        "kv_heads",
+        "tokens_per_second",
+        "relative",
+        "cache_mb",
+        "weights_mb",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _step(model: TransformerLM, cache: KVCache, batch: int, length: int) -> Callable[[], Tensor]:
+    ids = torch.zeros(batch, 1, dtype=torch.int64)
+
+    def step() -> Tensor:
+        cache.truncate(length)
+        return model(ids, cache=cache)  # type: ignore[no-any-return]
+
+    return step

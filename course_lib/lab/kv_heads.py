@@ -1,0 +1,102 @@
+"""Chapter 5's training runs: fewer key and value heads, from scratch and made from a trained model's heads."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from course_lib.files import progress
+from course_lib.lab.small_runs import SmallRun, constant_after, small_config, train_small, validation_loss
+from course_lib.model import TransformerLM
+
+WAYS = ("mean", "first", "random")
+LR = 0.005
+
+
+def merge_heads(weight: Tensor, heads: int, kv_heads: int, how: str, *, seed: int = 0) -> Tensor:
+    """Make ``kv_heads`` heads of ``heads``: rows of a key or value projection, (heads · d, D) → (kv_heads · d, D).
+
+    ``how``: "mean" of a group's heads (Ainslie et al. 2023, section 2.1), its "first" head, or "random" numbers of the
+    same size as the weights. Raises ValueError for another way or numbers that do not divide.
+    """
+    if how not in WAYS:
+        raise ValueError(f"how must be one of {', '.join(map(repr, WAYS))}, not {how!r}")
+    if heads % kv_heads or weight.shape[0] % heads:
+        raise ValueError(
+            f"kv_heads must divide heads, and heads the {weight.shape[0]} rows of weight, not {kv_heads} and {heads}"
+        )
+    groups = torch.unflatten(weight, 0, (kv_heads, heads // kv_heads, -1))  # (kv_heads, group, d, D)
+    if how == "random":
+        generator = torch.Generator().manual_seed(seed)
+        return weight.std() * torch.randn(groups[:, 0].flatten(0, 1).shape, generator=generator)
+    return (groups.mean(1) if how == "mean" else groups[:, 0]).flatten(0, 1)
+
+
+def convert(model: TransformerLM, kv_heads: int, how: str, *, seed: int = 0) -> TransformerLM:
+    """A copy of a model with fewer key and value heads, made as in :func:`merge_heads`."""
+    config = model.config
+    weights = dict(model.state_dict())
+    for place, name in enumerate(
+        n for n in weights if n.endswith(("attn.k_proj.weight", "attn.v_proj.weight"))
+    ):
+        weights[name] = merge_heads(weights[name], config.kv_heads, kv_heads, how, seed=seed + place)
+    smaller = TransformerLM(replace(config, num_kv_heads=kv_heads))
+    smaller.load_state_dict(weights)
+    return smaller
+
+
+def head_similarity(model: TransformerLM) -> pd.DataFrame:
+    """How alike the key heads, and the value heads, of a layer are: the cosine of each two heads' weights.
+
+    Columns: layer, projection ("k" or "v"), cosine.
+    """
+    rows = []
+    for number, layer in enumerate(model.layers):
+        for name in ("k", "v"):
+            weight: Tensor = getattr(layer.attn, f"{name}_proj").weight.detach()
+            heads = functional.normalize(torch.unflatten(weight, 0, (model.config.kv_heads, -1)).flatten(1))
+            cosines = (heads @ heads.T)[tuple(torch.triu_indices(len(heads), len(heads), 1))]
+            rows += [(number, name, float(cosine)) for cosine in cosines]
+    return pd.DataFrame(rows, columns=["layer", "projection", "cosine"])
+
+
+def from_scratch(
+    kv_heads: Sequence[int], *, num_heads: int = 4, steps: int = 400, seeds: Sequence[int] = (0, 1, 2)
+) -> dict[tuple[int, int], TransformerLM]:
+    """Train a model for each number of key and value heads and seed; by (kv_heads, seed)."""
+    jobs = [(number, seed) for number in kv_heads for seed in seeds]
+    models = {}
+    for number, seed in progress(jobs, description="training"):
+        config = small_config(num_heads=num_heads, num_kv_heads=number)
+        settings = SmallRun(config=config, steps=steps, lr=LR, schedule=constant_after(20))
+        models[number, seed] = train_small(settings, seed=seed).model
+    return models
+
+
+def uptrain(
+    models: Sequence[TransformerLM],
+    kv_heads: int,
+    *,
+    ways: Sequence[str] = WAYS,
+    tuning_steps: Sequence[int] = (10, 40),
+    lr: float = 0.6 * LR,
+) -> pd.DataFrame:
+    """Convert each model to ``kv_heads`` in each of ``ways`` and go on training: validation losses on the way.
+
+    Columns: how, model (its place in ``models``), tuned (steps so far, from 0), loss (nats a byte).
+    """
+    jobs = [(how, place) for how in ways for place in range(len(models))]
+    rows = []
+    for how, place in progress(jobs, description="uptraining"):
+        model = convert(models[place], kv_heads, how, seed=place)
+        rows.append((how, place, 0, validation_loss(model)))
+        done = 0
+        for steps in tuning_steps:
+            settings = SmallRun(config=model.config, steps=steps - done, lr=lr)
+            train_small(settings, seed=1000 + 10 * steps + place, model=model)
+            done = steps
+            rows.append((how, place, done, validation_loss(model)))
+    return pd.DataFrame(rows, columns=["how", "model", "tuned", "loss"])

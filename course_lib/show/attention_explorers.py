@@ -1,0 +1,197 @@
+"""What a reader of chapter 5 can move: the memory of the KV cache, and the attention patterns of a trained model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from course_lib.show.controls import Choice, Slider
+from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.look import PALETTE
+
+_INK = "#24292F"
+_MODELS = ("Llama 3 8B", "LLaMA 7B", "LLaMA 13B", "LLaMA 65B", "Llama 2 70B")
+_CONTEXTS = tuple(2**power for power in range(10, 21))
+_GROUPS = (1, 2, 4, 8)
+Pattern = tuple[Sequence[str], NDArray[np.float32]]
+"""Tokens, T of them, and attention weights, (layers, heads, T, T)."""
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def kv_calculator() -> Explorer:
+    """Memory of the KV cache against the context, for published shapes, any grouping, batch and number format.
+
+    Lines: a key and value head for each query head (MHA), the chosen grouping, one for all (MQA), and the weights.
+    """
+    return explorer(
+        _memory,
+        title="Memory of the KV cache",
+        size=(8.2, 4.4),
+        model=Choice("shape of", _MODELS),
+        group=Slider("query heads to a KV head", _GROUPS, start=4),
+        context=Slider("tokens a sequence", _CONTEXTS, start=8192),
+        batch=Slider("sequences", [2**power for power in range(9)], start=8),
+        bits=Slider("bits a number", [4, 8, 16, 32], start=16),
+        device=Choice("memory at hand", {"24 GB": 24, "80 GB": 80, "192 GB": 192}, start=80),
+    )
+
+
+def _memory(figure: Figure) -> Callable[..., str]:
+    # Here, so that chapters without a model need not wait for torch.
+    from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
+
+    axes = figure.subplots()
+    axes.set(
+        xscale="log", yscale="log", xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6), ylim=(0.05, 2e5),
+        xlabel="tokens a sequence", ylabel="memory (GB)",
+    )  # fmt: skip
+    axes.set_xticks(_CONTEXTS[::2])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size:,g}"))
+    axes.minorticks_off()
+    colours = {"MHA": PALETTE["orange"], "chosen": PALETTE["blue"], "MQA": PALETTE["green"]}
+    lines = {name: axes.plot([], [], color=colour)[0] for name, colour in colours.items()}
+    lines["chosen"].set_linewidth(2.6)
+    names = {
+        name: axes.text(0, 0, name, color=colour, fontsize=8.5, va="center")
+        for name, colour in colours.items()
+    }
+    weights = axes.axhline(1, color=PALETTE["grey"], lw=1.2)
+    limit = axes.axhline(1, color=_INK, lw=0.9, ls=(0, (2, 2)))
+    box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
+    notes = [
+        axes.text(_CONTEXTS[0] * 1.08, 1, "", fontsize=8.5, color=c, bbox=box)
+        for c in (PALETTE["grey"], _INK)
+    ]
+    (dot,) = axes.plot([], [], "o", color=_INK, markersize=8, zorder=4)
+    value = axes.annotate(
+        "", (1, 1), xytext=(8, -13), textcoords="offset points", weight="bold", zorder=5, bbox=box
+    )
+
+    def update(model: str, group: int, context: int, batch: int, bits: int, device: int) -> str:
+        known = KNOWN_MODELS[model]
+
+        def gigabytes(heads: int, length: int) -> float:
+            shape = replace(known.config, num_kv_heads=heads, context_length=length)
+            return kv_cache_bytes(shape, batch, dtype="bfloat16") * bits / 16 / 1e9
+
+        heads = known.config.num_heads
+        for name, number in (("MHA", heads), ("chosen", heads // group), ("MQA", 1)):
+            sizes = [gigabytes(number, length) for length in _CONTEXTS]
+            lines[name].set_data(_CONTEXTS, sizes)
+            names[name].set_position((_CONTEXTS[-1] * 1.12, sizes[-1]))
+        names["chosen"].set_text("" if group == 1 else f"{heads // group} KV heads")
+        here, held = gigabytes(heads // group, context), 2 * known.published / 1e9
+        weights.set_ydata([held, held])
+        limit.set_ydata([device, device])
+        for note, height, text in zip(
+            notes, (held, device), (f"weights, 16 bits: {held:,.0f} GB", f"{device} GB at hand"), strict=True
+        ):
+            note.set_y(height * 1.12)
+            note.set_text(text)
+        dot.set_data([context], [here])
+        value.xy = (context, here)
+        value.set_text(f"{here:,.1f} GB")
+        fits = batch * (device - held) / here
+        rest = f"{fits:,.1f} such sequences fit" if fits > 0 else "the weights alone do not fit"
+        return (
+            f"{model}, {heads // group} KV heads for {heads} query heads, {batch} sequences of {context:,} tokens: "
+            f"the cache takes {here:,.2f} GB beside {held:,.1f} GB of weights; {rest} into {device} GB."
+        )
+
+    return update
+
+
+# --- patterns ---------------------------------------------------------------------------------------------------------
+
+
+def pattern_viewer(patterns: Mapping[str, Pattern], *, distances: int = 24) -> Explorer:
+    """Who looks at whom in a trained model: choose text, layer, head and query.
+
+    Left: all weights of a head. Right: mean weight by distance, over all queries. Below: the text, shaded by the
+    weights of the chosen query. ``patterns``: by the name of a text; all have the same shape.
+
+    Raises ValueError for no pattern, or patterns of different shapes.
+    """
+    shapes = {weights.shape for _, weights in patterns.values()}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"patterns must hold weights of one shape (layers, heads, T, T), not {sorted(shapes)}"
+        )
+    layers, heads, length, _ = next(iter(shapes))
+    return explorer(
+        _Patterns(patterns, distances),
+        title="Attention of a trained model",
+        size=(8.2, 6.2),
+        text=Choice("text", list(patterns)),
+        query=Slider("query (position)", min=1, max=length - 1, start=2 * length // 3),
+        layer=Slider("layer", range(layers), start=layers - 1),
+        head=Slider("head", range(heads)),
+    )
+
+
+class _Patterns:
+    """Draws the three panels of the pattern viewer."""
+
+    def __init__(self, patterns: Mapping[str, Pattern], distances: int) -> None:
+        self._patterns = patterns
+        self._distances = distances
+
+    def __call__(self, figure: Figure) -> Callable[..., str]:
+        length = next(iter(self._patterns.values()))[1].shape[-1]
+        grid = figure.add_gridspec(2, 2, height_ratios=(10, 1), width_ratios=(1.25, 1))
+        whole, near = (figure.add_subplot(grid[0, i]) for i in range(2))
+        strip = figure.add_subplot(grid[1, :])
+        norm = PowerNorm(0.5, 0, 1)
+        blank = np.zeros((length, length))
+        self._image = whole.imshow(blank, cmap="Blues", norm=norm, interpolation="nearest")
+        whole.set(xlabel="key (position)", ylabel="query (position)")
+        self._row = Rectangle((-0.5, 0), length, 1, fill=False, edgecolor=PALETTE["orange"], lw=1.2)
+        whole.add_patch(self._row)
+        self._bars = near.bar(
+            range(self._distances), [0.0] * self._distances, color=PALETTE["blue"], width=0.8
+        )
+        near.set(ylim=(0, 1), xlabel="distance (tokens back)", ylabel="mean weight")
+        self._note = near.text(0.97, 0.96, "", transform=near.transAxes, ha="right", va="top")
+        self._shade = strip.imshow(
+            blank[:1], cmap="Blues", norm=norm, aspect="auto", extent=(-0.5, length - 0.5, 0, 1)
+        )
+        self._letters = [
+            strip.text(i, 0.45, "", ha="center", va="center", family="monospace", fontsize=9)
+            for i in range(length)
+        ]
+        self._box = Rectangle((0, 0), 1, 1, fill=False, edgecolor=PALETTE["orange"], lw=2)
+        strip.add_patch(self._box)
+        strip.set_axis_off()
+        for axes in (whole, strip):
+            axes.grid(visible=False)
+        return self._update
+
+    def _update(self, text: str, query: int, layer: int, head: int) -> str:
+        tokens, all_weights = self._patterns[text]
+        weights = all_weights[layer, head]  # (T, T)
+        self._image.set_data(weights)
+        self._row.set_y(query - 0.5)
+        by_distance = [float(np.mean(np.diagonal(weights, -distance))) for distance in range(self._distances)]
+        for bar, height in zip(self._bars, by_distance, strict=True):
+            bar.set_height(height)
+        row = weights[query]
+        self._shade.set_data(np.where(np.arange(len(row)) <= query, row, 0.0)[np.newaxis])
+        for place, (letter, token) in enumerate(zip(self._letters, tokens, strict=True)):
+            letter.set_text({" ": "·", "\n": "↵"}.get(token, token))
+            letter.set_color("white" if row[place] > 0.35 else _INK if place <= query else "#B9B7AF")
+        self._box.set_x(query - 0.5)
+        entropy = float(-(row[row > 0] * np.log(row[row > 0])).sum())
+        most = int(row.argmax())
+        self._note.set_text(f"this query spreads over\n{np.exp(entropy):.1f} tokens")
+        return (
+            f"Layer {layer}, head {head}: the query {tokens[query]!r} at {query} looks most ({row[most]:.0%}) at "
+            f"{tokens[most]!r}, {query - most} back; its weights spread over {np.exp(entropy):.1f} tokens."
+        )
