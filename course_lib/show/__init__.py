@@ -2,16 +2,19 @@
 
 ``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
 ``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``;
-``token_view`` and ``merge_stepper`` show what tokenizers do, ``rotation_dial`` and ``similarity_explorer`` what
+``token_view`` and ``merge_stepper`` show what tokenizers do, ``gradient_norm_explorer`` what the place of a norm does,
+``rotation_dial`` and ``similarity_explorer`` what
 positions do, ``kv_calculator`` and ``pattern_viewer`` what attention costs and does.
 """
 
-from course_lib.show import attention, bpe, rope
+from course_lib.show import attention, bpe, normalization, rope
 from course_lib.show.attention_explorers import kv_calculator, pattern_viewer
 from course_lib.show.compression import compression_explorer
 from course_lib.show.controls import Choice, Slider, Text, Toggle
+from course_lib.show.gradient_explorer import gradient_norm_explorer
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, style
+from course_lib.show.roofline import roofline
 from course_lib.show.rope_explorers import rotation_dial, similarity_explorer
 from course_lib.show.source import Source, show_source
 from course_lib.show.stepper import MergeStepper, merge_stepper
@@ -36,9 +39,12 @@ __all__ = [
     "direct_labels",
     "explorer",
     "figure",
+    "gradient_norm_explorer",
     "kv_calculator",
     "merge_stepper",
+    "normalization",
     "pattern_viewer",
+    "roofline",
     "rope",
     "rotation_dial",
     "show_source",

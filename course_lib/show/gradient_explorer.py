@@ -1,0 +1,105 @@
+"""The gradient-norm explorer: how much gradient reaches every layer of a network."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from course_lib.show.controls import Choice, Slider
+from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.look import PALETTE
+from course_lib.show.normalization import PLACEMENT_COLOURS
+
+Measure = Callable[..., pd.DataFrame]
+_LIMITS = (1e-6, 1e3)
+
+
+def gradient_norm_explorer(
+    measure: Measure,
+    *,
+    placements: Sequence[str] = tuple(PLACEMENT_COLOURS),
+    depths: Sequence[int] = (2, 4, 8, 16, 32),
+    widths: Sequence[int] = (32, 64, 128),
+    gains: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0),
+    states: Sequence[str] = ("at initialization",),
+    title: str = "How much gradient reaches each layer?",
+) -> Explorer:
+    """Gradient norm of every layer, for any placement of the norms, depth, width and gain of the initialization.
+
+    Args:
+        measure: Called as ``measure(placement, depth, width, gain, when)``; returns a frame with the columns layer and
+            gradient_norm. It runs once the controls rest.
+        placements: Choices of the first menu; "pre" is drawn beside each of the others, to compare with.
+        depths: Numbers of layers.
+        widths: Widths d.
+        gains: Factors on the standard deviation of the initial matrices.
+        states: When to measure, in the words of the menu.
+        title: Of the figure.
+    """
+
+    def compute(
+        placement: str, depth: int, width: int, gain: float, when: str
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return measure(placement, depth, width, gain, when), measure("pre", depth, width, gain, when)
+
+    return explorer(
+        _Drawing(max(depths)),
+        title=title,
+        compute=compute,
+        size=(7.6, 4.2),
+        placement=Choice("placement", list(placements)),
+        when=Choice("when", list(states)),
+        depth=Slider("layers L", depths, start=depths[len(depths) // 2]),
+        width=Slider("width d", widths, start=widths[len(widths) // 2]),
+        gain=Slider("gain of the initialization", gains, start=1.0),
+    )
+
+
+class _Drawing:
+    """Two curves over the layers, and what they amount to in words."""
+
+    def __init__(self, most_layers: int) -> None:
+        self._most = most_layers
+
+    def __call__(self, figure: Figure) -> Callable[..., str]:
+        axes = figure.subplots()
+        axes.set(
+            yscale="log", xlim=(0, self._most + 1), ylim=_LIMITS, xlabel="layer",
+            ylabel="gradient norm of the layer",
+        )  # fmt: skip
+        (self._reference,) = axes.plot([], [], "o-", color=PALETTE["grey"], markersize=3, linewidth=1)
+        (self._curve,) = axes.plot([], [], "o-", markersize=5)
+        self._note = axes.text(
+            0.985, 0.955, "", transform=axes.transAxes, ha="right", va="top", linespacing=1.5
+        )
+        axes.text(
+            0.985, 0.03, "thin grey: pre-norm, all else equal", transform=axes.transAxes, ha="right",
+            color=PALETTE["grey"], fontsize=8.5,
+        )  # fmt: skip
+        return self._update
+
+    def _update(
+        self,
+        result: tuple[pd.DataFrame, pd.DataFrame],
+        placement: str,
+        depth: int,
+        width: int,
+        gain: float,
+        when: str,
+    ) -> str:
+        chosen, reference = result
+        for curve, frame in ((self._reference, reference), (self._curve, chosen)):
+            # What overflows or vanishes stays visible at the edge.
+            norms = frame["gradient_norm"].replace(np.inf, np.nan).fillna(_LIMITS[1])
+            curve.set_data(frame["layer"], norms.clip(*_LIMITS))
+        self._curve.set_color(PLACEMENT_COLOURS[placement])
+        self._reference.set_visible(placement != "pre")
+        first, last = chosen["gradient_norm"].iloc[[0, -1]]
+        if np.isfinite(chosen["gradient_norm"]).all():
+            ratio = f"first layer / last layer: {first / last:.2g}" if last else "no gradient at all"
+            total = f"all layers together: {np.sqrt((chosen['gradient_norm'] ** 2).sum()):.2g}"
+        else:
+            ratio, total = "the gradient overflows", ""
+        self._note.set_text(f"{placement}, L = {depth}, d = {width}\n{ratio}\n{total}")
+        return f"{placement}, {depth} layers of width {width}, gain {gain:g}, {when}: {ratio}; {total}."

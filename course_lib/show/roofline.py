@@ -1,0 +1,62 @@
+"""The roofline: what a machine can do at a given arithmetic intensity, and what operations reach."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from course_lib.show.look import PALETTE, Picture, figure, spread
+
+
+def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str = "") -> Picture:
+    """Operations a second against arithmetic intensity (Williams, Waterman & Patterson 2009), on log axes.
+
+    Args:
+        points: Columns name, intensity (FLOP/byte) and flops_per_second.
+        limits: "flops" (peak, FLOP/s) and "bytes" (bandwidth, byte/s).
+        caption: Below the picture.
+    """
+    figure_, axes = figure(size=(7.6, 4.2))
+    peak, bandwidth = limits["flops"], limits["bytes"]
+    low = min(points["intensity"].min(), peak / bandwidth) / 2.5
+    high = max(points["intensity"].max(), peak / bandwidth) * 2.5
+    intensity = np.geomspace(low, high, 200)
+    axes.plot(intensity, np.minimum(peak, bandwidth * intensity) / 1e9, color=PALETTE["grey"])
+    axes.plot(points["intensity"], points["flops_per_second"] / 1e9, "o", color=PALETTE["blue"], markersize=7)
+    bottom = points["flops_per_second"].min() / 1e9 / 3
+    axes.set(
+        xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, peak / 1e9 * 2.2),
+        xlabel="arithmetic intensity (FLOP/byte)", ylabel="speed (GFLOP/s)",
+    )  # fmt: skip
+    axes.text(
+        high / 1.1, peak / 1e9 * 1.12, f"peak {peak / 1e9:,.0f} GFLOP/s", ha="right", color=PALETTE["grey"]
+    )
+    figure_.canvas.draw()
+    across, up = _direction(axes)
+    slope = float(np.degrees(np.arctan2(up, across)))
+    start = low * 1.35
+    axes.text(
+        start, bandwidth * start / 1e9 * 1.25, f"memory {bandwidth / 1e9:,.0f} GB/s", rotation=slope,
+        rotation_mode="anchor", color=PALETTE["grey"],
+    )  # fmt: skip
+    _name_points(axes, points)
+    return Picture(figure_, caption=caption)
+
+
+def _direction(axes: Axes) -> tuple[float, float]:
+    """A step along the slope of the roof, in pixels."""
+    transform = axes.transData
+    (x0, y0), (x1, y1) = transform.transform([(1, 1), (10, 10)])
+    return x1 - x0, y1 - y0
+
+
+def _name_points(axes: Axes, points: pd.DataFrame) -> None:
+    """Names to the right of the points, moved apart where they would overlap."""
+    ordered = points.sort_values("flops_per_second")
+    places = [float(axes.transData.transform((1.0, speed))[1]) for speed in ordered["flops_per_second"] / 1e9]
+    for (_, point), before, after in zip(ordered.iterrows(), places, spread(places, 17.0), strict=True):
+        axes.annotate(
+            point["name"], (point["intensity"], point["flops_per_second"] / 1e9),
+            xytext=(9, (after - before) * 0.72), textcoords="offset points", va="center", fontsize=8.5,
+        )  # fmt: skip
