@@ -17,6 +17,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave tests/browser alone unless asked for with ``-m browser``: its packages need not be installed."""
     wanted = config.getoption("markexpr")
-    if collection_path == Path(__file__).parent / "browser" and ("browser" not in wanted or "not browser" in wanted):
+    if collection_path == Path(__file__).parent / "browser" and (
+        "browser" not in wanted or "not browser" in wanted
+    ):
         return True
     return None

@@ -16,7 +16,7 @@ class Chapter:
 
     @property
     def status(self) -> str:
-        """ "available" or "planned"."""
+        """Whether the notebook is there: "available", else "planned"."""
         return "available" if self.available else "planned"
 
 

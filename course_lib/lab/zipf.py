@@ -112,7 +112,9 @@ def _fit_tail(
     return ZipfFit(alpha, information**-0.5, int(start), tail, words, distance)
 
 
-def _zeta(alpha: ArrayLike, start: NDArray[np.float64]) -> NDArray[np.float64]:
+def _zeta(alpha: ArrayLike, start: ArrayLike) -> NDArray[np.float64]:
     """Hurwitz' zeta function: the sum of x^-alpha over x = start, start + 1 and so on."""
-    result = torch.special.zeta(torch.as_tensor(np.asarray(alpha, dtype=float)), torch.as_tensor(start))
-    return result.numpy()
+    result = torch.special.zeta(
+        torch.as_tensor(np.asarray(alpha, dtype=float)), torch.as_tensor(np.asarray(start, dtype=float))
+    )
+    return np.asarray(result, dtype=np.float64)
