@@ -148,7 +148,7 @@ EXERCISES = (
             ),
             Mistake(
                 lambda lr, decay: math.log(2) / (lr * decay),
-                "Close, for a small decay: this takes ln(1 - x) to be -x. The second input shows that it is not.",
+                "Close, for a small decay: this takes ln(1 - x) to be -x. The first input shows that it is not.",
             ),
         ),
     ),

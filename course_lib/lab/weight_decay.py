@@ -289,9 +289,8 @@ def grid(
     """
     if form not in FORMS:
         raise ValueError(f"form is {form!r}; it must be one of {', '.join(FORMS)}")
-    lr, decay = (
-        t.reshape(-1, 1, 1) for t in torch.meshgrid(torch.tensor(rates), torch.tensor(decays), indexing="ij")
-    )
+    axes = [torch.tensor(list(values), dtype=torch.float32) for values in (rates, decays)]
+    lr, decay = (t.reshape(-1, 1, 1) for t in torch.meshgrid(*axes, indexing="ij"))
     frames = []
     with one_thread():
         for seed in progress(seeds, description=form, unit="grid"):

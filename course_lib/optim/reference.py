@@ -61,7 +61,7 @@ def adam_step(
     divided by a large root and hardly decays.
     """
     grad = grad + l2 * param
-    _adam_update(param, grad, state, lr=lr, betas=betas, eps=eps)
+    adam_update(param, grad, state, lr=lr, betas=betas, eps=eps)
 
 
 @torch.no_grad()
@@ -81,10 +81,10 @@ def adamw_step(
     learning rate as in torch: every weight shrinks by the same factor, whatever its gradients were.
     """
     param -= lr * weight_decay * param
-    _adam_update(param, grad, state, lr=lr, betas=betas, eps=eps)
+    adam_update(param, grad, state, lr=lr, betas=betas, eps=eps)
 
 
-def _adam_update(
+def adam_update(
     param: Tensor, grad: Tensor, state: State, *, lr: Number, betas: tuple[float, float], eps: float
 ) -> None:
     """What Adam and AdamW have in common: two running averages, their start-up bias removed."""

@@ -115,7 +115,9 @@ def balance(results: pd.DataFrame, *, rms: float, angle: float) -> Picture:
         (right, angle, "turn per step (radians)"),
     ):
         end = float(results["step"].max())
-        axes.plot([0, end], [law, law], color=PALETTE["grey"], linewidth=1, linestyle=(0, (1, 2)), label="_law")
+        axes.plot(
+            [0, end], [law, law], color=PALETTE["grey"], linewidth=1, linestyle=(0, (1, 2)), label="_law"
+        )
         axes.set(yscale="log", xlabel="step", ylabel=label)
         axes.set_xlim(0, end * 1.6)
     picture.canvas.draw()
@@ -145,7 +147,10 @@ def traces(
             axes.plot(line.index, line, color=colour, label=f"$\\lambda$ = {decay:g}")
         axes.set(xlabel="step", ylabel=labels.get(column, column))
         axes.set_xlim(0, float(curves["step"].max()) * 1.28)
-        axes.set_ylim(bottom=0)
+        if column == "update_norm":  # it follows the learning rate over decades
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
     picture.canvas.draw()
     for axes in panels:
         direct_labels(axes)
