@@ -45,7 +45,8 @@ class saved_bytes:  # noqa: N801 (used like a function: with saved_bytes() as sa
     def _save(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         address = storage.data_ptr()
-        if address not in self._kept and not isinstance(tensor, nn.Parameter):
+        owner = tensor if tensor._base is None else tensor._base
+        if address not in self._kept and not isinstance(owner, nn.Parameter):
             new = address not in self._seen
             self._seen[address] = storage
             self._rows.append(

@@ -70,8 +70,9 @@ class Muon(CourseOptimizer):
             "weight_decay": weight_decay,
             "scale": scale,
             "ns_coefficients": ns_coefficients,
+            # By its name: groups go into checkpoints, which may be JSON.
+            "ns_dtype": None if ns_dtype is None else str(ns_dtype).removeprefix("torch."),
         }
-        self.ns_dtype = ns_dtype
         super().__init__(params, defaults)
 
     def _check(self, group: dict[str, Any]) -> None:
@@ -118,7 +119,8 @@ class Muon(CourseOptimizer):
         """Decay matrices of one shape and move them along their orthogonalized directions."""
         lr, coefficients = float(group["lr"]), group["ns_coefficients"]
         stacked = directions[0] if len(directions) == 1 else torch.stack(directions)
-        updates = newton_schulz(stacked, group["ns_steps"], coefficients, dtype=self.ns_dtype)
+        dtype = None if group["ns_dtype"] is None else getattr(torch, group["ns_dtype"])
+        updates = newton_schulz(stacked, group["ns_steps"], coefficients, dtype=dtype)
         pieces = [updates] if len(directions) == 1 else list(updates.unbind())
         if group["weight_decay"]:
             torch._foreach_mul_(params, 1 - lr * group["weight_decay"])

@@ -1,6 +1,8 @@
 """What every torch optimizer can do: closures, schedulers, states that are saved and exchanged, errors that name."""
 
 import copy
+import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +115,31 @@ def test_it_deep_copies(make: Make) -> None:
     model2, optimizer2 = copy.deepcopy((model, optimizer))
     assert optimizer2.param_groups[0]["params"][0] is next(iter(model2.parameters()))
     assert len(optimizer2.state) == len(optimizer.state) > 0
+
+
+def test_muons_options_survive_copies_and_json() -> None:
+    options = {"ns_dtype": torch.bfloat16, "ns_coefficients": [(3.0, -4.0, 2.0)] * 5}
+    runs = []
+    for how in (lambda o: o, copy.deepcopy, pickled, through_json):
+        param = nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4))
+        param.grad = param.detach().cos()
+        optimizer = how(optim.Muon([param], 0.1, **options))
+        moved = optimizer.param_groups[0]["params"][0]
+        moved.grad = param.grad
+        optimizer.step()
+        runs.append(moved.detach())
+    assert all(torch.equal(run, runs[0]) for run in runs)
+
+
+def pickled(optimizer: torch.optim.Optimizer) -> Any:
+    return pickle.loads(pickle.dumps(optimizer))
+
+
+def through_json(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    other = optim.Muon(optimizer.param_groups[0]["params"], 0.5)
+    groups = json.loads(json.dumps(optimizer.state_dict()["param_groups"]))
+    other.load_state_dict({"state": {}, "param_groups": groups})
+    return other
 
 
 @every_optimizer
