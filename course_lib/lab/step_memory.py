@@ -81,6 +81,10 @@ def against_accounting(
     return pd.DataFrame(rows, columns=["variant", "measured", "expected", "ratio"])
 
 
-def parts(config: ModelConfig = SMALL, **options: Any) -> pd.Series:
-    """The formula's parts in megabytes, by name; options as for :func:`course_lib.accounting.memory`."""
-    return pd.Series(memory(config, **options).parts) / 1e6
+def parts(*, batch: int = 8, loss_chunk: int | None = None, **shape: Any) -> pd.Series:
+    """The formula's parts of the peak in megabytes, by name; ``shape``: fields of ModelConfig other than ``SMALL``'s.
+
+    Batch and chunk as for :func:`course_lib.accounting.memory`, with AdamW.
+    """
+    counted = memory(replace(SMALL, **shape), batch, loss_chunk=loss_chunk)
+    return pd.Series(counted.parts) / 1e6
