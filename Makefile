@@ -102,6 +102,8 @@ $(VENV)/.installed: $(SOURCES)
 	@echo 'Installing requirements and compiling the engine ...'
 	@$(PIP_INSTALL) $(BUILD_TOOLS)
 	@$(PIP_INSTALL) --no-build-isolation --editable '.[test]'
+	@# nbgrader is here for the students' copies; its menus would only distract a reader.
+	@$(IN_VENV) jupyter labextension disable --level=sys_prefix @jupyter/nbgrader >/dev/null 2>&1
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
