@@ -347,7 +347,7 @@ def coverage(num_windows: int = 2000, epochs: int = 4, seeds: Sequence[int] = (0
     return pd.DataFrame(rows, columns=["drawn", "seed", "epoch", "unseen"])
 
 
-def dealing(num_windows: int = 40, batch: int = 3, processes: int = 2, seed: int = 0) -> pd.DataFrame:
+def dealing(num_windows: int = 39, batch: int = 3, processes: int = 2, seed: int = 0) -> pd.DataFrame:
     """Which process gets which window, in two epochs. Columns: batch, rank, window, epoch."""
     tokens = np.arange(num_windows + 1)
     rows = []

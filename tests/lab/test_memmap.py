@@ -1,0 +1,96 @@
+"""Chapter 10's experiments on small files: what does not depend on the machine is as it must be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from course_lib.lab import memmap, step_memory
+from course_lib.model import ModelConfig
+from course_lib.token_file import TokenFile
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> memmap.Corpus:
+    return memmap.make_corpus(tmp_path_factory.mktemp("corpus"), num_bytes=60_000, vocab_size=400)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> TokenFile:
+    return memmap.large_file(tmp_path_factory.mktemp("large"), 300_000)
+
+
+def test_storage_counts_the_real_files(corpus: memmap.Corpus) -> None:
+    sizes = memmap.storage(corpus).set_index("form")
+    assert sizes.loc["token file, uint16", "bytes"] == corpus.tokens.path.stat().st_size
+    assert sizes.loc["NumPy int64", "bytes_per_token"] == 8
+    assert sizes.loc["the text, UTF-8", "bytes"] == corpus.text.stat().st_size
+
+
+def test_every_accident_is_refused_and_no_other_file(corpus: memmap.Corpus, tmp_path: Path) -> None:
+    accidents = memmap.damage(corpus.tokens, tmp_path).set_index("accident")
+    assert (accidents["token_file"] == "opens").to_dict() == {
+        name: name == "none" for name in accidents.index
+    }
+    swapped = corpus.tokens[:5].byteswap().tolist()
+    assert accidents.loc["read as big-endian", "numpy"] == str(swapped)
+
+
+def test_measurements_have_every_way_and_positive_times(large: TokenFile) -> None:
+    speed = memmap.loader_speed(large, (4,), (16, 32), repeats=2, seconds=0.001)
+    assert speed.groupby(["way", "context"]).size().eq(2).all() and speed["way"].nunique() == 4
+    assert (speed["microseconds"] > 0).all()
+    access = memmap.cold_and_warm(large, windows=50, repeats=1)
+    assert len(access) == 6 and (access["microseconds"] > 0).all()
+    assert set(memmap.opening(large)["way"]) == {"np.memmap", "np.fromfile", "np.array(memmap)"}
+    growth = memmap.resident_growth(large, batches=20, every=10)
+    assert growth.groupby("way").size().eq(3).all()
+
+
+def test_row_by_row_gives_windows() -> None:
+    x, y = memmap.row_by_row(np.arange(100, dtype=np.uint16), 5, 7)
+    assert x.shape == y.shape == (5, 7) and (y == x + 1).all()
+
+
+def test_a_dataset_holds_the_windows_of_the_file(corpus: memmap.Corpus) -> None:
+    dataset = memmap.WindowDataset(corpus.tokens.path, 16)
+    assert len(dataset) == (len(corpus.tokens) - 1) // 16
+    x, y = dataset[len(dataset) - 1]
+    start = (len(dataset) - 1) * 16
+    assert x.tolist() == corpus.tokens[start : start + 16].tolist()
+    assert y.tolist() == corpus.tokens[start + 1 : start + 17].tolist()
+
+
+def test_coverage_follows_the_law() -> None:
+    seen = memmap.coverage(num_windows=4000, epochs=2, seeds=(5,))
+    random = seen[seen["drawn"] == "at random"]
+    assert np.allclose(random["unseen"], np.exp(-random["epoch"]), atol=0.03)
+    dealt = seen[seen["drawn"] == "each once an epoch"]
+    assert np.allclose(dealt["unseen"], np.maximum(0, 1 - dealt["epoch"]), atol=1e-9)
+
+
+def test_dealing_gives_each_window_once_an_epoch() -> None:
+    dealt = memmap.dealing()
+    assert (dealt.groupby(["epoch", "window"]).size() == 1).all() and len(dealt) == 2 * 39
+
+
+def test_boundaries_agree_with_a_count_by_hand(corpus: memmap.Corpus) -> None:
+    ids = corpus.tokens[:].tolist()
+    found = memmap.boundaries(corpus, contexts=(50,)).iloc[0]
+    mixed = foreign = 0
+    windows = [ids[i : i + 50] for i in range(0, len(ids) - 49, 50)]
+    for window in windows:
+        places = [place for place, token in enumerate(window) if token == corpus.end_of_text]
+        mixed += any(place < 49 for place in places)
+        foreign += sum(any(end < place for end in places) for place in range(50))
+    assert found["mixed_windows"] == pytest.approx(mixed / len(windows))
+    assert found["foreign_context"] == pytest.approx(foreign / len(windows) / 50)
+
+
+def test_the_timeline_has_the_phases_in_order_and_the_expected_peak() -> None:
+    config = ModelConfig(vocab_size=300, context_length=64, d_model=32, num_layers=2, num_heads=2)
+    step = step_memory.timeline(config, 4)
+    changes = step["phase"][step["phase"].ne(step["phase"].shift())]
+    assert changes.tolist() == ["forward", "backward", "optimizer"] * 2
+    compared = step_memory.against_accounting({"small": {}, "chunks": {"loss_chunk": 32}}, config, 4)
+    assert compared["ratio"].between(0.9, 1.1).all()
