@@ -6,6 +6,9 @@ The contestants take turns in one process, so that a machine that is shared or c
 printed are medians of CPU and wall milliseconds, and the ratio of a contestant's CPU time to ours from the same turns:
 above 1 where ours is faster. Peak memory is measured in fresh processes: by how much the resident set grows over a
 forward and backward pass, the gradients of the inputs included. Results go to benchmarks/results/ as JSON.
+
+Torch's Muon iterates in bfloat16, ours in float32: which is faster is decided by the processor's bfloat16 instructions.
+ONEDNN_MAX_CPU_ISA=AVX2 shows a processor without them.
 """
 
 import argparse
