@@ -4,14 +4,36 @@ In a notebook an exercise is a task, a cell with the reader's function, ``check(
 solutions stand in the notebooks only, between nbgrader's markers; ``course_lib.exercises.edition`` takes them out.
 """
 
-from course_lib.exercises import attention, rope, start, tokenizer, unigram, weight_decay
+from course_lib.exercises import (
+    attention,
+    loss,
+    memmap,
+    muon,
+    normalization,
+    rope,
+    start,
+    tokenizer,
+    unigram,
+    weight_decay,
+)
 from course_lib.exercises.checking import Case, CheckError, Exercise, Hint, Mistake, Passed, run_check
 
 __all__ = ["EXERCISES", "Case", "CheckError", "Exercise", "Hint", "Mistake", "Passed", "check", "hint"]
 
 EXERCISES: dict[str, Exercise] = {
     exercise.id: exercise
-    for chapter in (start, tokenizer, unigram, rope, attention, weight_decay)
+    for chapter in (
+        start,
+        tokenizer,
+        unigram,
+        normalization,
+        rope,
+        attention,
+        loss,
+        weight_decay,
+        muon,
+        memmap,
+    )
     for exercise in chapter.EXERCISES
 }
 """Every exercise by its id, in the order of the chapters."""

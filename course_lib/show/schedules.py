@@ -1,0 +1,330 @@
+"""Chapter 9's pictures: shapes of schedules, what they cost and bring, and the schedule designer."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator, PercentFormatter
+
+from course_lib.show.controls import Choice, Slider, Toggle
+from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+
+COLOURS = {
+    "constant": PALETTE["grey"],
+    "linear": PALETTE["orange"],
+    "cosine": PALETTE["blue"],
+    "one restart": PALETTE["violet"],
+    "inverse sqrt": PALETTE["ochre"],
+    "WSD": PALETTE["green"],
+}
+"""Colours of the schedules, by name."""
+_INK = "#24292F"
+_WINDOW = 10
+
+
+def shapes(factors: pd.DataFrame) -> Picture:
+    """Schedules, a panel each. Columns: shape, step, factor."""
+    names = list(dict.fromkeys(factors["shape"]))
+    picture, panels = figure(2, -(-len(names) // 2), size=(8.2, 3.9), sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(panels.flat, names, strict=False):
+        rows = factors[factors["shape"] == name]
+        for other in names:
+            grey = factors[factors["shape"] == other]
+            axes.plot(grey["step"], grey["factor"], color=PALETTE["grey"], lw=0.7, alpha=0.35)
+        axes.plot(rows["step"], rows["factor"], color=COLOURS[name], lw=2.2)
+        axes.set_title(name)
+        axes.set(ylim=(0, 1.08))
+    for axes in panels[-1]:
+        axes.set_xlabel("step")
+    for row in panels:
+        row[0].set_ylabel("lr / peak lr")
+    means = factors.groupby("shape", sort=False)["factor"].mean()
+    return Picture(
+        picture,
+        caption="The same warm-up, then six ways to go on. In grey: the others.",
+        alt="Mean factor over the run: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()),
+    )
+
+
+def range_test(results: pd.DataFrame, *, window: int = 5) -> Picture:
+    """Loss while the learning rate rises, a line a seed. Columns: seed, lr, loss."""
+    picture, axes = figure(size=(7.6, 3.4))
+    for _, rows in results.groupby("seed"):
+        axes.plot(rows["lr"], rows["loss"].rolling(window).mean(), color=PALETTE["blue"], lw=1.3)
+    top = float(results["loss"].iloc[0]) * 1.15
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss (nats/byte)", ylim=(2, top))
+    smallest = results.groupby("seed")["loss"].min()
+    return Picture(
+        picture,
+        caption=f"One run a line, the rate times a constant in every step; mean over {window} steps.",
+        alt=f"The loss falls to about {smallest.mean():.1f}, then rises steeply as the learning rate goes on growing.",
+    )
+
+
+def loss_by_rate(finals: pd.DataFrame, by: str, colours: Mapping[object, str] | None = None) -> Picture:
+    """Validation loss against peak learning rate, a line through the means for each value of ``by``, a dot a run."""
+    picture, axes = figure(size=(7.6, 3.9))
+    cycle = list(PALETTE.values())
+    for number, (name, rows) in enumerate(finals.groupby(by, sort=False)):
+        colour = colours[name] if colours else cycle[number]
+        means = rows.groupby("lr")["validation_loss"].mean()
+        axes.plot(rows["lr"], rows["validation_loss"], "o", color=colour, alpha=0.4, markersize=4, mew=0)
+        label = str(name) if colours else f"{by} {name}"
+        axes.plot(means.index, means, color=colour, label=label)
+    rates = sorted(finals["lr"].unique())
+    axes.set(xscale="log", xlabel="peak learning rate", ylabel="validation loss (nats/byte)")
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(min(rates) / 1.15, max(rates) * 2)
+    picture.canvas.draw()
+    direct_labels(axes)
+    best = finals.groupby([by, "lr"])["validation_loss"].mean().groupby(by).min()
+    return Picture(
+        picture,
+        caption=f"A dot for each of {finals['seed'].nunique()} seeds, lines through their means.",
+        alt="Best mean loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in best.items()),
+    )
+
+
+def branches(results: pd.DataFrame) -> Picture:
+    """Where a decay leads that branches off a run at a constant rate, and the mean of the weights instead.
+
+    ``results``: columns seed, step, trunk, averaged, decayed.
+    """
+    picture, axes = figure(size=(7.6, 3.6))
+    lines = (
+        ("trunk", PALETTE["grey"], "constant rate"),
+        ("averaged", PALETTE["orange"], "its weights averaged"),
+        ("decayed", PALETTE["green"], "decayed to zero"),
+    )
+    for number, (_, rows) in enumerate(results.groupby("seed")):
+        for column, colour, label in lines:
+            name = label if number == 0 else f"_{label}"
+            axes.plot(rows["step"], rows[column], "o-", color=colour, lw=1.3, markersize=5, label=name)
+        for row in rows.itertuples():
+            axes.plot(
+                [row.step] * 2, [row.trunk, row.decayed], color=PALETTE["green"], lw=0.8, ls=(0, (2, 2))
+            )
+    steps = sorted(results["step"].unique())
+    axes.set(xlabel="step at which the run is judged", ylabel="validation loss (nats/byte)")
+    axes.set_xticks(steps)
+    axes.set_xlim(min(steps) - 5, max(steps) + 0.35 * (max(steps) - min(steps)))
+    picture.canvas.draw()
+    direct_labels(axes)
+    drop = (results["trunk"] - results["decayed"]).groupby(results["step"]).mean()
+    return Picture(
+        picture,
+        caption="The same run, judged after so many steps in three ways; one line a seed.",
+        alt="Mean drop by decaying: " + ", ".join(f"{d:.2f} at {step}" for step, d in drop.items()),
+    )
+
+
+def dots(finals: pd.DataFrame, label: Callable[[pd.Series], str] | str) -> Picture:
+    """Validation loss, a row a case, a dot a seed. ``label``: a column, or a function from a row to its case."""
+    cases = finals[label] if isinstance(label, str) else finals.apply(label, axis=1)
+    order = list(dict.fromkeys(cases))
+    picture, axes = figure(size=(7.6, 1.0 + 0.4 * len(order)))
+    for place, name in enumerate(order):
+        losses = finals.loc[cases == name, "validation_loss"]
+        axes.plot(losses, [place] * len(losses), "o", color=PALETTE["blue"], alpha=0.55, markersize=7, mew=0)
+        axes.plot([losses.mean()], [place], "|", color=_INK, markersize=14)
+    axes.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.5, -0.5))
+    axes.set_xlabel("validation loss (nats/byte)")
+    means = finals["validation_loss"].groupby(cases).mean()
+    return Picture(
+        picture,
+        caption=f"A dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
+        alt="Mean loss: " + ", ".join(f"{name} {means[name]:.3f}" for name in order),
+    )
+
+
+def decay_pairs(results: pd.DataFrame) -> Picture:
+    """Size of weights and relative size of updates for pairs of learning rate and decay, beside their laws.
+
+    ``results``: columns lr, weight_decay, seed, rms, rotation.
+    """
+    picture, (left, right) = figure(1, 2, size=(8.2, 3.4))
+    x = results["lr"] / results["weight_decay"]
+    left.plot(x**0.5, results["rms"], "o", color=PALETTE["blue"], alpha=0.7)
+    right.plot(
+        (results["lr"] * results["weight_decay"]) ** 0.5,
+        results["rotation"],
+        "o",
+        color=PALETTE["orange"],
+        alpha=0.7,
+    )
+    for axes, law, column in (
+        (left, x**0.5, "rms"),
+        (right, (results["lr"] * results["weight_decay"]) ** 0.5, "rotation"),
+    ):
+        scale = float(np.exp(np.log(results[column] / law).mean()))
+        ends = np.array([law.min() / 1.2, law.max() * 1.2])
+        axes.plot(ends, scale * ends, color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+    left.set(xlabel="√(lr / λ)", ylabel="root mean square of weights", title="size of the weights")
+    right.set(xlabel="√(lr · λ)", ylabel="|update| / |weights|", title="turn in a step")
+    return Picture(
+        picture,
+        caption="Hidden matrices at the end of a run at a constant rate, a dot a run. Dashed: proportional.",
+        alt="Both quantities grow in proportion to the square roots on the horizontal axes.",
+    )
+
+
+# --- the designer -----------------------------------------------------------------------------------------------------
+
+
+def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) -> Explorer:
+    """Choose a schedule, a peak rate and a warm-up; see the rate and the loss curves of the real runs.
+
+    Args:
+        curves: Columns shape, warmup (share of the run), lr, seed, step, loss.
+        finals: Columns shape, warmup, lr, seed, validation_loss.
+        factors: Columns shape, warmup, step, factor.
+    """
+    rates = sorted(float(rate) for rate in curves["lr"].unique())
+    warmups = sorted(float(share) for share in curves["warmup"].unique())
+    names = list(dict.fromkeys(curves["shape"]))
+    return explorer(
+        lambda figure: _draw_designer(figure, curves, finals, factors),
+        title="Schedule designer",
+        size=(8.4, 4.6),
+        shape=Choice("schedule", names, start=names[-1]),
+        other=Choice("beside it, in grey", names, start=names[0]),
+        lr=Slider("peak learning rate", rates, start=rates[len(rates) // 2]),
+        warmup=Choice("warm-up", {f"{share:.0%} of the run": share for share in warmups}, start=warmups[-1]),
+        late=Toggle("only the second half"),
+    )
+
+
+def _draw_designer(
+    figure: Figure, curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame
+) -> Callable[..., str]:
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.7))
+    steps = int(curves["step"].max()) + 1
+    smooth = curves.assign(
+        loss=curves.groupby(["shape", "warmup", "lr", "seed"])["loss"].transform(
+            lambda x: x.rolling(_WINDOW).mean()
+        )
+    )
+    high = float(smooth["loss"].quantile(0.93))
+    low = float(smooth["loss"].min())
+    half = float(smooth.loc[smooth["step"] > steps / 2, "loss"].quantile(0.97))
+    upper.set(ylabel="learning rate", ylim=(0, float(curves["lr"].max()) * 1.08))
+    lower.set(xlabel="step", ylabel="training loss (nats/byte)")
+    seeds = curves["seed"].nunique()
+    (rate_other,) = upper.plot([], [], color=PALETTE["grey"], lw=1.4)
+    (rate,) = upper.plot([], [], lw=2.4)
+    greys = [lower.plot([], [], color=PALETTE["grey"], lw=1.0, alpha=0.8)[0] for _ in range(seeds)]
+    lines = [lower.plot([], [], lw=1.5)[0] for _ in range(seeds)]
+    note = lower.text(0.985, 0.95, "", transform=lower.transAxes, ha="right", va="top", weight="bold")
+    note_other = lower.text(
+        0.985, 0.84, "", transform=lower.transAxes, ha="right", va="top", color=PALETTE["grey"]
+    )
+
+    def select(frame: pd.DataFrame, shape: str, warmup: float, lr: float | None = None) -> pd.DataFrame:
+        chosen = frame[(frame["shape"] == shape) & (frame["warmup"] == warmup)]
+        return chosen if lr is None else chosen[chosen["lr"] == lr]
+
+    def show(shape: str, lr: float, warmup: float, rate_line: object, loss_lines: Sequence[object]) -> float:
+        factor = select(factors, shape, warmup)
+        rate_line.set_data(factor["step"], lr * factor["factor"])  # type: ignore[attr-defined]
+        for line, (_, rows) in zip(
+            loss_lines, select(smooth, shape, warmup, lr).groupby("seed"), strict=True
+        ):
+            line.set_data(rows["step"], rows["loss"])  # type: ignore[attr-defined]
+        return float(select(finals, shape, warmup, lr)["validation_loss"].mean())
+
+    def update(shape: str, other: str, lr: float, warmup: float, late: bool) -> str:
+        colour = COLOURS[shape]
+        for line in (rate, *lines):
+            line.set_color(colour)
+        loss_other = show(other, lr, warmup, rate_other, greys)
+        loss = show(shape, lr, warmup, rate, lines)
+        note.set(text=f"{shape}: validation {loss:.3f}", color=colour)
+        note_other.set_text(f"{other}: {loss_other:.3f}")
+        lower.set(xlim=(steps / 2 if late else 0, steps), ylim=(low / 1.01, half * 1.01 if late else high))
+        return (
+            f"{shape} with a peak rate of {lr:g} and a warm-up of {warmup:.0%}: validation loss {loss:.3f} nats/byte, "
+            f"mean over {seeds} seeds; {other}: {loss_other:.3f}."
+        )
+
+    return update
+
+
+def bowl_explorer(
+    compute: Callable[..., tuple[np.ndarray, pd.DataFrame]], shapes_: Sequence[str]
+) -> Explorer:
+    """Expected loss of SGD on a noisy bowl with one steep and one flat direction, for any schedule.
+
+    ``compute(shape, lr, warmup, decay, noise, log_flat)`` gives the rate of each step and a frame with step, total,
+    and one column a direction (steep first).
+    """
+    return explorer(
+        _draw_bowl,
+        title="A noisy bowl",
+        compute=compute,
+        size=(8.4, 4.4),
+        shape=Choice("schedule", list(shapes_), start="WSD"),
+        lr=Slider("peak learning rate", min=0.01, max=1.9, log=True, step=20, start=0.5),
+        warmup=Slider("warm-up (share)", min=0.0, max=0.5, step=0.05, start=0.05),
+        decay=Slider("WSD's decay (share)", min=0.0, max=0.9, step=0.05, start=0.2),
+        noise=Slider("noise", min=0.0, max=2.0, step=0.1, start=1.0),
+        flat=Slider("curvature of the flat side", [0.001, 0.003, 0.01, 0.03, 0.1], start=0.01),
+    )
+
+
+def _draw_bowl(figure: Figure) -> Callable[..., str]:
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.8))
+    upper.set(ylabel="learning rate", ylim=(0, 2))
+    lower.set(xlabel="step", ylabel="expected loss", yscale="log", ylim=(1e-3, 30))
+    (rate,) = upper.plot([], [], color=_INK)
+    styles = (
+        ("all", _INK, 2.2),
+        ("steep direction: noise", PALETTE["orange"], 1.5),
+        ("flat direction: progress", PALETTE["blue"], 1.5),
+    )
+    lines = [lower.plot([], [], color=colour, lw=width)[0] for _, colour, width in styles]
+    for place, (name, colour, _) in enumerate(styles):
+        lower.text(
+            0.985,
+            0.95 - 0.1 * place,
+            name,
+            color=colour,
+            transform=lower.transAxes,
+            ha="right",
+            va="top",
+            fontsize=8.5,
+        )
+
+    def update(result: tuple[np.ndarray, pd.DataFrame], shape: str, lr: float, **_others: float) -> str:
+        rates, losses = result
+        rate.set_data(np.arange(len(rates)), rates)
+        upper.set_xlim(0, len(rates))
+        for line, column in zip(lines, losses.columns[1:], strict=True):
+            line.set_data(losses["step"], losses[column].clip(1e-6, 1e6))
+        last = losses.iloc[-1]
+        return f"{shape}, peak rate {lr:.2g}: the expected loss ends at {last['total']:.3g}."
+
+    return update
+
+
+def survival(results: pd.DataFrame) -> Picture:
+    """What is left of a weight under decay alone, by schedule. Columns: shape, step, left."""
+    picture, axes = figure(size=(7.6, 3.4))
+    for name, rows in results.groupby("shape", sort=False):
+        axes.plot(rows["step"], rows["left"], color=COLOURS[str(name)], label=str(name))
+    axes.set(xlabel="step", ylabel="left of a weight\nwithout gradient", ylim=(0, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlim(0, float(results["step"].max()) * 1.2)
+    picture.canvas.draw()
+    direct_labels(axes)
+    ends = results.groupby("shape", sort=False)["left"].last()
+    return Picture(
+        picture,
+        caption="The product of 1 − lr·λ over the steps so far, at the same peak rate and λ.",
+        alt="Left at the end: " + ", ".join(f"{name} {left:.0%}" for name, left in ends.items()),
+    )
