@@ -75,3 +75,6 @@ def attention_backward(
     dv: int,
     isa: str | None = None,
 ) -> None: ...
+def multiply_few_rows(
+    rows: int, width: int, outputs: int, x: int, w: int, y: int, isa: str | None = None
+) -> None: ...

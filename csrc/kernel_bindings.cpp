@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/attention.hpp"
+#include "kernels/few_rows.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
@@ -126,6 +127,19 @@ void register_attention(py::module_& module) {
         py::arg("log_sums"), py::arg("dq"), py::arg("dk"), py::arg("dv"), py::arg("isa") = py::none());
 }
 
+void register_few_rows(py::module_& module) {
+    module.def(
+        "multiply_few_rows",
+        [](std::size_t rows, std::size_t width, std::size_t outputs, Address x, Address w, Address y,
+           const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const py::gil_scoped_release release;
+            kernels::multiply_few_rows(chosen, rows, width, outputs, input(x), input(w), output(y));
+        },
+        py::arg("rows"), py::arg("width"), py::arg("outputs"), py::arg("x"), py::arg("w"), py::arg("y"),
+        py::arg("isa") = py::none());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_kernels, module) {
@@ -142,4 +156,5 @@ PYBIND11_MODULE(_kernels, module) {
     register_rotate(module);
     register_swiglu(module);
     register_attention(module);
+    register_few_rows(module);
 }

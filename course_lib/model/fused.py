@@ -15,6 +15,7 @@ from course_lib import _kernels
 from course_lib.model.functional import scaled_dot_product_attention
 
 _WITH_MEMORY = (Tensor, torch.nn.Parameter)  # exactly: a subclass may be fake, or wrap another tensor
+_FEW_ROWS = 4  # from there on, a general matrix product is as fast
 _SHORT = 256  # tokens times threads; measured with benchmarks/model_speed.py
 
 
@@ -44,6 +45,26 @@ def can_fuse_attention(q: Tensor, k: Tensor, v: Tensor) -> bool:
         and q.shape[1] * torch.get_num_threads() <= _SHORT
         and _kernels.available_isas()[-1] != "portable"
     )
+
+
+def can_fuse_product(x: Tensor, weight: Tensor) -> bool:
+    """Whether :func:`few_rows_product` takes x (..., d_in): a token or a few, whose gradients nobody asks for."""
+    return not torch.is_grad_enabled() and x.numel() <= _FEW_ROWS * weight.shape[1] and can_fuse(x, weight)
+
+
+def few_rows_product(x: Tensor, weight: Tensor) -> Tensor:
+    """X W^T of x (..., d_in) and weight (d_out, d_in), at the speed of reading the weight: (..., d_out).
+
+    Writing a text one token after the other waits for the weights to come out of memory; the general matrix product
+    of torch brings them in at less than half the speed.
+    """
+    x, weight = x.contiguous(), weight.contiguous()
+    outputs, width = weight.shape
+    y = torch.empty(*x.shape[:-1], outputs)
+    _kernels.multiply_few_rows(
+        x.numel() // width, width, outputs, x.data_ptr(), weight.data_ptr(), y.data_ptr()
+    )
+    return y
 
 
 def fused_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -85,7 +106,7 @@ def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     x, weight = x.contiguous(), weight.contiguous()
     width = weight.shape[0]
     rows = x.numel() // width
-    y, inverse_rms = torch.empty_like(x), x.new_empty(rows)
+    y, inverse_rms = torch.empty_like(x), torch.empty(rows)
     _kernels.rms_norm_forward(
         rows, width, eps, x.data_ptr(), weight.data_ptr(), y.data_ptr(), inverse_rms.data_ptr()
     )
@@ -200,7 +221,7 @@ def _attention_shape(q: Tensor, k: Tensor) -> tuple[int, int, int, int, int, flo
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """The result, and the logarithm of the sum of exponentials of each query's scores, (B, H, T)."""
-    y, log_sums = torch.empty_like(q), q.new_empty(q.shape[0], q.shape[2], q.shape[1])
+    y, log_sums = torch.empty_like(q), torch.empty(q.shape[0], q.shape[2], q.shape[1])
     addresses = q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), log_sums.data_ptr()
     _kernels.attention_forward(*_attention_shape(q, k), *addresses)
     return y, log_sums

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.model.checks import check_features, check_id_range, check_ids, check_positive
+from course_lib.model.fused import can_fuse_product, few_rows_product
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
@@ -43,8 +44,11 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d_in) → (..., d_out)."""
-        check_features(x, self.weight)
-        return x @ self.weight.T
+        weight = self.weight
+        check_features(x, weight)
+        if can_fuse_product(x, weight):
+            return few_rows_product(x, weight)
+        return x @ weight.T
 
     def extra_repr(self) -> str:
         """What ``repr`` shows."""

@@ -53,10 +53,11 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) → (..., d)."""
-        _check_normable(x, self.weight)
-        if can_fuse(x, self.weight):
-            return fused_rms_norm(x, self.weight, self.eps)
-        return rms_norm_reference(x, self.weight, self.eps)
+        weight = self.weight
+        if x.shape[-1:] == weight.shape and can_fuse(x, weight):
+            return fused_rms_norm(x, weight, self.eps)
+        _check_normable(x, weight)
+        return rms_norm_reference(x, weight, self.eps)
 
     def extra_repr(self) -> str:
         """What ``repr`` shows."""

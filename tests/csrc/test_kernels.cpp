@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/attention.hpp"
+#include "kernels/few_rows.hpp"
 #include "kernels/isa.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
@@ -96,6 +97,20 @@ void check_rotate(kernels::Isa isa, std::size_t pairs, kernels::Pairing pairing)
     check_close(y[b], double{x[a]} * sin[angle] + double{x[b]} * cos[angle], "rotation", isa);
 }
 
+void check_few_rows(kernels::Isa isa, std::size_t rows, std::size_t width) {
+    const std::size_t outputs = 5;
+    const Array x = normal(rows * width), w = normal(outputs * width);
+    Array y(rows * outputs);
+    kernels::multiply_few_rows(isa, rows, width, outputs, x.data(), w.data(), y.data());
+    for (std::size_t k = 0; k < y.size(); ++k) {
+        double expected = 0;
+        for (std::size_t i = 0; i < width; ++i) {
+            expected += double{x[k / outputs * width + i]} * w[k % outputs * width + i];
+        }
+        check_close(y[k], expected, "a few rows", isa);
+    }
+}
+
 // The forward pass by its formula; the gradients by two identities (tests/model compares each number).
 void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
     const std::size_t queries = shape.batch * shape.tokens * shape.heads * shape.width;
@@ -146,6 +161,7 @@ void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
 int main() {
     for (const kernels::Isa isa : kernels::available_isas()) {
         for (const std::size_t width : {1, 31, 32, 97}) check_rms_norm(isa, 70, width);
+        for (const std::size_t width : {1, 33, 96}) check_few_rows(isa, 3, width);
         for (const std::size_t count : {0, 1, 15, 1000}) check_swiglu(isa, count);
         for (const std::size_t pairs : {1, 12, 37}) {
             check_rotate(isa, pairs, kernels::Pairing::interleaved);

@@ -10,6 +10,7 @@ from course_lib import _kernels
 from course_lib.model import (
     CausalSelfAttention,
     GatedFFN,
+    Linear,
     RotaryEmbedding,
     rms_norm_reference,
     rotate_pairs,
@@ -18,6 +19,8 @@ from course_lib.model import (
 from course_lib.model.fused import (
     can_fuse,
     can_fuse_attention,
+    can_fuse_product,
+    few_rows_product,
     fused_attention,
     fused_rms_norm,
     fused_rotate,
@@ -198,6 +201,29 @@ def test_attention_on_every_instruction_set(
     torch.testing.assert_close(y.double(), expected.detach(), atol=1e-5, rtol=1e-5)
     slopes = torch.autograd.grad(expected, exact, dy.double())
     torch.testing.assert_close([x.double() for x in results], list(slopes), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("rows", "width", "outputs"), [(0, 5, 3), (1, 1, 1), (1, 97, 5), (3, 64, 7)])
+def test_few_rows_product_on_every_instruction_set(isa: str, rows: int, width: int, outputs: int) -> None:
+    x, w, y = torch.randn(rows, width), torch.randn(outputs, width), torch.empty(rows, outputs)
+    _kernels.multiply_few_rows(rows, width, outputs, x.data_ptr(), w.data_ptr(), y.data_ptr(), isa)
+    torch.testing.assert_close(y, x @ w.T, atol=1e-5, rtol=1e-4)
+
+
+def test_few_rows_product_is_for_a_few_rows_without_gradients() -> None:
+    linear = Linear(6, 5)
+    wide = torch.randn(4, 1, 12)
+    assert not can_fuse_product(wide[..., :6], linear.weight)  # a gradient may be asked for
+    with torch.no_grad():
+        for x in (wide[..., ::2], wide[0, 0, :6], wide[:0, :, :6]):
+            assert can_fuse_product(x, linear.weight)
+            torch.testing.assert_close(linear(x), x @ linear.weight.T)
+        assert not can_fuse_product(torch.randn(5, 6), linear.weight)
+        transposed = torch.randn(6, 5).T
+        torch.testing.assert_close(
+            few_rows_product(wide[:2, 0, :6], transposed), wide[:2, 0, :6] @ transposed.T
+        )
 
 
 def test_attention_of_huge_scores_and_second_derivatives() -> None:
