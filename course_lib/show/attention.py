@@ -163,13 +163,15 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
         mean = rows.groupby("tuned")["loss"].mean()
         axes.plot(mean.index, mean, "o-", color=colour, label=how)
     last = float(results["tuned"].max())
-    for name, level in levels.items():
+    # Before tuning, at the left, there is room: every loss is far above those levels.
+    for place, (name, level) in enumerate(sorted(levels.items(), key=lambda item: -item[1])):
         axes.axhline(level, color=PALETTE["grey"], lw=1, ls=(0, (4, 3)))
         axes.annotate(
-            name, (last * 1.32, level), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8.5,
-            color=PALETTE["grey"],
+            name, (0, level), xytext=(0, 3 if place == 0 else -3), textcoords="offset points", fontsize=8.5,
+            color=PALETTE["grey"], va="bottom" if place == 0 else "top",
         )  # fmt: skip
-    axes.set(xlabel="steps of further training", ylabel="held-out loss (nats/byte)", xlim=(-0.5, last * 1.34))
+    axes.set(xlabel="steps of further training", ylabel="held-out loss (nats/byte)", xlim=(-0.5, last * 1.2))
+    axes.margins(y=0.09)
     figure_.canvas.draw()
     direct_labels(axes)
     final = results[results["tuned"] == last].groupby("how")["loss"].mean()
