@@ -11,6 +11,7 @@ from course_lib.exercises import (
     muon,
     normalization,
     rope,
+    schedules,
     start,
     tokenizer,
     unigram,
@@ -32,6 +33,7 @@ EXERCISES: dict[str, Exercise] = {
         loss,
         weight_decay,
         muon,
+        schedules,
         memmap,
     )
     for exercise in chapter.EXERCISES
