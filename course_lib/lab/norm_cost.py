@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -26,41 +25,49 @@ Key = TypeVar("Key")
 _FORWARD_FLOPS = {"RMSNorm": 4, "LayerNorm": 6}
 _BACKWARD_FLOPS = {"RMSNorm": 9, "LayerNorm": 12}
 
-# The kernel reads x and writes y; backward it reads x and dy and writes dx. It takes addresses, so that torch cannot
-# see its traffic.
+# One kernel reads x and writes y; backward it reads x and dy and writes dx. Compiled code takes addresses, so that
+# torch cannot see its traffic.
 _KERNEL_PASSES = {"forward": 2, "forward and backward": 5}
 
 
-def implementations(width: int) -> dict[str, Norm]:
-    """Norms of x (..., width) with a weight (width,), by name: formulas, torch's functions, our kernel."""
+def implementations(width: int, *, compiled: bool = False) -> dict[str, Norm]:
+    """Norms of x (..., width) with a weight (width,), by name: formulas, torch's functions, our kernel.
+
+    ``compiled``: also what ``torch.compile`` makes of RMSNorm's formula, in half a minute and with a C++ compiler.
+    """
     kernel = RMSNorm(width)
 
     def fused(x: Tensor, weight: Tensor) -> Tensor:
         kernel.weight = weight  # type: ignore[assignment]
         return kernel(x)  # type: ignore[no-any-return]
 
-    return {
+    norms: dict[str, Norm] = {
         "LayerNorm, formula": layer_norm_reference,
         "RMSNorm, formula": rms_norm_reference,
         "RMSNorm, F.rms_norm": lambda x, weight: functional.rms_norm(x, (width,), weight, 1e-5),
         "LayerNorm, F.layer_norm": lambda x, weight: functional.layer_norm(x, (width,), weight),
         "RMSNorm, our kernel": fused,
     }
+    if compiled:
+        norms["RMSNorm, compiled"] = torch.compile(rms_norm_reference)
+    return norms
 
 
-def norm_costs(rows: int = 4096, width: int = 512, *, repeats: int = 7, seed: int = 0) -> pd.DataFrame:
+def norm_costs(
+    rows: int = 4096, width: int = 512, *, repeats: int = 9, seed: int = 0, compiled: bool = False
+) -> pd.DataFrame:
     """Bytes, operations and time of each implementation on one thread, in turns.
 
     Returns:
         Columns norm, direction ("forward", "forward and backward"), bytes (read and written), passes (bytes over the
-        bytes of x), flops, cpu_seconds (median) and gbytes_per_second. All must agree with the formula to 1e-5
-        (AssertionError otherwise).
+        bytes of x), flops, cpu_seconds (least of all turns) and gbytes_per_second. All must agree with the formula to
+        1e-5 (AssertionError otherwise).
     """
     torch.manual_seed(seed)
     x = torch.randn(rows, width, requires_grad=True)
     weight = nn.Parameter(torch.ones(width))
     dy = torch.randn(rows, width)
-    norms = implementations(width)
+    norms = implementations(width, compiled=compiled)
     formulas = {"LayerNorm": layer_norm_reference(x, weight), "RMSNorm": rms_norm_reference(x, weight)}
     calls: dict[tuple[str, str], Call] = {}
     for name, norm in norms.items():
@@ -74,10 +81,8 @@ def norm_costs(rows: int = 4096, width: int = 512, *, repeats: int = 7, seed: in
         kind = name.split(",")[0]
         moved = _bytes_of(name, direction, call, 4 * rows * width)
         flops_ = rows * width * (_FORWARD_FLOPS[kind] + (direction != "forward") * _BACKWARD_FLOPS[kind])
-        median = seconds[name, direction]
-        rows_.append(
-            (name, direction, moved, moved / (4 * rows * width), flops_, median, moved / median / 1e9)
-        )
+        least = seconds[name, direction]
+        rows_.append((name, direction, moved, moved / (4 * rows * width), flops_, least, moved / least / 1e9))
     columns = ["norm", "direction", "bytes", "passes", "flops", "cpu_seconds", "gbytes_per_second"]
     return pd.DataFrame(rows_, columns=columns)
 
@@ -88,7 +93,7 @@ def _round_trip(norm: Norm, x: Tensor, weight: Tensor, dy: Tensor) -> Call:
 
 
 def _bytes_of(name: str, direction: str, call: Call, size: int) -> int:
-    if name.endswith("our kernel"):
+    if name.endswith(("our kernel", "compiled")):
         return _KERNEL_PASSES[direction] * size
     with moved_bytes() as moved:
         call()
@@ -105,7 +110,7 @@ def machine_limits(*, repeats: int = 9) -> dict[str, float]:
 
 
 def share_of_step(
-    *, width: int = 256, num_layers: int = 4, batch_size: int = 4, tokens: int = 256, repeats: int = 5
+    *, width: int = 256, num_layers: int = 4, batch_size: int = 2, tokens: int = 256, repeats: int = 7
 ) -> pd.DataFrame:
     """The share of a training step that the norms take, 2 L + 1 in a decoder of L layers, in operations and in time.
 
@@ -136,12 +141,15 @@ def share_of_step(
 
 
 def take_turns(work: Mapping[Key, Call], repeats: int) -> dict[Key, float]:
-    """Median CPU seconds of each function: all are called in turn, so that a busy machine treats all alike."""
+    """Least CPU seconds of each function, over ``repeats`` turns after one to warm up.
+
+    All are called in turn, so that a busy machine treats them alike; the least time is the least disturbed one.
+    """
     seconds: dict[Key, list[float]] = {name: [] for name in work}
     for turn in range(repeats + 1):
         for name, function in work.items():
             started = time.process_time()
             function()
-            if turn:  # the first turn warms up
+            if turn:
                 seconds[name].append(time.process_time() - started)
-    return {name: float(np.median(times)) for name, times in seconds.items()}
+    return {name: min(times) for name, times in seconds.items()}

@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from course_lib.data import get_batch
-from course_lib.diagnostics import gradient_norms
+from course_lib.diagnostics import gradient_norms, snapshot
 from course_lib.files import progress
 from course_lib.lab.small_runs import (
     SmallRun,
@@ -27,8 +28,8 @@ from course_lib.lab.small_runs import (
     train_small,
 )
 from course_lib.loss import cross_entropy
-from course_lib.model import Linear, ModelConfig, TransformerBlock, TransformerLM
-from course_lib.optim import AdamW
+from course_lib.model import LayerNorm, Linear, ModelConfig, TransformerBlock, TransformerLM
+from course_lib.optim import SGD, AdamW
 
 # --- the setting of the theorem ---------------------------------------------------------------------------------------
 
@@ -111,10 +112,14 @@ def _theorem_logits(blocks: nn.ModuleList, head: Tensor, x: Tensor) -> tuple[Ten
     x = blocks[-1](x)
     if blocks[-1].placement == "pre":
         x = functional.layer_norm(x, x.shape[-1:])
-    directions = functional.normalize(x.detach(), dim=-1)
+    return x @ head.T, _similarity(x.detach())
+
+
+def _similarity(x: Tensor) -> float:
+    """Mean cosine of two different rows of ``x``."""
+    directions = functional.normalize(x, dim=-1)
     count = len(x)
-    similarity = (float((directions @ directions.T).sum()) - count) / (count * (count - 1))
-    return x @ head.T, similarity
+    return (float((directions @ directions.T).sum()) - count) / (count * (count - 1))
 
 
 def exponents(results: pd.DataFrame, by: str, *, loss: str = "one token") -> pd.DataFrame:
@@ -162,6 +167,52 @@ def gradient_by_layer(
     Returns:
         Columns layer (1 … L) and gradient_norm. The same arguments give the same frame again, do not change it.
     """
+    model = _language_model(placement, depth, width, gain, when, seed)
+    norms = gradient_norms(model, by="layer").dropna(subset="layer")
+    return pd.DataFrame({"layer": norms["layer"].astype(int) + 1, "gradient_norm": norms["gradient_norm"]})
+
+
+def warmup_damage(
+    states: Sequence[tuple[str, str]], *, depth: int = 8, width: int = 64, seeds: Sequence[int] = (0, 1)
+) -> pd.DataFrame:
+    """What became of a network: the gradient of its first layer, what its norms read, and how alike its tokens are.
+
+    Args:
+        states: Pairs of placement and a key of ``WARMUPS``.
+        depth: Number of layers.
+        width: d_model.
+        seeds: Of weights and batches.
+
+    Returns:
+        Columns placement, when, seed, first_layer (gradient norm), first_over_last (its ratio to the last layer's),
+        norm_input (standard deviation of what the norms read, mean over norms and tokens), similarity (mean cosine of
+        two tokens in the output of the last layer).
+    """
+    rows = []
+    for placement, when in states:
+        for seed in seeds:
+            read: list[Tensor] = []
+            model = _language_model(placement, depth, width, 1.0, when, seed, read)
+            norms = gradient_norms(model, by="layer").dropna(subset="layer")["gradient_norm"]
+            first, last = norms.iloc[[0, -1]]
+            size = float(np.mean([float(x.std(-1).mean()) for x in read]))
+            rows.append(
+                (placement, when, seed, first, first / last, size, _similarity(read[-1].flatten(0, -2)))
+            )
+    columns = ["placement", "when", "seed", "first_layer", "first_over_last", "norm_input", "similarity"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _language_model(
+    placement: str,
+    depth: int,
+    width: int,
+    gain: float,
+    when: str,
+    seed: int,
+    read: list[Tensor] | None = None,
+) -> TransformerLM:
+    """A model in the state ``when``, with gradients; what its norms read is appended to ``read``."""
     config = small_config(
         d_model=width, num_layers=depth, num_heads=width // 16, d_ff=2 * width, context_length=32,
         norm="layernorm", norm_placement=placement, activation="relu",
@@ -172,10 +223,13 @@ def gradient_by_layer(
         model = new_model(settings, seed)
     else:
         model = train_small(replace(settings, schedule=constant_after(warmup)), seed=seed).model
+    if read is not None:
+        for module in model.modules():
+            if isinstance(module, LayerNorm):
+                module.register_forward_hook(lambda _module, inputs, _output: read.append(inputs[0].detach()))
     with one_thread():
         _backward(model, batch_size=2, seed=seed)
-    norms = gradient_norms(model, by="layer").dropna(subset="layer")
-    return pd.DataFrame({"layer": norms["layer"].astype(int) + 1, "gradient_norm": norms["gradient_norm"]})
+    return model
 
 
 def _scaled(gain: float) -> Callable[[TransformerLM], None]:
@@ -208,13 +262,13 @@ def depth_stability(
     seeds: Sequence[int] = (0,),
     placements: Sequence[str] = ("post", "deepnorm", "pre"),
     width: int = 32,
-    lr: float = 1e-4,
 ) -> pd.DataFrame:
-    """What one step of Adam does to networks of many layers, and how gradients of first and last layer compare.
+    """What one step does to networks of many layers, and how gradients of first and last layer compare.
 
     Returns:
-        Columns placement, depth, seed, first_over_last (gradient norms of the second FFN matrix) and change: how far
-        the logits of the batch moved in one step of AdamW at ``lr``, relative to their size.
+        Columns placement, depth, seed, first_over_last (gradient norms of the second FFN matrix), adam and sgd: how far
+        the logits of the batch moved in one step of AdamW at a learning rate of 0.0001, and of SGD at 0.01, relative to
+        their size.
     """
     jobs = [(depth, placement, seed) for depth in depths for placement in placements for seed in seeds]
     rows = []
@@ -228,8 +282,23 @@ def depth_stability(
             x, before = _backward(model, batch_size=2, seed=seed)
             norms = gradient_norms(model).set_index("parameter")["gradient_norm"]
             ends = [norms[f"layers.{layer}.ffn.w2.weight"] for layer in (0, depth - 1)]
-            AdamW(model.parameters(), lr, (0.9, 0.95), weight_decay=0.0).step()
-            with torch.no_grad():
-                change = float((model(x) - before).norm() / before.norm())
-            rows.append((placement, depth, seed, ends[0] / ends[1], change))
-    return pd.DataFrame(rows, columns=["placement", "depth", "seed", "first_over_last", "change"])
+            moved = [
+                _change(model, optimizer, x, before)
+                for optimizer in (
+                    AdamW(model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.0),
+                    SGD(model.parameters(), 1e-2),
+                )
+            ]
+            rows.append((placement, depth, seed, ends[0] / ends[1], *moved))
+    return pd.DataFrame(rows, columns=["placement", "depth", "seed", "first_over_last", "adam", "sgd"])
+
+
+@torch.no_grad()
+def _change(model: TransformerLM, optimizer: Optimizer, x: Tensor, before: Tensor) -> float:
+    """Relative change of the logits in one step, which is taken back."""
+    weights = snapshot(model)
+    optimizer.step()
+    change = float((model(x) - before).norm() / before.norm())
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+    return change

@@ -12,7 +12,7 @@ from course_lib.show.look import PALETTE
 from course_lib.show.normalization import PLACEMENT_COLOURS
 
 Measure = Callable[..., pd.DataFrame]
-_LIMITS = (1e-6, 1e3)
+_LIMITS = (1e-5, 1e3)
 
 
 def gradient_norm_explorer(
@@ -44,13 +44,13 @@ def gradient_norm_explorer(
         return measure(placement, depth, width, gain, when), measure("pre", depth, width, gain, when)
 
     return explorer(
-        _Drawing(max(depths)),
+        _Drawing(),
         title=title,
         compute=compute,
         size=(7.6, 4.2),
         placement=Choice("placement", list(placements)),
         when=Choice("when", list(states)),
-        depth=Slider("layers L", depths, start=depths[len(depths) // 2]),
+        depth=Slider("layers L", depths, start=depths[-2]),
         width=Slider("width d", widths, start=widths[len(widths) // 2]),
         gain=Slider("gain of the initialization", gains, start=1.0),
     )
@@ -59,13 +59,10 @@ def gradient_norm_explorer(
 class _Drawing:
     """Two curves over the layers, and what they amount to in words."""
 
-    def __init__(self, most_layers: int) -> None:
-        self._most = most_layers
-
     def __call__(self, figure: Figure) -> Callable[..., str]:
-        axes = figure.subplots()
+        axes = self._axes = figure.subplots()
         axes.set(
-            yscale="log", xlim=(0, self._most + 1), ylim=_LIMITS, xlabel="layer",
+            yscale="log", ylim=_LIMITS, xlabel="layer",
             ylabel="gradient norm of the layer",
         )  # fmt: skip
         (self._reference,) = axes.plot([], [], "o-", color=PALETTE["grey"], markersize=3, linewidth=1)
@@ -89,6 +86,7 @@ class _Drawing:
         when: str,
     ) -> str:
         chosen, reference = result
+        self._axes.set_xlim(0.5 - depth / 40, depth + 0.5 + depth / 40)
         for curve, frame in ((self._reference, reference), (self._curve, chosen)):
             # What overflows or vanishes stays visible at the edge.
             norms = frame["gradient_norm"].replace(np.inf, np.nan).fillna(_LIMITS[1])

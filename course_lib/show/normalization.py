@@ -119,8 +119,7 @@ def warmup_curves(curves: pd.DataFrame) -> Picture:
             smooth = run["loss"].rolling(8, min_periods=1, center=True).mean()
             axes.plot(run["step"], smooth, color=PLACEMENT_COLOURS[placement], linewidth=1)
         title = f"{warmup} steps of warm-up" if warmup else "no warm-up"
-        axes.set(title=f"{_NAMES[placement]}, {title}", xlabel="step", ylim=(2.2, 4.2))
-        axes.title.set_fontsize(9.5)
+        axes.set(title=f"{_NAMES[placement]}\n{title}", xlabel="step", ylim=(2.2, 4.2))
     panels[0].set_ylabel("training loss (nats/byte)")
     return Picture(figure_, caption="One thin line a seed; mean over eight steps.")
 
@@ -128,10 +127,10 @@ def warmup_curves(curves: pd.DataFrame) -> Picture:
 def deep_networks(results: pd.DataFrame) -> Picture:
     """Gradient of the first layer over that of the last, and the change of the output in one step, against depth.
 
-    ``results``: columns placement, depth, seed, first_over_last, change.
+    ``results``: columns placement, depth, seed, first_over_last, adam.
     """
     figure_, (left, right) = figure(1, 2, size=(9.6, 3.8))
-    for axes, column in ((left, "first_over_last"), (right, "change")):
+    for axes, column in ((left, "first_over_last"), (right, "adam")):
         for placement, runs in results.groupby("placement", sort=False):
             means = np.exp(np.log(runs[column]).groupby(runs["depth"]).mean())
             colour = PLACEMENT_COLOURS[str(placement)]
@@ -172,15 +171,13 @@ def layer_roles(
     for placement, frame in surgery.items():
         colour = PLACEMENT_COLOURS[placement]
         cost = frame["left_out"] - frame["intact"]
-        right.plot(
-            frame["layer"], cost, "o-", color=colour, markersize=4, label=f"{_NAMES[placement]}, left out"
-        )
+        right.plot(frame["layer"], cost, "o-", color=colour, markersize=4, label=_NAMES[placement])
         pair = frame.dropna(subset="side_by_side")
-        right.plot(
-            pair["layer"] + 0.5, pair["side_by_side"] - pair["intact"], "^", color=colour, markersize=4,
-            fillstyle="none", label=f"{_NAMES[placement]}, side by side",
-        )  # fmt: skip
-    right.set(xlabel="layer", ylabel="loss added (nats/byte)", xlim=(0.5, last * 1.75))
+        beside = pair["side_by_side"] - pair["intact"]
+        right.plot(pair["layer"] + 0.5, beside, "^", color=colour, markersize=5, fillstyle="none")
+    right.set(xlabel="layer", ylabel="loss added (nats/byte)", xlim=(0.5, last * 1.32))
+    for axes in (left, right):
+        axes.set_xticks(range(1, last + 1, 3))
     figure_.canvas.draw()
     for axes in (left, right):
         direct_labels(axes)

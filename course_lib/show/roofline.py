@@ -29,18 +29,16 @@ def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str 
         xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, peak / 1e9 * 2.2),
         xlabel="arithmetic intensity (FLOP/byte)", ylabel="speed (GFLOP/s)",
     )  # fmt: skip
-    axes.text(
-        high / 1.1, peak / 1e9 * 1.12, f"peak {peak / 1e9:,.0f} GFLOP/s", ha="right", color=PALETTE["grey"]
-    )
+    corner = peak / bandwidth
+    axes.text(corner * 1.1, peak / 1e9 * 1.15, f"peak {peak / 1e9:,.0f} GFLOP/s", color=PALETTE["grey"])
     figure_.canvas.draw()
     across, up = _direction(axes)
     slope = float(np.degrees(np.arctan2(up, across)))
-    start = low * 1.35
     axes.text(
-        start, bandwidth * start / 1e9 * 1.25, f"memory {bandwidth / 1e9:,.0f} GB/s", rotation=slope,
-        rotation_mode="anchor", color=PALETTE["grey"],
+        corner / 2.6, peak / 2.6 / 1e9 * 1.2, f"memory {bandwidth / 1e9:,.0f} GB/s", rotation=slope,
+        rotation_mode="anchor", ha="center", color=PALETTE["grey"],
     )  # fmt: skip
-    _name_points(axes, points)
+    _name_points(axes, points, peak)
     return Picture(figure_, caption=caption)
 
 
@@ -51,12 +49,15 @@ def _direction(axes: Axes) -> tuple[float, float]:
     return x1 - x0, y1 - y0
 
 
-def _name_points(axes: Axes, points: pd.DataFrame) -> None:
-    """Names to the right of the points, moved apart where they would overlap."""
+def _name_points(axes: Axes, points: pd.DataFrame, peak: float) -> None:
+    """Names to the right of the points, moved apart where they would overlap; below those that touch the flat roof."""
     ordered = points.sort_values("flops_per_second")
     places = [float(axes.transData.transform((1.0, speed))[1]) for speed in ordered["flops_per_second"] / 1e9]
     for (_, point), before, after in zip(ordered.iterrows(), places, spread(places, 17.0), strict=True):
+        speed = point["flops_per_second"]
+        below = speed > peak / 1.3
         axes.annotate(
-            point["name"], (point["intensity"], point["flops_per_second"] / 1e9),
-            xytext=(9, (after - before) * 0.72), textcoords="offset points", va="center", fontsize=8.5,
+            point["name"], (point["intensity"], speed / 1e9),
+            xytext=(0, -14) if below else (9, (after - before) * 0.72), textcoords="offset points",
+            ha="center" if below else "left", va="center", fontsize=8.5,
         )  # fmt: skip
