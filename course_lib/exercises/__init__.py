@@ -9,9 +9,7 @@ from course_lib.exercises import (
     loss,
     memmap,
     muon,
-    normalization,
     rope,
-    schedules,
     start,
     tokenizer,
     unigram,
@@ -27,13 +25,11 @@ EXERCISES: dict[str, Exercise] = {
         start,
         tokenizer,
         unigram,
-        normalization,
         rope,
         attention,
         loss,
         weight_decay,
         muon,
-        schedules,
         memmap,
     )
     for exercise in chapter.EXERCISES
