@@ -12,6 +12,7 @@ namespace kernels {
 // Sums run in this many lanes, which the compiler may keep in vector registers without being allowed to
 // reorder additions: two registers of AVX-512, four of AVX2, eight of SSE or NEON.
 constexpr std::size_t lanes = 32;
+constexpr std::size_t few_lanes = 8;  // for what is left then
 
 // The sum of term(0) ... term(count - 1).
 template <class Term>
@@ -21,6 +22,9 @@ template <class Term>
     for (; i + lanes <= count; i += lanes) {
         for (std::size_t lane = 0; lane < lanes; ++lane) partial[lane] += term(i + lane);
     }
+    for (; i + few_lanes <= count; i += few_lanes) {
+        for (std::size_t lane = 0; lane < few_lanes; ++lane) partial[lane] += term(i + lane);
+    }
     float rest = 0;
     for (; i < count; ++i) rest += term(i);
     for (std::size_t half = lanes / 2; half > 0; half /= 2) {
@@ -29,21 +33,19 @@ template <class Term>
     return partial[0] + rest;
 }
 
-// The largest of x[0] ... x[count - 1]; count is not 0.
+// The largest of x[0] ... x[count - 1]; count is not 0. Short rows are meant, so there are few lanes.
 [[gnu::always_inline]] inline float maximum(std::size_t count, const float* x) {
-    std::array<float, lanes> partial;
+    std::array<float, few_lanes> partial;
     partial.fill(x[0]);
     std::size_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
+    for (; i + few_lanes <= count; i += few_lanes) {
+        for (std::size_t lane = 0; lane < few_lanes; ++lane) {
             partial[lane] = x[i + lane] > partial[lane] ? x[i + lane] : partial[lane];
         }
     }
     float largest = x[0];
     for (; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
-    for (std::size_t lane = 0; lane < lanes; ++lane) {
-        largest = partial[lane] > largest ? partial[lane] : largest;
-    }
+    for (const float one : partial) largest = one > largest ? one : largest;
     return largest;
 }
 
