@@ -65,7 +65,7 @@ def schedule(
         case "inverse sqrt":
             # Without a warm-up the decay has no time scale; a twentieth of the run is as good as any.
             scale = warmup_steps or max(1, round(0.05 * steps))
-            shift = 0 if warmup_steps else scale
+            shift = 0 if warmup_steps else scale - 1
             return lambda step: inverse_sqrt(step + 1 + shift, max_lr=1.0, warmup_steps=scale)
         case "WSD":
             length = round(decay * steps)
@@ -102,18 +102,13 @@ def compare_schedules(
     rates: Sequence[float] = (0.003, 0.01, 0.03),
     *,
     shapes: Sequence[str] = SHAPES,
-    warmups: Sequence[float] = (0.1,),
     seeds: Sequence[int] = (0, 1, 2),
-    steps: int = 150,
+    steps: int = 120,
 ) -> Comparison:
-    """Every shape with every warm-up, at every peak rate. Labels: shape, warmup (share of the run), lr."""
+    """Every shape at every peak rate, with a tenth of warm-up. Labels: shape, lr."""
     cases = [
-        (
-            {"shape": shape, "warmup": warmup, "lr": lr},
-            run(schedule(shape, steps, warmup=warmup), lr=lr, steps=steps),
-        )
+        ({"shape": shape, "lr": lr}, run(schedule(shape, steps), lr=lr, steps=steps))
         for shape in shapes
-        for warmup in warmups
         for lr in rates
     ]
     return compare(cases, seeds, description="schedules")
@@ -242,15 +237,48 @@ def noisy_bowl(
     return frame.rename_axis("step").reset_index()
 
 
+def bowl_under(
+    shape: str, *, lr: float, warmup: float, decay: float, noise: float, flat: float, steps: int = 400
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """A schedule's learning rates and the expected loss on a bowl with one steep (h = 1) and one flat direction."""
+    factor = schedule(shape, steps, warmup=warmup, decay=min(decay, 1 - warmup))
+    rates = lr * np.array([factor(step) for step in range(steps)])
+    return rates, noisy_bowl(rates, curvatures=(1.0, flat), noise=noise)
+
+
+def tuned_on_bowl(
+    lengths: Sequence[int], *, shapes: Sequence[str] = SHAPES, noise: float = 1.0, flat: float = 0.01
+) -> pd.DataFrame:
+    """The best peak rate of each shape, and the expected loss at the end, for runs of different lengths.
+
+    Returns:
+        One row a shape and length: shape, steps, lr, loss.
+    """
+    rows = []
+    for steps in lengths:
+        for shape in shapes:
+            factor = schedule(shape, steps)
+            factors = np.array([factor(step) for step in range(steps)])
+            losses = {
+                float(lr): float(
+                    noisy_bowl(lr * factors, curvatures=(1.0, flat), noise=noise)["total"].iloc[-1]
+                )
+                for lr in np.geomspace(0.02, 1.9, 25)
+            }
+            best = min(losses, key=lambda lr: losses[lr])
+            rows.append((shape, steps, best, losses[best]))
+    return pd.DataFrame(rows, columns=["shape", "steps", "lr", "loss"])
+
+
 # --- warm-up, decay and batch -----------------------------------------------------------------------------------------
 
 
 def compare_warmup(
     *,
-    lr: float = 0.003,
+    lr: float = 0.02,
     placements: Sequence[str] = ("pre", "post"),
-    warmups: Sequence[int] = (0, 50),
-    layers: int = 6,
+    warmups: Sequence[int] = (0, 30),
+    layers: int = 4,
     seeds: Sequence[int] = (0, 1, 2),
     steps: int = 100,
 ) -> Comparison:

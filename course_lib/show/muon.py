@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from course_lib.show.controls import Choice
 from course_lib.show.interactive import Explorer, explorer
@@ -110,6 +110,7 @@ def condition_traces(directions: pd.DataFrame) -> Picture:
     for axes, direction in zip(panels, _DIRECTIONS, strict=True):
         _trace(axes, medians[medians["direction"] == direction], "condition")
         axes.set(yscale="log", xlabel="step", title=direction)
+        axes.set_xlim(0, float(medians["step"].max()) * (1.45 if direction == _DIRECTIONS[-1] else 1.03))
     panels[0].set_ylabel("condition number")
     picture.canvas.draw()
     direct_labels(panels[2])
@@ -129,7 +130,6 @@ def _trace(axes: Axes, rows: pd.DataFrame, column: str) -> None:
         for number, (_, line) in enumerate(rows[rows["optimizer"] == name].groupby("seed")):
             label = name if number == 0 else f"_{name}"
             axes.plot(line["step"], line[column], color=colour, lw=1.5, label=label)
-    axes.set_xlim(0, float(rows["step"].max()) * 1.45)
 
 
 def direction_explorer(directions: pd.DataFrame) -> Explorer:
@@ -213,7 +213,7 @@ def overhead_by_batch(results: pd.DataFrame) -> Picture:
         xlabel="tokens in a batch",
         ylabel="FLOPs of Newton-Schulz /\nforward and backward",
     )
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _place: f"{n:,.0f}"))
     axes.set_xlim(right=float(results["tokens"].max()) * 4)
     picture.canvas.draw()

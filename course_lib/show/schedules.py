@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator, PercentFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator, PercentFormatter
 
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
@@ -140,119 +141,76 @@ def dots(finals: pd.DataFrame, label: Callable[[pd.Series], str] | str) -> Pictu
     )
 
 
-def decay_pairs(results: pd.DataFrame) -> Picture:
-    """Size of weights and relative size of updates for pairs of learning rate and decay, beside their laws.
-
-    ``results``: columns lr, weight_decay, seed, rms, rotation.
-    """
-    picture, (left, right) = figure(1, 2, size=(8.2, 3.4))
-    x = results["lr"] / results["weight_decay"]
-    left.plot(x**0.5, results["rms"], "o", color=PALETTE["blue"], alpha=0.7)
-    right.plot(
-        (results["lr"] * results["weight_decay"]) ** 0.5,
-        results["rotation"],
-        "o",
-        color=PALETTE["orange"],
-        alpha=0.7,
-    )
-    for axes, law, column in (
-        (left, x**0.5, "rms"),
-        (right, (results["lr"] * results["weight_decay"]) ** 0.5, "rotation"),
-    ):
-        scale = float(np.exp(np.log(results[column] / law).mean()))
-        ends = np.array([law.min() / 1.2, law.max() * 1.2])
-        axes.plot(ends, scale * ends, color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
-        axes.set(xscale="log", yscale="log")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_minor_formatter(NullFormatter())
-    left.set(xlabel="√(lr / λ)", ylabel="root mean square of weights", title="size of the weights")
-    right.set(xlabel="√(lr · λ)", ylabel="|update| / |weights|", title="turn in a step")
-    return Picture(
-        picture,
-        caption="Hidden matrices at the end of a run at a constant rate, a dot a run. Dashed: proportional.",
-        alt="Both quantities grow in proportion to the square roots on the horizontal axes.",
-    )
-
-
 # --- the designer -----------------------------------------------------------------------------------------------------
 
 
 def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) -> Explorer:
-    """Choose a schedule, a peak rate and a warm-up; see the rate and the loss curves of the real runs.
+    """Choose two schedules and their peak rates; see the rates and the loss curves of the real runs.
 
     Args:
-        curves: Columns shape, warmup (share of the run), lr, seed, step, loss.
-        finals: Columns shape, warmup, lr, seed, validation_loss.
-        factors: Columns shape, warmup, step, factor.
+        curves: Columns shape, lr, seed, step, loss.
+        finals: Columns shape, lr, seed, validation_loss.
+        factors: Columns shape, step, factor.
     """
     rates = sorted(float(rate) for rate in curves["lr"].unique())
-    warmups = sorted(float(share) for share in curves["warmup"].unique())
     names = list(dict.fromkeys(curves["shape"]))
+    middle = rates[len(rates) // 2]
     return explorer(
-        lambda figure: _draw_designer(figure, curves, finals, factors),
+        lambda figure: _Designer(figure, curves, finals, factors).update,
         title="Schedule designer",
-        size=(8.4, 4.6),
+        size=(8.4, 4.8),
         shape=Choice("schedule", names, start=names[-1]),
+        lr=Slider("its peak learning rate", rates, start=middle),
         other=Choice("beside it, in grey", names, start=names[0]),
-        lr=Slider("peak learning rate", rates, start=rates[len(rates) // 2]),
-        warmup=Choice("warm-up", {f"{share:.0%} of the run": share for share in warmups}, start=warmups[-1]),
+        other_lr=Slider("peak of the grey one", rates, start=middle),
         late=Toggle("only the second half"),
     )
 
 
-def _draw_designer(
-    figure: Figure, curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame
-) -> Callable[..., str]:
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.7))
-    steps = int(curves["step"].max()) + 1
-    smooth = curves.assign(
-        loss=curves.groupby(["shape", "warmup", "lr", "seed"])["loss"].transform(
+class _Designer:
+    """Rates above, smoothed training losses below, a line a seed."""
+
+    def __init__(
+        self, figure: Figure, curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame
+    ) -> None:
+        smooth = curves.groupby(["shape", "lr", "seed"])["loss"].transform(
             lambda x: x.rolling(_WINDOW).mean()
         )
-    )
-    high = float(smooth["loss"].quantile(0.93))
-    low = float(smooth["loss"].min())
-    half = float(smooth.loc[smooth["step"] > steps / 2, "loss"].quantile(0.97))
-    upper.set(ylabel="learning rate", ylim=(0, float(curves["lr"].max()) * 1.08))
-    lower.set(xlabel="step", ylabel="training loss (nats/byte)")
-    seeds = curves["seed"].nunique()
-    (rate_other,) = upper.plot([], [], color=PALETTE["grey"], lw=1.4)
-    (rate,) = upper.plot([], [], lw=2.4)
-    greys = [lower.plot([], [], color=PALETTE["grey"], lw=1.0, alpha=0.8)[0] for _ in range(seeds)]
-    lines = [lower.plot([], [], lw=1.5)[0] for _ in range(seeds)]
-    note = lower.text(0.985, 0.95, "", transform=lower.transAxes, ha="right", va="top", weight="bold")
-    note_other = lower.text(
-        0.985, 0.84, "", transform=lower.transAxes, ha="right", va="top", color=PALETTE["grey"]
-    )
+        self._curves, self._finals, self._factors = curves.assign(loss=smooth), finals, factors
+        self._steps, self._seeds = int(curves["step"].max()) + 1, int(curves["seed"].nunique())
+        upper, self._axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.8))
+        upper.set(ylabel="learning rate", ylim=(0, float(curves["lr"].max()) * 1.08))
+        self._axes.set(xlabel="step", ylabel="training loss (nats/byte)")
+        grey = {"color": PALETTE["grey"], "lw": 1.2, "alpha": 0.85}
+        self._grey = [axes.plot([], [], **grey)[0] for axes in [upper] + [self._axes] * self._seeds]
+        self._main = [axes.plot([], [], lw=1.7)[0] for axes in [upper] + [self._axes] * self._seeds]
+        place = {"transform": self._axes.transAxes, "ha": "right", "va": "top"}
+        self._note = self._axes.text(0.985, 0.97, "", weight="bold", **place)
+        self._grey_note = self._axes.text(0.985, 0.87, "", color=PALETTE["grey"], **place)
 
-    def select(frame: pd.DataFrame, shape: str, warmup: float, lr: float | None = None) -> pd.DataFrame:
-        chosen = frame[(frame["shape"] == shape) & (frame["warmup"] == warmup)]
-        return chosen if lr is None else chosen[chosen["lr"] == lr]
-
-    def show(shape: str, lr: float, warmup: float, rate_line: object, loss_lines: Sequence[object]) -> float:
-        factor = select(factors, shape, warmup)
-        rate_line.set_data(factor["step"], lr * factor["factor"])  # type: ignore[attr-defined]
-        for line, (_, rows) in zip(
-            loss_lines, select(smooth, shape, warmup, lr).groupby("seed"), strict=True
-        ):
-            line.set_data(rows["step"], rows["loss"])  # type: ignore[attr-defined]
-        return float(select(finals, shape, warmup, lr)["validation_loss"].mean())
-
-    def update(shape: str, other: str, lr: float, warmup: float, late: bool) -> str:
-        colour = COLOURS[shape]
-        for line in (rate, *lines):
-            line.set_color(colour)
-        loss_other = show(other, lr, warmup, rate_other, greys)
-        loss = show(shape, lr, warmup, rate, lines)
-        note.set(text=f"{shape}: validation {loss:.3f}", color=colour)
-        note_other.set_text(f"{other}: {loss_other:.3f}")
-        lower.set(xlim=(steps / 2 if late else 0, steps), ylim=(low / 1.01, half * 1.01 if late else high))
+    def update(self, shape: str, lr: float, other: str, other_lr: float, late: bool) -> str:
+        for line in self._main:
+            line.set_color(COLOURS[shape])
+        beside = self._show(self._grey, other, other_lr)
+        loss = self._show(self._main, shape, lr)
+        self._note.set(text=f"{shape}, {lr:g}: validation {loss:.3f}", color=COLOURS[shape])
+        self._grey_note.set_text(f"{other}, {other_lr:g}: {beside:.3f}")
+        seen = self._curves[self._curves["step"] >= (self._steps // 2 if late else _WINDOW)]
+        low, high = float(seen["loss"].min()), float(seen["loss"].quantile(0.98))
+        self._axes.set(xlim=(self._steps / 2 if late else 0, self._steps), ylim=(low / 1.01, high * 1.01))
         return (
-            f"{shape} with a peak rate of {lr:g} and a warm-up of {warmup:.0%}: validation loss {loss:.3f} nats/byte, "
-            f"mean over {seeds} seeds; {other}: {loss_other:.3f}."
+            f"{shape} with a peak rate of {lr:g}: validation loss {loss:.3f} nats/byte, mean over {self._seeds} seeds; "
+            f"{other} with {other_lr:g}: {beside:.3f}."
         )
 
-    return update
+    def _show(self, lines: Sequence[Line2D], shape: str, lr: float) -> float:
+        factor = self._factors[self._factors["shape"] == shape]
+        lines[0].set_data(factor["step"], lr * factor["factor"])
+        runs = self._curves[(self._curves["shape"] == shape) & (self._curves["lr"] == lr)]
+        for line, (_, rows) in zip(lines[1:], runs.groupby("seed"), strict=True):
+            line.set_data(rows["step"], rows["loss"])
+        chosen = (self._finals["shape"] == shape) & (self._finals["lr"] == lr)
+        return float(self._finals.loc[chosen, "validation_loss"].mean())
 
 
 def bowl_explorer(
@@ -260,7 +218,7 @@ def bowl_explorer(
 ) -> Explorer:
     """Expected loss of SGD on a noisy bowl with one steep and one flat direction, for any schedule.
 
-    ``compute(shape, lr, warmup, decay, noise, log_flat)`` gives the rate of each step and a frame with step, total,
+    ``compute(shape, lr, warmup, decay, noise, flat)`` gives the rate of each step and a frame with step, total,
     and one column a direction (steep first).
     """
     return explorer(

@@ -34,25 +34,22 @@ def explained(results: pd.DataFrame, *, law: tuple[float, float]) -> Picture:
     """
     picture, axes = figure(size=(7.6, 0.9 + 0.42 * len(results)))
     places = range(len(results))
-    bars = (("first", PALETTE["blue"], "first axis"), ("second", PALETTE["orange"], "second axis"))
+    bars = (("first", PALETTE["blue"]), ("second", PALETTE["orange"]))
     left = np.zeros(len(results))
-    for column, colour, name in bars:
+    for column, colour in bars:
         axes.barh(places, results[column], left=left, color=colour, height=0.6)
-        axes.text(
-            left[0] + results[column].iloc[0] / 2,
-            0,
-            name,
-            color="white",
-            ha="center",
-            va="center",
-            fontsize=8.5,
-        )
         left = left + results[column].to_numpy()
+    axes.text(0.01, 0, "first axis", color="white", va="center", fontsize=8.5)
+    axes.text(float(left[0]) + 0.01, 0, "second axis", color=PALETTE["orange"], va="center", fontsize=8.5)
     for edge in np.cumsum(law):
         axes.axvline(float(edge), color="#24292F", lw=1, ls=(0, (3, 2)))
     axes.set(
-        yticks=list(places), yticklabels=list(results["path"]), xlim=(0, 1), ylim=(len(results) - 0.5, -0.6)
+        yticks=list(places),
+        yticklabels=list(results["path"]),
+        xlim=(0, 1.12),
+        ylim=(len(results) - 0.5, -0.6),
     )
+    axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_xlabel("share of the squared distances from the end")
     axes.grid(visible=False, axis="y")
     return Picture(
