@@ -32,7 +32,7 @@ CHAPTERS = (
     Chapter(8, "Muon", "08_muon", available=True),
     Chapter(9, "Learning-rate schedules (学习率调度)", "09_schedules"),
     Chapter(10, "Memmap data (内存映射数据)", "10_memmap_data", available=True),
-    Chapter(11, "Resources and hyperparameters (资源计算)", "11_resources"),
+    Chapter(11, "Resources and hyperparameters (资源计算)", "11_resources", available=True),
     Chapter(12, "Train a language model (综合实验)", "12_train_a_language_model"),
 )
 """All chapters in order; a test compares ``available`` with the notebooks that are there."""

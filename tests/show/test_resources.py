@@ -1,0 +1,142 @@
+"""Chapter 11's pictures and its calculator show the numbers they were given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from course_lib import show
+from course_lib.accounting import flops, kv_cache_bytes, memory, parameters
+from course_lib.model import ModelConfig
+from course_lib.show import resources as draw
+from course_lib.show.resource_explorer import resource_calculator, seconds_text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (1234, "1.2k"),
+        (124_439_808, "124M"),
+        (6.7e9, "6.7G"),
+        (5.7e23, "570Z"),
+        (2e15, "2.0P"),
+    ],
+)
+def test_counts_are_short(number: float, text: str) -> None:
+    assert draw.count_text(number) == text
+
+
+def test_durations_have_the_unit_that_suits_them() -> None:
+    assert [seconds_text(s) for s in (30, 90, 7200, 2 * 86_400, 3.156e8)] == [
+        "30 seconds", "1.5 minutes", "2.0 hours", "2.0 days", "10.0 years",
+    ]  # fmt: skip
+
+
+def test_shares_stand_beside_each_other() -> None:
+    models = pd.DataFrame(
+        {
+            "model": ["a"],
+            "parameters": [2e9],
+            "embedding": [0.1],
+            "attention": [0.3],
+            "ffn": [0.5],
+            "head": [0.1],
+        }
+    )
+    (axes,) = draw.parameter_shares(models).figure.axes
+    bars = [(round(bar.get_x(), 6), round(bar.get_width(), 6)) for bar in axes.patches]  # type: ignore[attr-defined]
+    assert bars == [(0, 0.1), (0.1, 0.3), (0.4, 0.5), (0.9, 0.1)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a, 2.0B"]
+    assert {"attention 30%", "ffn 50%", "10%"} == {text.get_text() for text in axes.texts}
+
+
+def test_memory_bars_end_at_the_total() -> None:
+    frame = pd.DataFrame(
+        {
+            "case": ["x"],
+            "weights": [1.0],
+            "gradients": [0.0],
+            "optimizer": [2.0],
+            "activations": [4.0],
+            "loss": [1.0],
+        }
+    ).assign(total=8.0)
+    picture = draw.memory_bars(frame)
+    (axes,) = picture.figure.axes
+    last = axes.patches[-1]
+    assert last.get_x() + last.get_width() == 8  # type: ignore[attr-defined]
+    assert "8.0 GB" in {text.get_text() for text in axes.texts} and "x: 8.0 GB" in picture.alt
+
+
+def test_lines_and_dots_are_the_data() -> None:
+    contexts = pd.DataFrame(
+        {"model": ["m", "m"], "context": [1024, 2048], "attention": [0.2, 0.4], "rule": [0.8, 0.6]}
+    )
+    left, right = draw.by_context(contexts).figure.axes
+    assert list(np.asarray(left.get_lines()[0].get_ydata())) == [0.2, 0.4]
+    assert list(np.asarray(right.get_lines()[0].get_ydata())) == [0.8, 0.6]
+    steps = pd.DataFrame({"width": [32, 64], "MFU": [0.2, 0.5], "tokens_per_second": [100.0, 50.0]})
+    picture = draw.utilization(steps)
+    assert "D = 64: 50%" in picture.alt and picture.png().startswith(b"\x89PNG")
+
+
+def test_the_ablation_has_a_dot_a_seed_and_the_bases_line() -> None:
+    shapes = pd.DataFrame({"shape": ["base", "deep"], "rule": ["", "depth"]})
+    finals = pd.DataFrame(
+        [
+            (shape, lr, seed, 2 + lr + seed / 10)
+            for shape in ("base", "deep")
+            for lr in (0.1, 0.2)
+            for seed in (0, 1)
+        ],
+        columns=["shape", "lr", "seed", "validation_loss"],
+    )
+    picture = draw.ablation(finals, shapes)
+    line, dots, *_ = picture.figure.axes[0].get_lines()
+    assert float(np.asarray(line.get_xdata())[0]) == pytest.approx(2.15)
+    assert list(np.asarray(dots.get_xdata())) == pytest.approx([2.1, 2.2])
+    assert "base 2.15, deep 2.15" in picture.alt
+
+
+def widths(explorer: show.Explorer) -> list[float]:
+    return [float(bar.get_width()) for bar in explorer.figure.axes[0].patches]  # type: ignore[attr-defined]
+
+
+def test_the_calculator_is_accounting() -> None:
+    explorer = resource_calculator()
+    for name, value in {"d_model": 4096, "num_layers": 32, "group": 4, "context": 2048, "batch": 2}.items():
+        explorer.controls[name].value = value
+    config = ModelConfig(50257, 2048, 4096, 32, 32, 8)
+    counted, step, held = parameters(config), flops(config, 2), memory(config, 2)
+    expected = [
+        total.share(part)
+        for total, parts in (
+            (counted, ("embedding", "attention", "ffn", "norms", "head")),
+            (step, ("projections", "attention", "ffn", "head")),
+            (held, ("weights", "gradients", "optimizer", "activations", "loss")),
+        )
+        for part in parts
+    ]
+    assert widths(explorer) == pytest.approx(expected)
+    assert f"{draw.billions(counted)} parameters; {draw.count_text(step)}FLOP" in explorer.alt
+    assert (
+        f"{draw.count_text(kv_cache_bytes(config, 1, 2048, 'bfloat16'))}B for a sequence of 2,048"
+        in explorer.alt
+    )
+
+
+def test_the_calculators_heads_divide() -> None:
+    explorer = resource_calculator()
+    explorer.controls["group"].value = 8  # 12 heads do not make groups of 8, but of 6
+    assert "12 query and 2 KV heads of 64" in explorer.alt
+    for width in explorer.controls["d_model"].options:
+        explorer.controls["d_model"].value = width[1]
+
+
+def test_more_tokens_and_lower_utilization_take_longer() -> None:
+    explorer = resource_calculator()
+    explorer.controls["tokens"].value = 5
+    assert "1.5 hours on one device" in explorer.alt
+    explorer.controls["mfu"].value = 0.1
+    assert "6.2 hours on one device" in explorer.alt
