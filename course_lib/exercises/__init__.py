@@ -10,6 +10,7 @@ from course_lib.exercises import (
     memmap,
     muon,
     normalization,
+    resources,
     rope,
     start,
     tokenizer,
@@ -33,6 +34,7 @@ EXERCISES: dict[str, Exercise] = {
         weight_decay,
         muon,
         memmap,
+        resources,
     )
     for exercise in chapter.EXERCISES
 }
