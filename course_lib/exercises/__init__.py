@@ -12,6 +12,7 @@ from course_lib.exercises import (
     normalization,
     resources,
     rope,
+    schedules,
     start,
     tokenizer,
     unigram,
@@ -33,6 +34,7 @@ EXERCISES: dict[str, Exercise] = {
         loss,
         weight_decay,
         muon,
+        schedules,
         memmap,
         resources,
     )

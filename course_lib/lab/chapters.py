@@ -30,7 +30,7 @@ CHAPTERS = (
     Chapter(6, "Loss (损失) and softmax stability", "06_loss", available=True),
     Chapter(7, "AdamW against L2 (权重衰减)", "07_adamw_and_l2", available=True),
     Chapter(8, "Muon", "08_muon", available=True),
-    Chapter(9, "Learning-rate schedules (学习率调度)", "09_schedules"),
+    Chapter(9, "Learning-rate schedules (学习率调度)", "09_schedules", available=True),
     Chapter(10, "Memmap data (内存映射数据)", "10_memmap_data", available=True),
     Chapter(11, "Resources and hyperparameters (资源计算)", "11_resources", available=True),
     Chapter(12, "Train a language model (综合实验)", "12_train_a_language_model"),

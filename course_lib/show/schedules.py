@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
@@ -163,7 +163,7 @@ def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) 
         lr=Slider("its peak learning rate", rates, start=middle),
         other=Choice("beside it, in grey", names, start=names[0]),
         other_lr=Slider("peak of the grey one", rates, start=middle),
-        late=Toggle("only the second half"),
+        late=Toggle("only the second half", start=True),
     )
 
 
@@ -275,9 +275,11 @@ def survival(results: pd.DataFrame) -> Picture:
     picture, axes = figure(size=(7.6, 3.4))
     for name, rows in results.groupby("shape", sort=False):
         axes.plot(rows["step"], rows["left"], color=COLOURS[str(name)], label=str(name))
-    axes.set(xlabel="step", ylabel="left of a weight\nwithout gradient", ylim=(0, 1.02))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlim(0, float(results["step"].max()) * 1.2)
+    last = int(results["step"].max())
+    axes.set(xlabel="step", ylabel="left of a weight\nwithout gradient", yscale="log", xlim=(0, 1.2 * last))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _place: f"{step:,.0f}"))
+    axes.set_xticks(np.linspace(0, last, 6))
     picture.canvas.draw()
     direct_labels(axes)
     ends = results.groupby("shape", sort=False)["left"].last()

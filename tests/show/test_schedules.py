@@ -53,6 +53,8 @@ def test_the_designer_shows_both_runs_and_their_rates() -> None:
     assert "constant with 0.2: 3.700" in designer.alt
     designer.controls["shape"].value = "constant"
     assert "constant with a peak rate of 0.1: validation loss 3.600" in designer.alt
+    designer.controls["late"].value = False
+    assert lower.get_xlim() == (0, 30)
     designer.controls["late"].value = True
     assert lower.get_xlim() == (15, 30)
 
