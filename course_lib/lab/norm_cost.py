@@ -1,9 +1,7 @@
 """Chapter 2: what a norm costs: bytes moved, operations, time, and the limits of the machine."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import pandas as pd
 import torch
@@ -12,13 +10,13 @@ from torch.nn import functional
 
 from course_lib.accounting import flops
 from course_lib.diagnostics import moved_bytes
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread, small_config
 from course_lib.loss import cross_entropy
 from course_lib.model import RMSNorm, TransformerLM, layer_norm_reference, rms_norm_reference
 
 Norm = Callable[[Tensor, Tensor], Tensor]
 Call = Callable[[], object]
-Key = TypeVar("Key")
 
 # Operations per number of the input; multiplications, additions and those of a sum count alike. RMSNorm: square, sum,
 # scale, weight; LayerNorm also a sum for the mean and a subtraction. Backward: from the formulas of the gradients.
@@ -138,18 +136,3 @@ def share_of_step(
         share = operations / (operations + flops(config, batch_size))
         rows.append((name, share, count * seconds[name] / seconds["step"]))
     return pd.DataFrame(rows, columns=["norm", "flops_share", "time_share"])
-
-
-def take_turns(work: Mapping[Key, Call], repeats: int) -> dict[Key, float]:
-    """Least CPU seconds of each function, over ``repeats`` turns after one to warm up.
-
-    All are called in turn, so that a busy machine treats them alike; the least time is the least disturbed one.
-    """
-    seconds: dict[Key, list[float]] = {name: [] for name in work}
-    for turn in range(repeats + 1):
-        for name, function in work.items():
-            started = time.process_time()
-            function()
-            if turn:
-                seconds[name].append(time.process_time() - started)
-    return {name: min(times) for name, times in seconds.items()}

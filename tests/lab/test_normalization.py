@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from course_lib.lab import norm_cost, normalization, placements
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import SmallRun, new_model, small_config, validation_loss
 from course_lib.loss import cross_entropy
 
@@ -198,7 +199,7 @@ class TestCosts:
 
     def test_everything_takes_its_turn(self) -> None:
         calls: list[str] = []
-        norm_cost.take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, 2)
+        take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, 2)
         assert calls == ["a", "b"] * 3
 
     def test_limits_are_of_this_machine(self) -> None:
