@@ -1,6 +1,7 @@
 """Chapter 6: the same loss by several formulas, in several number formats, in several units, and with less memory."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from torch import Tensor
 from course_lib.data import stories
 from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.norm_cost import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.loss import bits_per_byte, cross_entropy, linear_cross_entropy, logsumexp, perplexity
 from course_lib.tokenizer import Tokenizer, train_bpe
@@ -201,12 +202,13 @@ HEAD_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 def head_memory(
-    vocab_sizes: Sequence[int], *, tokens: int = 512, d_model: int = 128, repeats: int = 3
+    vocab_sizes: Sequence[int], *, tokens: int = 384, d_model: int = 96, repeats: int = 3
 ) -> pd.DataFrame:
     """Forward and backward pass of output head and loss, by each of ``HEAD_LOSSES``.
 
     Columns: method, vocab_size, loss, peak_bytes (what torch held at most beyond its inputs), cpu_seconds (median of
-    ``repeats``), gradient_difference (largest difference from the gradients of "all logits", relative to the largest).
+    ``repeats`` turns), gradient_difference (largest difference from the gradients of "all logits", over the
+    largest gradient).
     """
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -215,33 +217,27 @@ def head_memory(
             hidden = torch.randn(tokens, d_model, generator=generator).requires_grad_()
             weight = (torch.randn(size, d_model, generator=generator) / d_model**0.5).requires_grad_()
             targets = torch.randint(size, (tokens,), generator=generator)
-            reference: list[Tensor] = []
-            for method, function in HEAD_LOSSES.items():
-                loss, peak, seconds, gradients = _head_step(function, hidden, weight, targets, repeats)
-                reference = reference or gradients
+            steps = {
+                method: partial(_head_step, function, hidden, weight, targets)
+                for method, function in HEAD_LOSSES.items()
+            }
+            peaks = {method: int(memory_timeline(step)["bytes"].max()) for method, step in steps.items()}
+            seconds = take_turns(steps, repeats)
+            _, reference = steps["all logits"]()
+            for method, step in steps.items():
+                loss, gradients = step()
                 difference = max(
                     float((a - b).abs().max() / b.abs().max())
                     for a, b in zip(gradients, reference, strict=True)
                 )
-                rows.append((method, size, loss, peak, seconds, difference))
+                rows.append((method, size, loss, peaks[method], seconds[method], difference))
     columns = ["method", "vocab_size", "loss", "peak_bytes", "cpu_seconds", "gradient_difference"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _head_step(
-    function: Callable[[Tensor, Tensor, Tensor], Tensor],
-    hidden: Tensor,
-    weight: Tensor,
-    targets: Tensor,
-    repeats: int,
-) -> tuple[float, int, float, list[Tensor]]:
-    """Loss, peak of memory, median CPU seconds, and the gradients of ``hidden`` and ``weight``."""
-
-    def step() -> tuple[float, list[Tensor]]:
-        loss = function(hidden, weight, targets)
-        return loss.item(), list(torch.autograd.grad(loss, [hidden, weight]))
-
-    peak = int(memory_timeline(step)["bytes"].max())
-    timed = [cpu_seconds(step) for _ in range(repeats)]
-    loss, gradients = timed[-1][1]
-    return loss, peak, float(np.median([seconds for seconds, _ in timed])), gradients
+    function: Callable[[Tensor, Tensor, Tensor], Tensor], hidden: Tensor, weight: Tensor, targets: Tensor
+) -> tuple[float, tuple[Tensor, ...]]:
+    """Loss, and the gradients of ``hidden`` and ``weight``."""
+    loss = function(hidden, weight, targets)
+    return loss.item(), torch.autograd.grad(loss, (hidden, weight))
