@@ -12,7 +12,7 @@ from torch import Tensor
 from course_lib.data import stories
 from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
-from course_lib.lab.norm_cost import take_turns
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.loss import bits_per_byte, cross_entropy, linear_cross_entropy, logsumexp, perplexity
 from course_lib.tokenizer import Tokenizer, train_bpe

@@ -1,6 +1,6 @@
 """Chapter 11: counts by formula beside counts by torch, published runs, and what this machine reaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, memory, parameters
 from course_lib.lab import step_memory
-from course_lib.lab.norm_cost import Call, take_turns
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread, small_config
 from course_lib.loss import cross_entropy
 from course_lib.model import ModelConfig, RMSNorm, TransformerLM
 from course_lib.optim import AdamW
+
+Call = Callable[[], object]
 
 GPU_MEMORY = 80e9
 """Bytes of the accelerator that the tables fill: an A100 or H100 of 80 GB."""
