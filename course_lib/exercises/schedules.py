@@ -184,7 +184,7 @@ def _unrolled(rates: Sequence[float], curvature: float, noise: float, start: flo
 
 def _bowl_cases() -> Iterator[Case]:
     yield Case(([0.5], 1.0, 0.0, 2.0), 0.5, "No noise: w goes from 2 to 1, and the loss is 1/2.")
-    yield Case(([0.5], 1.0, 2.0, 0.0), 0.5, "Only noise: w is lr · noise = 1 in the mean square.")
+    yield Case(([0.5], 1.0, 4.0, 0.0), 2.0, "Only noise: w is lr · noise = 2 in the root mean square.")
     yield Case(([], 2.0, 1.0, 3.0), 9.0, "No step: 2 · 3² / 2.")
     schedules = {"constant": [0.3] * 12, "a decay": [0.3] * 8 + [0.2, 0.1, 0.05, 0.01]}
     for name, rates in schedules.items():
