@@ -243,7 +243,7 @@ def test_attention_of_huge_scores_and_second_derivatives() -> None:
             1, 2
         )
 
-    torch.testing.assert_close(second(fused_attention), second(formula), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(second(fused_attention), second(formula), atol=1e-3, rtol=1e-3)
 
 
 def test_attention_is_fused_for_short_sequences_only() -> None:

@@ -50,17 +50,19 @@ def ids_for(config: ModelConfig, batch_size: int, length: int) -> torch.Tensor:
 
 @given(CONFIGS, st.integers(1, 15))
 def test_any_configuration_runs_learns_and_reads_in_pieces(config: ModelConfig, cut: int) -> None:
+    torch.manual_seed(0)  # the same for every try of an example
     model, ids = TransformerLM(config), ids_for(config, 2, 16)
     logits = model(ids)
     assert logits.shape == (2, 16, config.vocab_size)
-    torch.testing.assert_close(model(ids[0]), logits[0], atol=1e-4, rtol=1e-4)
+    scale = max(1.0, logits.detach().abs().max().item())  # large without norms
+    torch.testing.assert_close(model(ids[0]), logits[0], atol=1e-4 * scale, rtol=1e-4)
     logits.logsumexp(-1).sum().backward()
     unused = {name for name, p in model.named_parameters() if p.grad is None}
     assert not unused
     cache = KVCache(config, batch_size=2)
     with torch.no_grad():
         parts = [model(ids[:, :cut], cache=cache), model(ids[:, cut:], cache=cache)]
-    torch.testing.assert_close(torch.cat(parts, 1), logits.detach(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(parts, 1), logits.detach(), atol=1e-4 * scale, rtol=1e-4)
 
 
 @given(CONFIGS)
