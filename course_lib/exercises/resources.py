@@ -110,8 +110,8 @@ PARAMETERS = Exercise(
 def _cached_cases() -> Iterator[Case]:
     # (memory, parameters, layers, kv_heads, head_dim); two bytes a number; by hand.
     yield Case((100, 10, 1, 1, 1), 20, "80 bytes beside 20 of weights; 2 numbers, 4 bytes, for each token.")
-    yield Case((103, 10, 1, 1, 1), 20, "83 bytes hold 20 tokens of 4 bytes; a part of a token is none.")
     yield Case((1000, 100, 2, 2, 4), 12, "800 bytes; 2 · 2 · 2 · 4 numbers, 64 bytes, a token: 12.5.")
+    yield Case((103, 10, 1, 1, 1), 20, "83 bytes hold 20 tokens of 4 bytes; a part of a token is none.")
     yield Case(
         (100, 60, 1, 1, 1), 0, "The weights alone take 120 bytes: nothing fits, not a negative number."
     )
@@ -134,9 +134,9 @@ CACHED = Exercise(
     "each KV head of each layer, two bytes a number. Whole tokens only, and never fewer than 0.",
     mistakes=(
         Mistake(
-            lambda *arguments: _cached(1, 2, *arguments), "Keys *and* values are kept: twice as many numbers."
+            lambda *arguments: _cached(1, 2, *arguments),
+            "A factor of two is missing: keys *and* values are kept, and each number of bfloat16 has two bytes.",
         ),
-        Mistake(lambda *arguments: _cached(2, 1, *arguments), "A bfloat16 has two bytes."),
         Mistake(lambda *arguments: _cached(2, 4, *arguments), "Four bytes are float32; bfloat16 has two."),
         Mistake(
             lambda memory, parameters, layers, heads, width: memory // (4 * layers * heads * width),
