@@ -6,6 +6,7 @@ solutions stand in the notebooks only, between nbgrader's markers; ``course_lib.
 
 from course_lib.exercises import (
     attention,
+    gating,
     loss,
     memmap,
     muon,
@@ -29,6 +30,7 @@ EXERCISES: dict[str, Exercise] = {
         tokenizer,
         unigram,
         normalization,
+        gating,
         rope,
         attention,
         loss,

@@ -3,11 +3,12 @@
 ``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
 ``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``;
 ``token_view`` and ``merge_stepper`` show what tokenizers do, ``gradient_norm_explorer`` what the place of a norm does,
-``rotation_dial`` and ``similarity_explorer`` what
+``activation_explorer`` what an activation does to its inputs, ``rotation_dial`` and ``similarity_explorer`` what
 positions do, ``kv_calculator`` and ``pattern_viewer`` what attention costs and does.
 """
 
-from course_lib.show import attention, bpe, normalization, rope
+from course_lib.show import activations, attention, bpe, normalization, rope
+from course_lib.show.activation_explorer import activation_explorer
 from course_lib.show.attention_explorers import kv_calculator, pattern_viewer
 from course_lib.show.compression import compression_explorer
 from course_lib.show.controls import Choice, Slider, Text, Toggle
@@ -33,6 +34,8 @@ __all__ = [
     "Text",
     "Toggle",
     "TokenView",
+    "activation_explorer",
+    "activations",
     "attention",
     "bpe",
     "compression_explorer",

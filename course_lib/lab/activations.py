@@ -1,0 +1,133 @@
+"""Chapter 3: activation functions by themselves: curves, moments, what they do to a gradient, what they cost."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from course_lib.diagnostics import moved_bytes
+from course_lib.lab.measure import take_turns
+from course_lib.lab.small_runs import one_thread
+from course_lib.model import ACTIVATIONS, FFN, GatedFFN
+
+NAMES = ("relu", "gelu", "silu", "relu2")
+"""The plain activations that the chapter compares; the tanh form of GELU differs too little to be seen."""
+
+
+def curves(
+    names: Sequence[str] = NAMES, *, low: float = -4.0, high: float = 4.0, points: int = 401
+) -> pd.DataFrame:
+    """Values and slopes of activation functions on a grid; slopes by autograd.
+
+    Returns:
+        Columns activation, z, value, slope.
+    """
+    frames = []
+    for name in names:
+        z = torch.linspace(low, high, points, dtype=torch.float64, requires_grad=True)
+        value = ACTIVATIONS[name](z)
+        (slope,) = torch.autograd.grad(value.sum(), z)
+        columns = {"z": z.detach(), "value": value.detach(), "slope": slope}
+        frames.append(pd.DataFrame({"activation": name} | {key: x.numpy() for key, x in columns.items()}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def moments(names: Sequence[str] = NAMES) -> pd.DataFrame:
+    """Means over a standard normal input z, by the trapezoid rule on a fine grid.
+
+    Returns:
+        Columns activation, mean E[f], power E[f²], slope_power E[f'²], and gradient_factor E[f'²] / E[f²]: what one
+        layer does to the squared norm of a gradient if its weights are scaled so that activations keep their size (He
+        et al. 2015, section 2.2, for any f).
+    """
+    grid = curves(names, low=-12.0, high=12.0, points=240_001)
+    rows = []
+    for name, curve in grid.groupby("activation", sort=False):
+        z, f, slope = (curve[column].to_numpy() for column in ("z", "value", "slope"))
+        density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+        mean, power, slope_power = (float(np.trapezoid(density * g, z)) for g in (f, f**2, slope**2))
+        rows.append((name, mean, power, slope_power, slope_power / power))
+    return pd.DataFrame(rows, columns=["activation", "mean", "power", "slope_power", "gradient_factor"])
+
+
+def size_through_chain(
+    names: Sequence[str] = NAMES, *, depth: int = 30, width: int = 256, seeds: Sequence[int] = (0, 1, 2)
+) -> pd.DataFrame:
+    """Activations and gradients in a chain x → f(W x) without residual connections and norms.
+
+    Weights are normal with variance 1 / (width · E[f²]), so that activations would keep their size if every layer's
+    input was normal with variance 1.
+
+    Returns:
+        Columns activation, seed, layer (0, the input, … depth), size (mean square, relative to the input's) and
+        gradient (norm, relative to the output's).
+    """
+    powers = moments(names).set_index("activation")["power"]
+    rows = []
+    with one_thread():
+        for name in names:
+            for seed in seeds:
+                torch.manual_seed(seed)
+                power = float(powers[name])
+                steps = [(math.sqrt(power) * torch.randn(16, width)).requires_grad_()]
+                for _ in range(depth):
+                    weight = torch.randn(width, width) / math.sqrt(width * power)
+                    steps.append(ACTIVATIONS[name](steps[-1] @ weight))
+                gradients = torch.autograd.grad(steps[-1], steps, torch.randn(16, width))
+                last = float(gradients[-1].norm())
+                for layer, (h, gradient) in enumerate(zip(steps, gradients, strict=True)):
+                    size = float(h.detach().square().mean()) / power
+                    rows.append((name, seed, layer, size, float(gradient.norm()) / last))
+    return pd.DataFrame(rows, columns=["activation", "seed", "layer", "size", "gradient"])
+
+
+def ffn_costs(*, width: int = 256, tokens: int = 1024, repeats: int = 7) -> pd.DataFrame:
+    """Forward and backward pass of feed-forward layers with (nearly) equal parameters on one thread, in turns.
+
+    Returns:
+        Columns ffn, parameters, megabytes (read and written by what is not a matrix product; the fused SwiGLU kernel
+        is counted by hand) and cpu_seconds (least of all turns).
+    """
+    torch.manual_seed(0)
+    hidden, gated = 4 * width, round(8 * width / 3)
+    layers: dict[str, FFN | GatedFFN] = {
+        name: FFN(width, hidden, name) for name in ("relu", "relu2", "silu", "gelu")
+    }
+    layers["swiglu"] = GatedFFN(width, gated, "swiglu")
+    x = torch.randn(tokens, width, requires_grad=True)
+    dy = torch.randn(tokens, width)
+    work: dict[str, Callable[[], object]] = {
+        name: _round_trip(layer, x, dy) for name, layer in layers.items()
+    }
+    layers["swiglu, formula"] = layers["swiglu"]
+    work["swiglu, formula"] = _round_trip(_formula(layers["swiglu"]), x, dy)
+    with one_thread():
+        seconds = take_turns(work, repeats)
+    rows = []
+    for name, layer in layers.items():
+        # Forward it reads gate and up and writes their product; backward it reads three tensors and writes two.
+        moved = 8 * 4 * tokens * gated if name == "swiglu" else _elementwise_bytes(work[name])
+        rows.append((name, sum(p.numel() for p in layer.parameters()), moved / 1e6, seconds[name]))
+    return pd.DataFrame(rows, columns=["ffn", "parameters", "megabytes", "cpu_seconds"])
+
+
+def _round_trip(layer: Callable[[Tensor], Tensor], x: Tensor, dy: Tensor) -> Callable[[], object]:
+    """Forward and backward pass of a layer."""
+    return lambda: torch.autograd.grad(layer(x), x, dy)
+
+
+def _formula(layer: FFN | GatedFFN) -> Callable[[Tensor], Tensor]:
+    """SwiGLU as it is written: the product of an activated gate with a value."""
+    return lambda x: layer.w2(ACTIVATIONS["silu"](layer.w1(x)) * layer.w3(x))  # type: ignore[operator]
+
+
+def _elementwise_bytes(work: Callable[[], object]) -> int:
+    """Bytes moved by everything that is not a matrix product."""
+    with moved_bytes() as moved:
+        work()
+    frame = moved.frame()
+    others = frame[~frame["operation"].isin(["mm", "addmm", "bmm"])]
+    return int(others[["read", "written"]].to_numpy().sum())

@@ -1,0 +1,299 @@
+"""Chapter 3: feed-forward layers in training: plain and gated at equal parameters, hidden units, sparsity."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from course_lib.data import get_batch
+from course_lib.lab.scale import choose
+from course_lib.lab.small_runs import (
+    Comparison,
+    SmallRun,
+    compare,
+    constant_after,
+    held_out_bytes,
+    new_model,
+    one_thread,
+    small_config,
+)
+from course_lib.loss import cross_entropy
+from course_lib.model import FFN, GatedFFN, ModelConfig, TransformerLM
+from course_lib.optim import linear
+
+ACTIVATIONS = ("relu", "gelu", "silu", "relu2", "glu", "reglu", "geglu", "swiglu")
+"""Plain ones first, then gated linear units, in the order of the chapter's tables."""
+
+D_MODEL = 64
+
+
+def equal_width(activation: str, d_model: int = D_MODEL) -> int:
+    """The hidden width that gives a layer the parameters of a plain one of 4 d: 4 d, or 8/3 d if it is gated.
+
+    Rounded to a whole number only: at d = 64 a multiple of 64 would give the gated layer an eighth more.
+    """
+    plain = 4 * d_model
+    return plain if not _is_gated(activation) else round(2 * plain / 3)
+
+
+def _is_gated(activation: str) -> bool:
+    return small_config(activation=activation).is_gated
+
+
+def gating_config(activation: str) -> ModelConfig:
+    """The model of the chapter's comparison: two layers of width 64, T = 32, hidden widths for equal parameters."""
+    return small_config(
+        activation=activation, d_model=D_MODEL, d_ff=equal_width(activation), context_length=32
+    )
+
+
+def gating_run(activation: str, *, lr: float = 0.01) -> SmallRun:
+    """300 steps with a learning rate that falls linearly to 0: less than two seconds of CPU time."""
+    steps = choose(small=300, large=10_000)
+    return SmallRun(
+        config=gating_config(activation),
+        steps=steps,
+        lr=lr,
+        schedule=lambda step: linear(step, max_lr=1.0, warmup_steps=0, total_steps=steps),
+    )
+
+
+def gating_runs(
+    activations: Sequence[str] = ACTIVATIONS, lrs: Sequence[float] = (0.01,), seeds: Sequence[int] = (0, 1, 2)
+) -> Comparison:
+    """Every activation at every learning rate with every seed; labels activation, lr."""
+    cases = [
+        ({"activation": activation, "lr": lr}, gating_run(activation, lr=lr))
+        for lr in lrs
+        for activation in activations
+    ]
+    return compare(cases, seeds, description="activations")
+
+
+def differences(finals: pd.DataFrame, *, reference: str = "relu") -> pd.DataFrame:
+    """Validation loss minus the reference's, of runs with the same seed (weights and batches) and learning rate.
+
+    Returns:
+        Columns activation, lr, seed, difference; without the reference itself.
+    """
+    keys = ["lr", "seed"]
+    base = finals[finals["activation"] == reference].set_index(keys)["validation_loss"]
+    others = finals[finals["activation"] != reference]
+    paired = others.join(base.rename("base"), on=keys)
+    difference = paired["validation_loss"] - paired["base"]
+    return paired[["activation", "lr", "seed"]].assign(difference=difference).reset_index(drop=True)
+
+
+# --- hidden units -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _watch(model: TransformerLM, part: str) -> Iterator[list[Tensor]]:
+    """What reaches matrix ``part`` of each FFN ("w2": hidden values), or leaves it ("w1": the activation's input)."""
+    seen: list[Tensor] = []
+    matrices = [
+        module.get_submodule(part) for module in model.modules() if isinstance(module, FFN | GatedFFN)
+    ]
+    if part == "w2":
+        hooks = [
+            m.register_forward_pre_hook(lambda _m, inputs: seen.append(_rows(inputs[0]))) for m in matrices
+        ]
+    else:
+        hooks = [m.register_forward_hook(lambda _m, _inputs, out: seen.append(_rows(out))) for m in matrices]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.detach().flatten(0, -2)
+
+
+@torch.no_grad()
+def _hidden(model: TransformerLM, part: str) -> list[Tensor]:
+    """For each layer (tokens, units) on held-out stories."""
+    x, _ = _held_out(model)
+    with one_thread(), _watch(model, part) as seen:
+        model(x)
+    return seen
+
+
+def _held_out(model: TransformerLM) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return get_batch(held_out_bytes(), 64, model.config.context_length, generator=generator)
+
+
+def hidden_stats(model: TransformerLM) -> pd.DataFrame:
+    """What the hidden units of each layer do on 2,048 tokens of held-out stories.
+
+    Returns:
+        Columns layer (1 … L), zeros (share of hidden values that are exactly 0), small (share below a tenth of the root
+        mean square), dead (share of units that are 0 for every token).
+    """
+    rows = []
+    for layer, h in enumerate(_hidden(model, "w2"), 1):
+        rms = h.square().mean().sqrt()
+        shares = ((h == 0), (h.abs() < 0.1 * rms), (h == 0).all(0))
+        rows.append((layer, *(float(share.float().mean()) for share in shares)))
+    return pd.DataFrame(rows, columns=["layer", "zeros", "small", "dead"])
+
+
+def dead_units(
+    activations: Sequence[str] = ("relu", "relu2", "silu"),
+    lrs: Sequence[float] = (0.003, 0.01, 0.03, 0.1),
+    seeds: Sequence[int] = (0, 1),
+) -> pd.DataFrame:
+    """The share of dead units in the last layer after 60 steps at a constant learning rate.
+
+    Returns:
+        Columns activation, lr, seed, dead.
+    """
+    cases = [
+        (
+            {"activation": activation, "lr": lr},
+            SmallRun(config=gating_config(activation), steps=60, lr=lr, schedule=constant_after()),
+        )
+        for activation in activations
+        for lr in lrs
+    ]
+    runs = compare(cases, seeds, description="dead units")
+    dead = [hidden_stats(model)["dead"].iloc[-1] for model in runs.models]
+    return runs.finals[["activation", "lr", "seed"]].assign(dead=dead)
+
+
+@torch.no_grad()
+def keep_largest(
+    models: Mapping[str, TransformerLM], shares: Iterable[float] = (0.05, 0.1, 0.2, 0.4, 1.0)
+) -> pd.DataFrame:
+    """Loss on held-out stories when each token uses only the largest hidden values of each FFN and the rest are 0.
+
+    Returns:
+        Columns activation, kept (share of the hidden units), loss (nats a byte).
+    """
+    rows = []
+    with one_thread():
+        for name, model in models.items():
+            x, y = _held_out(model)
+            matrices = [m.w2 for m in model.modules() if isinstance(m, FFN | GatedFFN)]
+            for share in shares:
+                hooks = [m.register_forward_pre_hook(_Keep(share)) for m in matrices]
+                try:
+                    rows.append((name, share, float(cross_entropy(model(x), y))))
+                finally:
+                    for hook in hooks:
+                        hook.remove()
+    return pd.DataFrame(rows, columns=["activation", "kept", "loss"])
+
+
+class _Keep:
+    """A hook that lets the largest values of every row pass, at least one."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        h = inputs[0]
+        count = max(1, round(self.share * h.shape[-1]))
+        largest = h.abs().topk(count, dim=-1).indices
+        return torch.zeros_like(h).scatter(-1, largest, h.gather(-1, largest))
+
+
+def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.DataFrame:
+    """How the activation's inputs and the hidden values are distributed, before and after training.
+
+    Inputs are counted between -6 and 6, hidden values in units of their root mean square between -3 and 6; what lies
+    beyond is counted in the last bin.
+
+    Args:
+        models: Trained models by activation; what they were before is made from seed 0.
+        bins: Number of bins.
+
+    Returns:
+        Columns activation, when ("before training", "after training"), layer (1 … L), what ("input", "hidden"), x (the
+        middle of the bin) and share.
+    """
+    frames = []
+    for name, model in models.items():
+        fresh = new_model(SmallRun(config=model.config), 0)
+        for when, state in (("before training", fresh), ("after training", model)):
+            for what, part, low, high in (("input", "w1", -6.0, 6.0), ("hidden", "w2", -3.0, 6.0)):
+                edges = np.linspace(low, high, bins + 1)
+                for layer, h in enumerate(_hidden(state, part), 1):
+                    values = h if what == "input" else h / h.square().mean().sqrt()
+                    counts, _ = np.histogram(values.clamp(low, high).numpy(), edges)
+                    frames.append(
+                        pd.DataFrame(
+                            {
+                                "activation": name,
+                                "when": when,
+                                "layer": layer,
+                                "what": what,
+                                "x": (edges[1:] + edges[:-1]) / 2,
+                                "share": counts / counts.sum(),
+                            }
+                        )
+                    )
+    return pd.concat(frames, ignore_index=True)
+
+
+# --- what a gate can do -----------------------------------------------------------------------------------------------
+
+
+def multiplier() -> GatedFFN:
+    """A ReGLU of two units that multiplies: (x1, x2) → (x1 · x2, 0), exactly.
+
+    relu(x1) x2 + relu(-x1) (-x2) = x1 x2: the gate chooses the sign, the value brings the factor.
+    """
+    layer = GatedFFN(2, 2, "reglu")
+    with torch.no_grad():
+        layer.w1.weight.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        layer.w3.weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        layer.w2.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+    return layer
+
+
+def learn_product(
+    widths: Mapping[str, int], *, seeds: int = 5, steps: int = 500, lr: float = 0.03
+) -> pd.DataFrame:
+    """Teach small layers the product of two numbers in [-1, 1], all seeds side by side.
+
+    Args:
+        widths: Hidden width by activation.
+        seeds: Number of initializations.
+        steps: Of Adam on 256 points, with a linearly falling learning rate.
+        lr: Its first value.
+
+    Returns:
+        Columns activation, seed, error: root mean square on a grid, relative to the product's own.
+    """
+    rows = []
+    side = torch.linspace(-1, 1, 21)
+    grid = torch.cartesian_prod(side, side)
+    truth = grid.prod(-1)
+    for name, width in widths.items():
+        torch.manual_seed(0)
+        layers = nn.ModuleList(_layer(name, width) for _ in range(seeds))
+        optimizer = torch.optim.Adam(layers.parameters(), lr=lr)
+        with one_thread():
+            for step in range(steps):
+                for group in optimizer.param_groups:
+                    group["lr"] = linear(step, max_lr=lr, warmup_steps=0, total_steps=steps)
+                x = 2 * torch.rand(256, 2) - 1
+                losses = [(layer(x)[:, 0] - x.prod(-1)).square().mean() for layer in layers]
+                optimizer.zero_grad()
+                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            with torch.no_grad():
+                for seed, layer in enumerate(layers):
+                    error = (layer(grid)[:, 0] - truth).square().mean().sqrt() / truth.square().mean().sqrt()
+                    rows.append((name, seed, float(error)))
+    return pd.DataFrame(rows, columns=["activation", "seed", "error"])
+
+
+def _layer(activation: str, width: int) -> FFN | GatedFFN:
+    return (GatedFFN if _is_gated(activation) else FFN)(2, width, activation)
