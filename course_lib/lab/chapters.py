@@ -24,7 +24,7 @@ CHAPTERS = (
     Chapter(0, "Start here", "00_start_here", available=True),
     Chapter(1, "Tokenizer (分词器)", "01_tokenizer", available=True),
     Chapter(2, "Normalization (归一化)", "02_normalization", available=True),
-    Chapter(3, "Gating and activations (门控与激活)", "03_gating_and_activations"),
+    Chapter(3, "Gating and activations (门控与激活)", "03_gating_and_activations", available=True),
     Chapter(4, "RoPE (旋转位置编码)", "04_rope", available=True),
     Chapter(5, "Attention, GQA and the KV cache (注意力)", "05_attention", available=True),
     Chapter(6, "Loss (损失) and softmax stability", "06_loss", available=True),
