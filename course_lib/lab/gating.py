@@ -206,8 +206,8 @@ class _Keep:
 def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.DataFrame:
     """How the activation's inputs and the hidden values are distributed, before and after training.
 
-    Inputs are counted between -6 and 6, hidden values in units of their root mean square between -3 and 6; what lies
-    beyond is counted in the last bin.
+    Inputs are counted between -6 and 6, hidden values in units of their root mean square between -3 and 6; shares
+    are of all values, also of those that lie beyond.
 
     Args:
         models: Trained models by activation; what they were before is made from seed 0.
@@ -225,7 +225,7 @@ def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.Dat
                 edges = np.linspace(low, high, bins + 1)
                 for layer, h in enumerate(_hidden(state, part), 1):
                     values = h if what == "input" else h / h.square().mean().sqrt()
-                    counts, _ = np.histogram(values.clamp(low, high).numpy(), edges)
+                    counts, _ = np.histogram(values.numpy(), edges)
                     frames.append(
                         pd.DataFrame(
                             {
@@ -234,7 +234,7 @@ def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.Dat
                                 "layer": layer,
                                 "what": what,
                                 "x": (edges[1:] + edges[:-1]) / 2,
-                                "share": counts / counts.sum(),
+                                "share": counts / values.numel(),
                             }
                         )
                     )

@@ -37,8 +37,8 @@ def shapes(curves: pd.DataFrame) -> Picture:
         style = {"color": ACTIVATION_COLOURS[str(name)], "label": NAMES[str(name)]}
         left.plot(curve["z"], curve["value"], **style)
         right.plot(curve["z"], curve["slope"], **style)
-    left.set(xlim=(-3, 3.1), ylim=(-0.5, 3.2), xlabel="input z", ylabel="value f(z)")
-    right.set(xlim=(-3, 3.1), ylim=(-0.4, 3.2), xlabel="input z", ylabel="slope f′(z)")
+    left.set(xlim=(-3, 3.1), ylim=(-0.5, 4.2), xlabel="input z", ylabel="value f(z)")
+    right.set(xlim=(-3, 3.1), ylim=(-0.5, 4.2), xlabel="input z", ylabel="slope f′(z)")
     left.set_xticks(range(-3, 3))
     right.set_xticks(range(-3, 3))
     figure_.canvas.draw()
