@@ -1,11 +1,12 @@
 """How much memory tensors take, moment by moment."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.autograd import DeviceType  # type: ignore[attr-defined] # torch lists it nowhere
+from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 
@@ -28,11 +29,7 @@ def memory_timeline(work: Callable[[], object], *, phases: Sequence[str] = ()) -
         work()
     results = profiler.profiler.kineto_results
     assert results is not None
-    changes = [
-        (event.start_ns(), event.nbytes())
-        for event in results.events()
-        if event.name() == "[memory]" and event.device_type() == DeviceType.CPU
-    ]
+    changes = list(_changes(results.experimental_event_tree()))
     frame = pd.DataFrame(changes, columns=["nanoseconds", "change"])
     frame = frame.sort_values("nanoseconds", kind="stable", ignore_index=True)
     first = frame["nanoseconds"].min() if len(frame) else 0
@@ -46,3 +43,26 @@ def memory_timeline(work: Callable[[], object], *, phases: Sequence[str] = ()) -
         places = np.searchsorted([when for when, _ in begun], frame["nanoseconds"], side="right")
         timeline["phase"] = [begun[place - 1][1] if place else "" for place in places]
     return timeline
+
+
+def _changes(tree: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """(nanoseconds, bytes) of each CPU allocation, and of the releases of what was allocated in this run.
+
+    torch remembers sizes from one profiled run to the next: without their addresses, the release of a tensor from
+    before could not be told from one of now.
+    """
+    waiting, found = list(tree), []
+    while waiting:
+        event = waiting.pop()
+        waiting += event.children
+        if event.tag == _EventType.Allocation and event.extra_fields.device.type == "cpu":
+            found.append((event.start_time_ns, event.extra_fields.ptr, event.extra_fields.alloc_size))
+    live: set[int] = set()
+    for when, address, size in sorted(found, key=lambda entry: entry[0]):
+        if size > 0:
+            live.add(address)
+        elif address not in live:
+            continue
+        else:
+            live.discard(address)
+        yield when, size

@@ -30,5 +30,16 @@ def test_memory_from_before_does_not_count() -> None:
     assert memory_timeline(work)["bytes"].tolist() == [2_000_000]
 
 
+def test_memory_that_an_earlier_record_saw_does_not_count() -> None:
+    held: list[torch.Tensor] = []
+    memory_timeline(lambda: held.append(torch.empty(1000, 1000)))
+
+    def work() -> None:
+        held.append(torch.empty(500, 1000))
+        held.pop(0)
+
+    assert memory_timeline(work)["bytes"].tolist() == [2_000_000]
+
+
 def test_work_without_tensors_has_an_empty_record() -> None:
     assert memory_timeline(lambda: None).empty
