@@ -1,6 +1,7 @@
 """Adam with L2 regularization and AdamW: the same moments, two places for the decay."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -93,13 +94,13 @@ class _AdamBase(CourseOptimizer):
             maximize=False,
         )
 
+    @abstractmethod
     def _decay(self, group: dict[str, Any], weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
         """Apply the decay; return the gradients that the moments are to see."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _kernel(self, group: dict[str, Any]) -> tuple[Callable[..., Any], float]:
         """Torch's kernel for the same update, and its decay."""
-        raise NotImplementedError
 
 
 def _one_kernel_can(param: Tensor, state: dict[str, Tensor]) -> bool:

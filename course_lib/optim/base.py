@@ -1,5 +1,6 @@
 """What all optimizers of the course share: checks that name the culprit, closures, tensor lists cut for the cache."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ def gradients_of(params: list[Tensor]) -> list[Tensor]:
     return [param.grad for param in params if param.grad is not None]
 
 
-class CourseOptimizer(torch.optim.Optimizer):
+class CourseOptimizer(torch.optim.Optimizer, ABC):
     """A ``torch.optim.Optimizer`` whose subclasses say how one group of parameters is updated.
 
     A subclass implements ``_update(group, params)`` and ``_check(group)``. Everything around it is here: every group's
@@ -97,13 +98,13 @@ class CourseOptimizer(torch.optim.Optimizer):
                 self._update(group, params)
         return loss
 
+    @abstractmethod
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         """Update ``params``, the parameters of ``group`` that have a gradient, in place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError naming the option of ``group`` that is out of range."""
-        raise NotImplementedError
 
 
 def check_at_least_zero(group: dict[str, Any], *names: str) -> None:
