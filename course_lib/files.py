@@ -4,6 +4,7 @@ Nothing here imports more than the standard library before it is needed.
 """
 
 import contextlib
+import glob
 import importlib.util
 import os
 import secrets
@@ -13,6 +14,11 @@ from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Generic, Self, TypeVar, overload
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
@@ -63,30 +69,90 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
     The bytes go to a hidden temporary file in the same folder. At the end they are flushed to the disk and
     the file is renamed over ``path``, so that a reader sees the old contents or all of the new ones. Any
-    exception, KeyboardInterrupt included, removes the temporary file and leaves ``path`` as it was. A file
-    that is replaced keeps its permissions; a new one gets those that ``open`` would give it. A symbolic link
-    stays a link: the file it points to is replaced.
+    exception, KeyboardInterrupt included, removes the temporary file and leaves ``path`` as it was. A killed
+    process cannot do that: the next write to ``path`` removes what it left. A file that is replaced keeps its
+    permissions; a new one gets those that ``open`` would give it. A symbolic link stays a link: the file it
+    points to is replaced.
 
     Raises what :func:`check_output_file` raises.
     """
     target = check_output_file(path)
+    _remove_abandoned(target)
     # File names end at 255 bytes on the usual file systems: the target's own name may not fit twice.
     temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(8)}.tmp")
     try:
         # Opened in here: an interrupt right after the file has come into being must find its way to the removal.
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(temporary, flags, 0o666)
-        with os.fdopen(descriptor, "w+b") as file:
+        with os.fdopen(_create(temporary), "w+b") as file:
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            if fcntl is not None:
+                os.replace(temporary, target)  # as long as it is locked
+        if fcntl is None:
+            os.replace(temporary, target)  # Windows renames no file that is open
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def _create(temporary: Path) -> int:
+    """Create a file that is locked as long as this process writes it, which tells it from an abandoned one."""
+    while True:
+        descriptor = os.open(
+            temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+        )
+        if fcntl is None:
+            return descriptor
+        with contextlib.suppress(OSError):  # a disk without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        # Between creation and lock, another process took it for abandoned and removed it.
+        os.close(descriptor)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files for ``target`` whose process was killed: the lock on them went with it."""
+    for path in target.parent.glob(f".{glob.escape(target.name[:32])}.{'[0-9a-f]' * 16}.tmp"):
+        with contextlib.suppress(OSError):
+            if fcntl is None:
+                path.unlink()  # Windows removes no file that is open
+                continue
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_nlink:  # else another was faster, and the name may be in use again
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def hold_folder(folder: PathLike) -> Iterator[None]:
+    """Keep other processes that ask likewise out of ``folder`` during the block.
+
+    The hold ends with the process, however that ends, and leaves nothing behind. Where folders cannot be locked
+    (Windows, some network disks), nothing happens.
+
+    Raises BlockingIOError if another process holds the folder.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"another process is at work in {os.fspath(folder)}") from None
+        except OSError:
+            pass  # a disk without locks
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from course_lib import files
 from course_lib.errors import FormatError
-from course_lib.files import atomic_write, check_input_file, check_output_file, progress
+from course_lib.files import atomic_write, check_input_file, check_output_file, hold_folder, progress
 
 
 def test_format_error_names_file_place_and_reason() -> None:
@@ -116,6 +116,54 @@ def test_the_longest_file_name_is_possible(tmp_path: Path) -> None:
     with atomic_write(target) as file:
         file.write(b"x")
     assert target.read_bytes() == b"x"
+
+
+HOLDER = """
+import sys, time
+from course_lib.files import atomic_write, hold_folder
+with atomic_write(sys.argv[1]) as file, hold_folder(sys.argv[2]):
+    file.write(b"half")
+    file.flush()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_a_living_ones_file_stays(
+    tmp_path: Path,
+) -> None:
+    folder, target = tmp_path / "folder", tmp_path / "out.bin"
+    folder.mkdir()
+    (tmp_path / ".out.bin.mine.tmp").write_bytes(b"not a temporary file of ours")
+    command = [sys.executable, "-c", HOLDER, str(target), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        with (
+            pytest.raises(BlockingIOError, match=r"another process is at work in .*folder"),
+            hold_folder(folder),
+        ):
+            pass
+        with atomic_write(target) as file:
+            file.write(b"another process writes it too")
+        assert len(list(tmp_path.glob(".out.bin.*.tmp"))) == 2
+        process.kill()
+    with hold_folder(folder), atomic_write(target) as file:
+        file.write(b"whole")
+    assert sorted(os.listdir(tmp_path)) == [".out.bin.mine.tmp", "folder", "out.bin"]
+    assert target.read_bytes() == b"whole" and os.listdir(folder) == []
+
+
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    code = (
+        "import sys; from course_lib.files import atomic_write\n"
+        "for number in range(300):\n"
+        "    with atomic_write(sys.argv[1]) as file: file.write(sys.argv[2].encode() * 1000)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out.bin")]
+    writers = [subprocess.Popen([*command, letter]) for letter in "abcd"]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert os.listdir(tmp_path) == ["out.bin"]
+    assert (tmp_path / "out.bin").read_bytes() in {letter * 1000 for letter in (b"a", b"b", b"c", b"d")}
 
 
 def test_input_paths_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
