@@ -21,6 +21,7 @@
 #include "bpe/count.hpp"
 #include "bpe/encode.hpp"
 #include "bpe/mapped_file.hpp"
+#include "bpe/pack.hpp"
 #include "bpe/parallel.hpp"
 #include "bpe/pretokenize.hpp"
 #include "bpe/ranks.hpp"
@@ -92,6 +93,12 @@ bpe::Tick make_tick(const py::object& progress, std::uint64_t offset = 0,
         if (!progress.is_none()) progress(offset + done, whole.value_or(total));
         return true;
     };
+}
+
+// What a job on the bytes from `start` to `stop` (by default the end) of a mapped file has to work on.
+bpe::Bytes part_of(const bpe::MappedFile& file, const bpe::SpecialTokens& specials, std::size_t start,
+                   std::optional<std::size_t> stop) {
+    return bpe::part_of(file.bytes(), specials, start, stop.value_or(file.bytes().size()));
 }
 
 std::size_t threads_or_default(std::optional<std::size_t> num_threads) {
@@ -299,17 +306,18 @@ class Encoder {
     std::shared_ptr<const bpe::Encoder> encoder_;
 };
 
-// Encodes a file window by window: all threads work on one window, whose ids are then handed out, so that
-// memory stays bounded however large the file is.
+// Encodes a file, or a part of it, window by window: all threads work on one window, whose ids are then
+// handed out, so that memory stays bounded however large the file is.
 class FileEncoder {
   public:
     FileEncoder(const Encoder& encoder, const std::string& path, std::optional<std::size_t> num_threads,
-                py::object progress)
+                py::object progress, std::size_t start, std::optional<std::size_t> stop)
         : encoder_(encoder),
           file_(path),
           num_threads_(threads_or_default(num_threads)),
           progress_(std::move(progress)),
-          rest_(file_.bytes()) {}
+          rest_(part_of(file_, encoder_.engine()->specials(), start, stop)),
+          total_bytes_(rest_.size()) {}
 
     py::list next() {
         if (rest_.empty()) throw py::stop_iteration();
@@ -323,8 +331,8 @@ class FileEncoder {
     py::list next_as() {
         std::vector<bpe::IdArray<Id>> results;
         {
-            const std::uint64_t offset = file_.bytes().size() - rest_.size();
-            const bpe::Tick tick = make_tick(progress_, offset, file_.bytes().size());
+            const std::uint64_t offset = total_bytes_ - rest_.size();
+            const bpe::Tick tick = make_tick(progress_, offset, total_bytes_);
             const py::gil_scoped_release release;
             std::vector<bpe::Bytes> chunks;
             std::size_t taken = 0;
@@ -346,6 +354,7 @@ class FileEncoder {
     std::size_t num_threads_;
     py::object progress_;
     bpe::Bytes rest_;
+    std::size_t total_bytes_;
 };
 
 // The Python view of bpe::WordCounts.
@@ -354,12 +363,13 @@ class WordCounts {
     WordCounts(const std::optional<std::string>& pattern, std::vector<std::string> specials)
         : pattern_(compiled_pattern(pattern)), specials_(std::move(specials)) {}
 
-    void add_file(const std::string& path, std::optional<std::size_t> num_threads,
-                  const py::object& progress) {
+    void add_file(const std::string& path, std::optional<std::size_t> num_threads, const py::object& progress,
+                  std::size_t start, std::optional<std::size_t> stop) {
         const bpe::Tick tick = make_tick(progress);
         const py::gil_scoped_release release;
         const bpe::MappedFile file(path);
-        const auto chunks = bpe::split_into_chunks(file.bytes(), specials_, chunk_bytes);
+        const bpe::Bytes part = part_of(file, specials_, start, stop);
+        const auto chunks = bpe::split_into_chunks(part, specials_, chunk_bytes);
         counts_.add_documents(chunks, needed_pattern(), specials_, threads_or_default(num_threads), tick);
     }
 
@@ -382,6 +392,21 @@ class WordCounts {
 
     void add(const py::object& word, std::uint64_t count) {
         counts_.add(as_string(Text(word).bytes()), count);
+    }
+
+    void add_packed(const py::object& packed) {
+        const Text block(packed);
+        const py::gil_scoped_release release;
+        bpe::unpack(block.bytes(), counts_);
+    }
+
+    py::bytes pack() {
+        std::string packed;
+        {
+            const py::gil_scoped_release release;
+            packed = bpe::pack(counts_);
+        }
+        return py::bytes(packed);
     }
 
     std::size_t distinct() { return counts_.distinct(); }
@@ -455,8 +480,10 @@ void register_encoding(py::module_& module) {
         .def("safe_cut", &Encoder::safe_cut, py::arg("text"))
         .def("decode", &Encoder::decode, py::arg("ids"));
     py::class_<FileEncoder>(module, "FileEncoder")
-        .def(py::init<const Encoder&, const std::string&, std::optional<std::size_t>, py::object>(),
-             py::arg("encoder"), py::arg("path"), py::kw_only(), py::arg("num_threads"), py::arg("progress"))
+        .def(py::init<const Encoder&, const std::string&, std::optional<std::size_t>, py::object, std::size_t,
+                      std::optional<std::size_t>>(),
+             py::arg("encoder"), py::arg("path"), py::kw_only(), py::arg("num_threads"), py::arg("progress"),
+             py::arg("start") = 0, py::arg("stop") = py::none())
         .def("__iter__", [](const py::object& self) { return self; })
         .def("__next__", &FileEncoder::next);
 }
@@ -466,10 +493,12 @@ void register_training(py::module_& module) {
         .def(py::init<const std::optional<std::string>&, std::vector<std::string>>(), py::arg("pattern"),
              py::arg("special_tokens"))
         .def("add_file", &WordCounts::add_file, py::arg("path"), py::kw_only(), py::arg("num_threads"),
-             py::arg("progress"))
+             py::arg("progress"), py::arg("start") = 0, py::arg("stop") = py::none())
         .def("add_documents", &WordCounts::add_documents, py::arg("documents"), py::kw_only(),
              py::arg("num_threads"), py::arg("progress"))
         .def("add", &WordCounts::add, py::arg("word"), py::arg("count"))
+        .def("add_packed", &WordCounts::add_packed, py::arg("packed"))
+        .def("pack", &WordCounts::pack)
         .def("__len__", &WordCounts::distinct)
         .def("total", &WordCounts::total);
     module.def(
@@ -492,6 +521,36 @@ void register_training(py::module_& module) {
             return py::make_tuple(std::move(result.merges), std::move(phases));
         },
         py::arg("counts"), py::arg("num_merges"), py::kw_only(), py::arg("num_threads"), py::arg("progress"));
+}
+
+void register_packed_counts(py::module_& module) {
+    module.def(
+        "merge_packed",
+        [](const py::sequence& objects) {
+            std::vector<Text> texts;
+            std::vector<bpe::Bytes> blocks;
+            texts.reserve(objects.size());
+            for (const py::handle object : objects) blocks.push_back(texts.emplace_back(object).bytes());
+            std::string merged;
+            {
+                const py::gil_scoped_release release;
+                merged = bpe::merge_packed(blocks);
+            }
+            return py::bytes(merged);
+        },
+        py::arg("blocks"));
+    module.def(
+        "prune_packed",
+        [](const py::object& packed, std::uint64_t max_words) {
+            const Text block(packed);
+            bpe::Pruned pruned;
+            {
+                const py::gil_scoped_release release;
+                pruned = bpe::prune_packed(block.bytes(), max_words);
+            }
+            return py::make_tuple(py::bytes(pruned.packed), pruned.largest_dropped, pruned.total_dropped);
+        },
+        py::arg("packed"), py::arg("max_words"));
 }
 
 void register_pretokenizing(py::module_& module) {
@@ -535,6 +594,7 @@ PYBIND11_MODULE(_bpe, module) {
     register_errors();
     register_encoding(module);
     register_training(module);
+    register_packed_counts(module);
     register_pretokenizing(module);
     register_ranks(module);
     register_build_information(module);

@@ -49,15 +49,24 @@ bool special_token_crosses(const SpecialTokens& specials, const std::uint8_t* be
     return false;
 }
 
+const std::uint8_t* first_safe_cut(Bytes text, const SpecialTokens& specials, std::size_t from) {
+    const std::uint8_t* const begin = text.data();
+    const std::uint8_t* const end = begin + text.size();
+    for (const std::uint8_t* cut = begin + std::min(from, text.size()); cut < end; ++cut) {
+        if (is_safe_cut(begin, cut) && !special_token_crosses(specials, begin, cut, end)) return cut;
+    }
+    return end;
+}
+
 }  // namespace
 
 Bytes next_chunk(Bytes rest, const SpecialTokens& specials, std::size_t target_bytes) {
-    const std::uint8_t* const begin = rest.data();
-    const std::uint8_t* const end = begin + rest.size();
-    for (const std::uint8_t* cut = begin + std::min(target_bytes, rest.size()); cut < end; ++cut) {
-        if (is_safe_cut(begin, cut) && !special_token_crosses(specials, begin, cut, end)) return {begin, cut};
-    }
-    return rest;
+    return {rest.data(), first_safe_cut(rest, specials, target_bytes)};
+}
+
+Bytes part_of(Bytes text, const SpecialTokens& specials, std::size_t start, std::size_t stop) {
+    const std::uint8_t* const begin = start == 0 ? text.data() : first_safe_cut(text, specials, start);
+    return {begin, std::max(begin, first_safe_cut(text, specials, stop))};
 }
 
 std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, std::size_t target_bytes) {

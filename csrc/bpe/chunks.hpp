@@ -17,6 +17,11 @@ using Bytes = std::span<const std::uint8_t>;
 // piece is longer, up to all of `rest`.
 Bytes next_chunk(Bytes rest, const SpecialTokens& specials, std::size_t target_bytes);
 
+// The part of `text` that whoever is given the bytes from `start` to `stop` has to tokenize: from the first
+// place at or after `start` where next_chunk could cut to the first one at or after `stop`. The parts of
+// neighbouring ranges meet, though nobody told their owners where.
+Bytes part_of(Bytes text, const SpecialTokens& specials, std::size_t start, std::size_t stop);
+
 // All pieces of `text`, in order.
 std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, std::size_t target_bytes);
 

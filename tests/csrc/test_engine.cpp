@@ -8,13 +8,16 @@
 #include <iostream>
 #include <map>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "bpe/chunks.hpp"
 #include "bpe/count.hpp"
 #include "bpe/encode.hpp"
+#include "bpe/pack.hpp"
 #include "bpe/pretokenize.hpp"
 #include "bpe/special.hpp"
 #include "bpe/train.hpp"
@@ -96,6 +99,65 @@ Words split(bpe::WordCounts& counts) {
     return words;
 }
 
+// The counts of parts of the text, each packed by itself, are those of the whole, in whichever order they are
+// merged.
+void check_packing(const std::vector<std::string>& documents, const bpe::SpecialTokens& specials) {
+    std::string text;
+    for (const std::string& document : documents) text += document;
+    bpe::WordCounts counts;
+    counts.add_documents(std::vector{as_bytes(text)}, bpe::Pattern::gpt2, specials, 1, keep_going);
+    const std::string whole = bpe::pack(counts);
+
+    std::mt19937 random(8);
+    std::vector<std::string> packed;
+    std::size_t covered = 0;
+    for (std::size_t start = 0; start < text.size();) {
+        const std::size_t stop = std::min(text.size(), start + 1 + random() % 100'000);
+        const bpe::Bytes part = bpe::part_of(as_bytes(text), specials, start, stop);
+        check(part.data() == as_bytes(text).data() + covered, "parts meet");
+        covered += part.size();
+        bpe::WordCounts some;
+        some.add_documents(std::vector{part}, bpe::Pattern::gpt2, specials, 1, keep_going);
+        packed.push_back(bpe::pack(some));
+        start = stop;
+    }
+    check(covered == text.size(), "parts cover the text");
+    while (packed.size() > 1) {
+        std::ranges::shuffle(packed, random);
+        const std::size_t taken = std::min<std::size_t>(packed.size(), 1 + random() % 5);
+        std::vector<bpe::Bytes> blocks;
+        for (std::size_t k = 0; k < taken; ++k) blocks.push_back(as_bytes(packed[k]));
+        std::string merged = bpe::merge_packed(blocks);
+        packed.erase(packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(taken));
+        packed.push_back(std::move(merged));
+    }
+    check(packed[0] == whole, "merged blocks equal the block of the whole");
+
+    bpe::WordCounts unpacked;
+    bpe::unpack(as_bytes(whole), unpacked);
+    check(split(unpacked) == split(counts), "unpacking gives the counts back");
+    for (std::size_t size = 0; size < whole.size(); size += 1 + size / 50) {
+        bool refused = false;
+        try {
+            bpe::unpack(as_bytes(std::string_view(whole).substr(0, size)), unpacked);
+        } catch (const std::invalid_argument&) {
+            refused = true;
+        }
+        check(refused, "a truncated block is refused");
+    }
+
+    for (std::size_t max_words = 0; max_words <= counts.distinct() + 1; ++max_words) {
+        const bpe::Pruned pruned = bpe::prune_packed(as_bytes(whole), max_words);
+        bpe::WordCounts kept;
+        bpe::unpack(as_bytes(pruned.packed), kept);
+        check(kept.distinct() <= max_words, "pruning keeps no more words than asked for");
+        check(kept.total() + pruned.total_dropped == counts.total(), "pruning says what it dropped");
+        Words expected = split(counts);
+        std::erase_if(expected, [&](const auto& word) { return word.second <= pruned.largest_dropped; });
+        check(split(kept) == expected, "pruning drops the rarest words");
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -151,5 +213,6 @@ int main() {
         check(std::count(alone[k].data.get(), alone[k].data.get() + alone[k].size, special_id) > 0,
               "special tokens become their ids");
     }
+    check_packing(documents, specials);
     std::cout << "engine: all checks passed\n";
 }
