@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import threading
 import time
 import traceback
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from course_lib.show.look import CSS_PIXELS_PER_INCH, image_bundle
 _CACHE_SIZE = 512
 _SLOW_SECONDS = 0.2  # a computation this slow waits until the reader's hand rests …
 _SETTLE_SECONDS = 0.25  # … for this long
+_WAIT_SECONDS = 0.5  # a picture later than this gets a word of explanation
 
 _CSS = """<style>
 .course-picture img, img.course-picture {display: block; border-radius: 4px; margin: 0}
@@ -29,6 +31,13 @@ img.course-outdated {opacity: .45}
   color: var(--jp-ui-font-color1, inherit); font-family: var(--jp-code-font-family, monospace); font-size: 13px}
 .course-status {color: var(--jp-ui-font-color2, inherit); font-size: 13px; line-height: 28px; margin: 0 12px}
 </style>"""
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _PictureWidget(widgets.Image):  # type: ignore[misc]
@@ -117,6 +126,8 @@ class Explorer:
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._compute_seconds = 0.0
         self._pending: asyncio.TimerHandle | None = None
+        self._home = _running_loop()
+        self._waiting = threading.Lock()
         self._hold = False
         self._size = size
         self._blit = BlitFigure(draw, size)
@@ -160,7 +171,7 @@ class Explorer:
             tooltip="Put every control back to where it was",
             layout=widgets.Layout(width="80px"),
         )
-        reset.on_click(lambda _button: self._report_errors(self.reset))
+        reset.on_click(lambda _button: self._at_home(lambda: self._report_errors(self.reset)))
         rows = widgets.Box(
             list(self.controls.values()),
             layout=widgets.Layout(flex_flow="row wrap", max_width=width, grid_gap="0 4px"),
@@ -175,10 +186,37 @@ class Explorer:
         if self._hold:
             return
         if change["owner"].from_browser:
-            self._schedule()
+            self._at_home(self._schedule)
         else:
             self._cancel_pending()
             self._redraw()
+
+    def _at_home(self, action: Callable[[], None]) -> None:
+        """Run in the thread that made this explorer, the one in which cells run; after the cell that runs now.
+
+        JupyterLab hands what happens on the page to another thread of the kernel (a "subshell"), also while a cell
+        runs. Random seeds, matplotlib's settings and torch's profiler belong to the whole process: a picture computed
+        beside a cell would change the cell's results, or end the kernel.
+        """
+        here = _running_loop()
+        if self._home is None or self._home is here or self._home.is_closed():
+            action()
+            return
+        begun: list[bool] = []
+
+        def begin() -> None:
+            with self._waiting:
+                begun.append(True)
+            action()
+
+        def say_why() -> None:
+            with self._waiting:
+                if not begun:
+                    self._say("waiting for the cell that runs…")
+
+        self._home.call_soon_threadsafe(begin)
+        if here is not None:
+            here.call_later(_WAIT_SECONDS, say_why)
 
     def _schedule(self) -> None:
         """Redraw soon: messages that wait already are read first, so that only the newest state is drawn."""
@@ -186,9 +224,8 @@ class Explorer:
         slow = self._is_new() and self._compute_seconds > _SLOW_SECONDS
         if slow:
             self._say("computing…")
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # no event loop, so nothing else can be waiting
+        loop = _running_loop()
+        if loop is None:  # so nothing else can be waiting
             self._report_errors(self._redraw)
             return
         self._pending = loop.call_later(_SETTLE_SECONDS if slow else 0, self._report_errors, self._redraw)

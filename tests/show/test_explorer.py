@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import io
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -283,3 +285,44 @@ def test_wrong_arguments_are_named() -> None:
         show.explorer(draw_power, power=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="must return the function"):
         show.explorer(lambda figure: None, n=show.Slider("n", min=0, max=1))  # type: ignore[arg-type,return-value]
+
+
+def test_a_picture_is_drawn_in_the_thread_of_the_cells_and_after_the_cell() -> None:
+    threads: list[str] = []
+    log: list[str] = []
+
+    def draw(figure: Figure) -> Callable[..., None]:
+        figure.subplots()
+
+        def update(n: int) -> None:
+            threads.append(threading.current_thread().name)
+            log.append(f"drew {n}")
+
+        return update
+
+    def page(explorer: show.Explorer) -> None:
+        """What JupyterLab does: the page's messages are read in a thread with a loop of its own."""
+
+        async def drag() -> None:
+            for n in (2, 3, 4):
+                explorer.controls["n"].set_state({"value": n})
+            await asyncio.sleep(0.7)
+            log.append(explorer.widget.children[1].children[1].value)
+
+        asyncio.run(drag())
+
+    async def cells() -> None:
+        explorer = show.explorer(draw, n=show.Slider("n", min=1, max=9))
+        other = threading.Thread(target=page, args=(explorer,))
+        other.start()
+        time.sleep(1)  # a cell that takes its time: the loop cannot do anything else
+        log.append("the cell ends")
+        await asyncio.sleep(0.1)
+        assert "waiting" not in explorer.widget.children[1].children[1].value
+        other.join()
+
+    asyncio.run(cells())
+    assert set(threads) == {threading.current_thread().name}
+    first, status, end, last = log
+    assert (first, end, last) == ("drew 1", "the cell ends", "drew 4")
+    assert "waiting for the cell that runs" in status
