@@ -102,6 +102,14 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="Threads to use; by default as many as processors."),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on a Dask cluster that sees the same files: tcp://HOST:PORT, or local for processes here.",
+        show_default=False,
+    ),
+]
 TokenizerName = Annotated[
     str,
     typer.Argument(
@@ -354,21 +362,37 @@ def train(
     ] = None,
     no_special_tokens: Annotated[bool, typer.Option("--no-special-tokens", help="Have none.")] = False,
     threads: Threads = None,
+    scheduler: Scheduler = None,
+    max_words: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --scheduler: keep at most N distinct pre-tokens, the most frequent.",
+            show_default="all, for the result of one process",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a byte-level BPE tokenizer on text files."""
     if special_token and no_special_tokens:
         raise typer.BadParameter("--special-token and --no-special-tokens exclude each other")
-    from course_lib.tokenizer import train_bpe
+    if max_words and not scheduler:
+        raise typer.BadParameter("--max-words goes with --scheduler")
+    from course_lib.tokenizer import cluster, train_bpe
 
     specials = [] if no_special_tokens else special_token or ["<|endoftext|>"]
     sources = [check_input_file(path) for path in source]
     target = out or Path(f"{sources[0].stem}.{vocab_size}.tokenizer.json")
     check_output_file(target)
     started = time.perf_counter()
-    tokenizer = train_bpe(
-        sources, vocab_size, specials, pattern=pattern, num_threads=threads, progress=sys.stderr.isatty()
-    )
+    options: dict[str, Any] = {"pattern": pattern, "progress": sys.stderr.isatty()}
+    if scheduler:
+        with cluster.connect(scheduler, num_workers=_workers(scheduler, threads)) as client:
+            options |= {"client": client, "max_words": max_words}
+            tokenizer = cluster.train_bpe(sources, vocab_size, specials, **options)
+    else:
+        tokenizer = train_bpe(sources, vocab_size, specials, num_threads=threads, **options)
     seconds = time.perf_counter() - started
     tokenizer.save(target)
     size = sum(path.stat().st_size for path in sources)
@@ -395,6 +419,7 @@ def encode(
         Path, typer.Argument(metavar="OUT", help="The token file to write; OUT.json beside it describes it.")
     ],
     threads: Threads = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Encode a text file into a token file."""
@@ -402,7 +427,13 @@ def encode(
     check_output_file(out)
     loaded = _load(tokenizer)
     started = time.perf_counter()
-    tokens = loaded.encode_file(source, out, num_threads=threads, progress=sys.stderr.isatty())
+    if scheduler:
+        from course_lib.tokenizer import cluster
+
+        with cluster.connect(scheduler, num_workers=_workers(scheduler, threads)) as client:
+            tokens = cluster.encode_file(loaded, source, out, client=client, progress=sys.stderr.isatty())
+    else:
+        tokens = loaded.encode_file(source, out, num_threads=threads, progress=sys.stderr.isatty())
     seconds, size = time.perf_counter() - started, source.stat().st_size
     ratio = size / len(tokens) if len(tokens) else None
     _report(
@@ -552,6 +583,15 @@ def _print_comparison(rows: list[dict[str, Any]]) -> None:
         # As Text, nothing in a cell is taken for markup.
         table.add_row(*[Text(cell) for cell in cells])
     Console().print(table)
+
+
+def _workers(scheduler: str, threads: int | None) -> int | None:
+    """The number of processes that a local cluster is to have."""
+    if threads and scheduler != "local":
+        raise typer.BadParameter(
+            "--threads is for work on this machine: the workers of a cluster have their own"
+        )
+    return threads
 
 
 def _load(name: str) -> "Tokenizer":

@@ -65,17 +65,23 @@ def train_bpe(
                     raise surrogate_error(error) from None
     if not len(counts):
         raise ValueError(no_text(source))
+    merges = learn_merges(counts, num_merges, num_threads=num_threads, progress=progress)
+    return make_tokenizer(merges, num_merges, specials, pattern)
+
+
+# --- what the references in reference.py and cluster.py share with it -------------------------------------------------
+
+
+def learn_merges(
+    counts: _bpe.WordCounts, num_merges: int, *, num_threads: int | None = None, progress: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """The first ``num_merges`` merges of counted pre-tokens, fewer if no pair is left."""
     with progress_bar(description="merging", enabled=progress) as bar:
         pairs, _ = _bpe.train(counts, num_merges, num_threads=num_threads, progress=bar)
     tokens = [bytes([byte]) for byte in range(256)]
     for left, right in pairs:
         tokens.append(tokens[left] + tokens[right])
-    return make_tokenizer(
-        [(tokens[left], tokens[right]) for left, right in pairs], num_merges, specials, pattern
-    )
-
-
-# --- what the references in reference.py share with it ----------------------------------------------------------------
+    return [(tokens[left], tokens[right]) for left, right in pairs]
 
 
 def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[str], int]:

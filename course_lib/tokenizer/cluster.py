@@ -1,0 +1,388 @@
+"""Training and encoding on more than one machine, as map and reduce on Dask; the same results as in one process.
+
+The files must lie where every worker sees them under the same name (a network disk, say). A worker gets a file's
+name and a range of bytes, and finds by itself where the engine may cut: neighbours find the same places. To train, it
+counts the pre-tokens there and packs the counts: words in ascending order, a few bytes each (``csrc/bpe/pack.hpp``).
+Packed counts are merged in a tree, and the merges are learnt from the last one where the job was started. To encode,
+workers send ids back, which are written in order. A part's result depends on nothing but the file and the range, so
+Dask may compute it again when a worker is lost, and each result is used once.
+
+``benchmarks/terabytes.md`` works out what a terabyte takes.
+
+    with connect("tcp://10.0.0.1:8786") as client:
+        tokenizer = train_bpe(paths, 50_257, ["<|endoftext|>"], client=client)
+        encode_file(tokenizer, paths[0], "tokens.bin", client=client)
+
+Needs the extra ``course_lib[cluster]``; Dask is imported by :func:`connect`.
+"""
+
+import collections
+import contextlib
+import importlib.metadata
+import math
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from course_lib import _bpe
+from course_lib.errors import FormatError
+from course_lib.files import PathLike, check_input_file, check_output_file
+from course_lib.files import progress as progress_bar
+from course_lib.token_file import TokenFile, token_dtype, write_token_file
+from course_lib.tokenizer.patterns import resolve_pattern
+from course_lib.tokenizer.tokenizer import Tokenizer
+from course_lib.tokenizer.training import (
+    check_sizes,
+    count_by_regex,
+    learn_merges,
+    make_tokenizer,
+    no_text,
+    read_source,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Paths: TypeAlias = PathLike | Sequence[os.PathLike[str]]
+
+# Counts that are merged at a time: the tree is low, and a node's memory and wait are bounded.
+FAN_IN = 8
+
+# Small parts spread the work evenly; large ones repeat fewer frequent words on their way through the tree.
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 24, 1 << 28
+
+
+@contextlib.contextmanager
+def connect(scheduler: str, *, num_workers: int | None = None, timeout: float = 10.0) -> Iterator["Client"]:
+    """A Dask client of the scheduler at ``scheduler`` ("tcp://10.0.0.1:8786"), closed at the end of the block.
+
+    "local" starts ``num_workers`` processes on this machine (default: one for each processor) and ends them with the
+    block. Raises ImportError naming what to install when Dask is missing, ValueError for an address that is
+    none, and ConnectionError when no scheduler answers there, or none with a worker, within ``timeout`` seconds.
+    """
+    try:
+        import distributed
+        from distributed.comm.addressing import get_address_host_port
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"working on a cluster needs Dask ({error}); try: pip install 'course_lib[cluster]'"
+        ) from error
+    if scheduler == "local":
+        with (
+            distributed.LocalCluster(
+                n_workers=num_workers or _bpe.default_num_threads(),
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address=":0",  # any free port
+            ) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    try:
+        get_address_host_port(scheduler)
+    except ValueError as error:
+        raise ValueError(
+            f"scheduler must be 'local' or an address such as 'tcp://10.0.0.1:8786', got {scheduler!r} ({error})"
+        ) from error
+    try:
+        client = distributed.Client(scheduler, timeout=timeout, set_as_default=False)
+    except OSError as error:
+        raise ConnectionError(f"no Dask scheduler answers at {scheduler} within {timeout:g} s") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=timeout)
+        except TimeoutError as error:
+            raise ConnectionError(
+                f"the Dask scheduler at {scheduler} has no worker within {timeout:g} s"
+            ) from error
+        yield client
+
+
+class _File(NamedTuple):
+    path: str
+    size: int  # where the job was started
+
+
+class _Block(NamedTuple):
+    file: _File
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class PretokenCounts:
+    """How often each pre-token of a text occurs, as one block of bytes, and what pruning left out.
+
+    ``packed``: the counts (``csrc/bpe/pack.hpp``). ``missed``: no pre-token occurs more often than ``packed`` says
+    plus this. ``dropped``: how many occurrences are missing in all. Both are 0 without pruning.
+    """
+
+    packed: bytes
+    missed: int = 0
+    dropped: int = 0
+
+
+def train_bpe(
+    source: Paths,
+    vocab_size: int,
+    special_tokens: Sequence[str] = (),
+    *,
+    client: "Client",
+    pattern: str = "gpt2",
+    max_words: int | None = None,
+    block_bytes: int | None = None,
+    progress: bool = False,
+) -> Tokenizer:
+    """As :func:`course_lib.tokenizer.train_bpe` on a file or several, counted by the workers of ``client``.
+
+    The tokenizer is the same as from one process, however the text is divided and whichever workers are lost. With
+    ``max_words``, see :func:`count_pretokens`, it may differ; a warning then says how much was left out.
+
+    Raises what :func:`course_lib.tokenizer.train_bpe` and :func:`count_pretokens` raise.
+    """
+    specials, num_merges = check_sizes(vocab_size, special_tokens)
+    counted = count_pretokens(
+        source,
+        specials,
+        client=client,
+        pattern=pattern,
+        max_words=max_words,
+        block_bytes=block_bytes,
+        progress=progress,
+    )
+    words = _bpe.WordCounts(None, [])
+    words.add_packed(counted.packed)
+    if counted.dropped:
+        share = counted.dropped / (words.total() + counted.dropped)
+        warnings.warn(
+            f"max_words={max_words} left out {share:.2%} of the text's pre-tokens; none is counted more than "
+            f"{counted.missed} times too seldom",
+            stacklevel=2,
+        )
+    if not len(words):
+        raise ValueError(no_text(source))
+    return make_tokenizer(learn_merges(words, num_merges, progress=progress), num_merges, specials, pattern)
+
+
+def count_pretokens(
+    source: Paths,
+    special_tokens: Sequence[str] = (),
+    *,
+    client: "Client",
+    pattern: str = "gpt2",
+    max_words: int | None = None,
+    block_bytes: int | None = None,
+    progress: bool = False,
+) -> PretokenCounts:
+    """Count the pre-tokens of the file ``source``, or of several (``os.PathLike`` objects), on the workers.
+
+    A worker counts about ``block_bytes`` at a time (by default between 16 and 256 MiB, four parts a thread if the
+    text is large enough). A ``pattern`` without a compiled scanner offers no safe cuts: its files are counted whole.
+
+    ``max_words`` bounds memory and network for texts of unbounded vocabulary: after each step of the reduction only the
+    pre-tokens that occur most often are kept, at most so many, ties dropped together. What a step drops occurs there
+    at most n / (max_words + 1) times, of n occurrences, as in the summaries of Manku and Motwani (2002) and Agarwal et
+    al. (2012); ``missed`` adds up what was dropped in fact.
+
+    Raises ValueError for a ``source`` without files and for bad numbers, TypeError for one that holds documents,
+    FileNotFoundError and FormatError, naming the file and the host, for a file that a worker does not see or that has
+    another size there, and ConnectionError when workers die again and again on the same part.
+    """
+    for name, number in (("max_words", max_words), ("block_bytes", block_bytes)):
+        if number is not None and (type(number) is not int or number < 1):
+            raise ValueError(f"{name} must be a whole number of at least 1 or None, got {number!r}")
+    scanner, expression = resolve_pattern(pattern)
+    files = _check_files(client, source)
+    parts = []
+    total = sum(file.size for file in files)
+    with progress_bar(description="counting pre-tokens", total=total, unit="B", enabled=progress) as bar:
+        for block in _blocks(client, files, block_bytes if scanner else math.inf):
+            part = client.submit(
+                _count_part, block, scanner, expression, special_tokens, max_words, pure=False
+            )
+            part.add_done_callback(lambda _, amount=block.stop - block.start: bar.update(amount))
+            parts.append(part)
+        # Each level before the one below is finished (priority), so that few results wait at the same time.
+        level = 0
+        while len(parts) > 1:
+            level += 1
+            groups = [parts[at : at + FAN_IN] for at in range(0, len(parts), FAN_IN)]
+            parts = [
+                client.submit(merge_counts, group, max_words, pure=False, priority=level) for group in groups
+            ]
+        result: PretokenCounts = _result(parts.pop())
+    return result
+
+
+def encode_file(
+    tokenizer: Tokenizer,
+    source: PathLike,
+    target: PathLike,
+    *,
+    client: "Client",
+    block_bytes: int | None = None,
+    progress: bool = False,
+) -> TokenFile:
+    """As :meth:`Tokenizer.encode_file <course_lib.tokenizer.Tokenizer.encode_file>`, by the workers of ``client``.
+
+    The token file has the same bytes as from one process. Only this machine writes it: ids come over the network, a
+    few parts ahead of the one that is being written, so memory does not grow with the file. A pattern without a
+    compiled scanner makes the file one part, encoded by one worker.
+
+    Raises what :meth:`Tokenizer.encode_file` and :func:`count_pretokens` raise.
+    """
+    if block_bytes is not None and (type(block_bytes) is not int or block_bytes < 1):
+        raise ValueError(f"block_bytes must be a whole number of at least 1 or None, got {block_bytes!r}")
+    target = check_output_file(target)
+    scanner, _ = resolve_pattern(tokenizer.pattern)
+    files = _check_files(client, source)
+
+    def ids() -> Iterator[NDArray[Any]]:
+        # The result of a task, not scattered data: that would be lost with the worker that holds it.
+        shared = client.submit(_same, tokenizer, pure=False)
+        waiting: collections.deque[tuple[Future[Any], int]] = collections.deque()
+        for block in _blocks(client, files, block_bytes if scanner else math.inf):
+            part = client.submit(_encode_part, shared, block, pure=False)
+            waiting.append((part, block.stop - block.start))
+            if len(waiting) > 2 * _num_threads(client):
+                yield take(waiting)
+        while waiting:
+            yield take(waiting)
+
+    def take(waiting: "collections.deque[tuple[Future[Any], int]]") -> NDArray[Any]:
+        part, amount = waiting.popleft()
+        result: NDArray[Any] = _result(part)
+        bar.update(amount)
+        return result
+
+    with progress_bar(
+        description=f"encoding {Path(source).name}", total=files[0].size, unit="B", enabled=progress
+    ) as bar:
+        return write_token_file(
+            target, ids(), vocab_size=tokenizer.vocab_size, tokenizer_sha256=tokenizer.sha256()
+        )
+
+
+# --- what runs on the workers -----------------------------------------------------------------------------------------
+
+
+def _check_on_worker(files: Sequence[_File]) -> str:
+    """The version of this package, after checking that the files are the same here."""
+    for file in files:
+        _check_size(file)
+    return importlib.metadata.version("course-lib")
+
+
+def _check_size(file: _File) -> None:
+    host = socket.gethostname()
+    try:
+        size = check_input_file(file.path).stat().st_size
+    except OSError as error:
+        raise type(error)(
+            f"{error} on the host {host}: every worker must see the files under the names given"
+        ) from error
+    if size != file.size:
+        reason = f"has {size:,} bytes on the host {host}, but {file.size:,} where the job was started"
+        raise FormatError(file.path, "", reason)
+
+
+def _count_part(
+    block: _Block,
+    scanner: str | None,
+    expression: str,
+    special_tokens: Sequence[str],
+    max_words: int | None,
+) -> PretokenCounts:
+    file, start, stop = block
+    _check_size(file)
+    words = _bpe.WordCounts(scanner, special_tokens)
+    if scanner is None:
+        for word, count in count_by_regex(Path(file.path), expression, special_tokens).items():
+            words.add(word, count)
+    else:
+        words.add_file(file.path, num_threads=1, progress=None, start=start, stop=stop)
+    return merge_counts([PretokenCounts(words.pack())], max_words)
+
+
+def merge_counts(parts: Sequence[PretokenCounts], max_words: int | None = None) -> PretokenCounts:
+    """The counts of several texts together, pruned to ``max_words`` pre-tokens; see :func:`count_pretokens`."""
+    packed = parts[0].packed if len(parts) == 1 else _bpe.merge_packed([part.packed for part in parts])
+    missed, dropped = sum(part.missed for part in parts), sum(part.dropped for part in parts)
+    if max_words is not None:
+        packed, largest, total = _bpe.prune_packed(packed, max_words)
+        missed, dropped = missed + largest, dropped + total
+    return PretokenCounts(packed, missed, dropped)
+
+
+def _encode_part(tokenizer: Tokenizer, block: _Block) -> NDArray[Any]:
+    file, start, stop = block
+    _check_size(file)
+    scanner, _ = resolve_pattern(tokenizer.pattern)
+    if scanner is None:
+        return tokenizer.encode_to_numpy(Path(file.path).read_bytes())
+    encoder = _bpe.FileEncoder(
+        tokenizer._engine, file.path, num_threads=1, progress=None, start=start, stop=stop
+    )
+    arrays = [array for window in encoder for array in window]
+    return np.concatenate(arrays or [np.empty(0, token_dtype(tokenizer.vocab_size))])
+
+
+def _same(value: Tokenizer) -> Tokenizer:
+    return value
+
+
+# --- what runs where the job was started ------------------------------------------------------------------------------
+
+
+def _check_files(client: "Client", source: Paths) -> list[_File]:
+    """The files by absolute path, after checking that all workers see the same ones and run the same code."""
+    files: list[_File] = []
+    for path in read_source(source):
+        if not isinstance(path, Path):
+            raise TypeError(
+                "source must be a path or several paths (os.PathLike objects): workers read files"
+            )
+        files.append(_File(str(path.absolute()), path.stat().st_size))
+    if not files:
+        raise ValueError("source names no file")
+    here = importlib.metadata.version("course-lib")
+    for worker, version in client.run(_check_on_worker, files).items():
+        if version != here:
+            raise ValueError(f"worker {worker} has course_lib {version}, but {here} started the job")
+    return files
+
+
+def _num_threads(client: "Client") -> int:
+    return sum(client.nthreads().values())
+
+
+def _blocks(client: "Client", files: Sequence[_File], block_bytes: float | None) -> Iterator[_Block]:
+    """Each file in ranges of equal size, of at most ``block_bytes``."""
+    if block_bytes is None:
+        share = sum(file.size for file in files) / max(1, 4 * _num_threads(client))
+        block_bytes = min(max(share, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+    for file in files:
+        count = max(1, math.ceil(file.size / block_bytes))
+        for k in range(count):
+            yield _Block(file, file.size * k // count, file.size * (k + 1) // count)
+
+
+def _result(future: "Future[Any]") -> Any:
+    """The result of a task, straight from the worker that has it where that is possible."""
+    from distributed import KilledWorker
+
+    try:
+        return future.client.gather(future, direct=True)
+    except KilledWorker as error:
+        raise ConnectionError(
+            "several workers died at the same part of the job, most often for lack of memory: "
+            "smaller blocks, or max_words, need less"
+        ) from error
