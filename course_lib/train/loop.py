@@ -3,7 +3,6 @@
 import contextlib
 import math
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +14,26 @@ from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.data import BatchStream, TokenFile
 from course_lib.errors import FormatError
+from course_lib.files import atomic_write, hold_folder
 from course_lib.files import progress as progress_bar
 from course_lib.model import TransformerLM
 from course_lib.optim import clip_grad_norm
 from course_lib.tokenizer import Tokenizer
-from course_lib.train.checkpoint import load_checkpoint, read_extra, save_checkpoint
+from course_lib.train.checkpoint import load_checkpoint, save_checkpoint
 from course_lib.train.config import TrainConfig
 from course_lib.train.evaluation import byte_lengths, evaluate
 from course_lib.train.metrics import MetricsWriter, Record
 from course_lib.train.optimizers import RunOptimizer
 from course_lib.train.processes import Processes, processes
 from course_lib.train.resources import check_memory
-from course_lib.train.run_folder import check_continuation, checkpoint_path, checkpoints, tidy
+from course_lib.train.run_folder import (
+    check_continuation,
+    checkpoint_path,
+    checkpoints,
+    latest_checkpoint,
+    read_run,
+    tidy,
+)
 from course_lib.train.step import DivergedError, LanguageModelLoss, choose_precision, first_nonfinite
 
 
@@ -90,20 +97,27 @@ def train(
         The trained model and its metrics.
 
     Raises:
+        BlockingIOError: another process trains in this directory.
+        ConnectionError: ``torchrun`` is gone; its processes end rather than train on unseen.
         DivergedError: the loss or a gradient became NaN or infinite; says at which step, in which layer.
         FileExistsError: the directory holds a run and ``resume`` is false.
         FormatError: a token file, tokenizer or checkpoint is damaged, or they do not belong together.
         MemoryError: a step cannot fit into memory.
         ValueError: the configuration does not fit the files, the processes or the checkpoint.
     """
-    with processes(config.device) as among, _threads(config.threads):
-        run = _Run(config, among, resume=resume)
-        with run.metrics if run.metrics is not None else contextlib.nullcontext():
-            return run.go(callbacks, progress=progress and among.is_first)
+    with contextlib.ExitStack() as stack:
+        among = stack.enter_context(processes(config.device))
+        stack.enter_context(_threads(config.threads))
+        run = _Run(config, among, stack, resume=resume)
+        return run.go(callbacks, progress=progress and among.is_first)
 
 
 class _Run:
-    def __init__(self, config: TrainConfig, among: Processes, *, resume: bool) -> None:
+    """``stack``: closes what the run holds when it is over."""
+
+    def __init__(
+        self, config: TrainConfig, among: Processes, stack: contextlib.ExitStack, *, resume: bool
+    ) -> None:
         self.config, self.among = config, among
         parts = among.world_size * config.accumulate
         if config.batch_size % parts:
@@ -114,7 +128,7 @@ class _Run:
         self.micro_batch = config.batch_size // parts
         self._open_files()
         check_memory(config, among)
-        start = self._prepare_folder(resume)
+        start = self._prepare_folder(stack, resume=resume)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = TransformerLM(config.model).to(among.device)
@@ -132,7 +146,8 @@ class _Run:
         if among.is_first:
             folder = Path(config.directory)
             board = folder / "tensorboard" if config.tensorboard else None
-            self.metrics = MetricsWriter(folder / "metrics.jsonl", resume_at=self.step, tensorboard=board)
+            writer = MetricsWriter(folder / "metrics.jsonl", resume_at=self.step, tensorboard=board)
+            self.metrics = stack.enter_context(writer)
 
     # --- before the first step ---------------------------------------------------------------------------------------
 
@@ -152,7 +167,24 @@ class _Run:
         )
         if self.valid is not None:
             BatchStream(self.valid, 1, config.sequence_length, seed=0)  # is there one window?
-        self.lengths = byte_lengths(self.tokenizer) if self.tokenizer is not None else None
+            if self.valid.tokenizer_sha256 != self.tokens.tokenizer_sha256:
+                raise FormatError(
+                    self.valid.path, "", f"was encoded with another tokenizer than {config.train_tokens}"
+                )
+        self.lengths, self.prompt = None, list[int]()
+        if self.tokenizer is not None:
+            self.lengths = byte_lengths(self.tokenizer)
+            if config.sample_every:
+                self.prompt = self._encode_prompt(self.tokenizer)
+
+    def _encode_prompt(self, tokenizer: Tokenizer) -> list[int]:
+        prompt = tokenizer.encode(self.config.sample_prompt)
+        if not 0 < len(prompt) < self.config.model.context_length:
+            raise ValueError(
+                f"sample_prompt must have at least one token and fewer than {self.config.model.context_length}, the "
+                f"model's context, not {len(prompt)}"
+            )
+        return prompt
 
     def _open_tokens(self, path: str) -> TokenFile:
         tokens = TokenFile.open(path)
@@ -165,32 +197,37 @@ class _Run:
             raise FormatError(path, "", f"was encoded with another tokenizer than {self.config.tokenizer}")
         return tokens
 
-    def _prepare_folder(self, resume: bool) -> Path | None:
+    def _prepare_folder(self, stack: contextlib.ExitStack, *, resume: bool) -> Path | None:
         """Make the folder ready and return the checkpoint to begin with, if any."""
         config, folder = self.config, Path(self.config.directory)
+        if self.among.is_first:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold_folder(folder))
+        self.among.wait()
         found = checkpoints(folder)
         if found and not resume:
             raise FileExistsError(
                 f"{folder} holds a run ({found[-1].name}): resume it or choose another directory"
             )
         if found:
-            check_continuation(found[-1], read_extra(found[-1]).extra["config"], config)
+            extra = read_run(found[-1])
+            check_continuation(found[-1], extra["config"], config)
+            if extra["tokens_sha256"] != self.tokens.sha256:
+                raise ValueError(f"{found[-1]} is of a run on other tokens than {config.train_tokens}")
         self.among.wait()
         if self.among.is_first:
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             tidy(folder, config.keep_checkpoints)
             config.to_toml(folder / "config.toml")
-            own_copy = folder / "tokenizer.json"
-            if config.tokenizer is not None and Path(config.tokenizer).resolve() != own_copy.resolve():
-                shutil.copyfile(config.tokenizer, own_copy)
+            if config.tokenizer is not None:
+                contents = Path(config.tokenizer).read_bytes()
+                with atomic_write(folder / "tokenizer.json") as file:
+                    file.write(contents)
         self.among.wait()
         return found[-1] if found else None
 
     def _load(self, path: Path) -> None:
         checkpoint = load_checkpoint(path, self.model, self.optimizer)
         extra = checkpoint.extra
-        if extra["tokens_sha256"] != self.tokens.sha256:
-            raise ValueError(f"{path} is of a run on other tokens than {self.config.train_tokens}")
         self.stream.load_state_dict(extra["stream"])
         self.scaler.load_state_dict(extra["scaler"])
         self.step, self.seconds = checkpoint.step, extra["seconds"]
@@ -203,6 +240,7 @@ class _Run:
         with progress_bar(description="training", total=config.steps, enabled=progress) as bar:
             bar.update(self.step)
             while self.step < config.steps:
+                self.among.check_launcher()
                 state = self._update()
                 self._look(state.record)
                 if self.metrics is not None and len(state.record) > 1:
@@ -297,11 +335,8 @@ class _Run:
         self.loss.train()
 
     def _sample(self, tokenizer: Tokenizer) -> str:
-        prompt = tokenizer.encode(self.config.sample_prompt)
-        length = min(self.config.sample_tokens, self.config.model.context_length - len(prompt))
-        if length < 1 or not prompt:
-            raise ValueError("sample_prompt must have at least one token and leave room in the context")
-        ids = self.model.generate(prompt, length, temperature=0.8, seed=self.step)
+        length = min(self.config.sample_tokens, self.config.model.context_length - len(self.prompt))
+        ids = self.model.generate(self.prompt, length, temperature=0.8, seed=self.step)
         return tokenizer.decode(ids.tolist())
 
     def _save(self) -> None:
@@ -326,14 +361,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Tr
         FileNotFoundError: there is no checkpoint.
         FormatError: it is damaged, or was not written by :func:`train`.
     """
-    from course_lib.train.run_folder import latest_checkpoint
-
     folder = latest_checkpoint(path)
-    extra = read_extra(folder).extra
-    if not isinstance(extra, dict) or "config" not in extra:
-        raise FormatError(folder, "extra", "holds no configuration: not a checkpoint of a training run")
     try:
-        config = TrainConfig.from_dict(extra["config"])
+        config = TrainConfig.from_dict(read_run(folder)["config"])
     except (TypeError, ValueError) as error:
         raise FormatError(folder, "extra.config", str(error)) from error
     model = TransformerLM(config.model)

@@ -22,6 +22,8 @@ class Processes:
     rank: int = 0
     world_size: int = 1
     local_size: int = 1
+    launcher: int | None = None
+    """Process id of the ``torchrun`` that started this process, if one did."""
 
     @property
     def is_first(self) -> bool:
@@ -45,6 +47,11 @@ class Processes:
             value = value.clone()
             dist.all_reduce(value)
         return value
+
+    def check_launcher(self) -> None:
+        """Raise ConnectionError if ``torchrun`` was killed: its processes would live on and train unseen."""
+        if self.launcher is not None and os.getppid() != self.launcher:
+            raise ConnectionError("torchrun, which started this process, is gone")
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -71,7 +78,8 @@ def processes(device: str) -> Iterator[Processes]:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        yield Processes(chosen, dist.get_rank(), dist.get_world_size(), local_size)
+        launcher = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        yield Processes(chosen, dist.get_rank(), dist.get_world_size(), local_size, launcher)
     finally:
         if made:
             dist.destroy_process_group()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from course_lib.errors import FormatError
 from course_lib.files import PathLike
+from course_lib.train.checkpoint import read_extra
 from course_lib.train.config import TrainConfig
 
 _NAME = re.compile(r"step_(\d{8,})")
@@ -58,6 +60,19 @@ def tidy(directory: PathLike, keep: int) -> None:
             # Without its index, a checkpoint that is half removed is none.
             (path / "checkpoint.json").unlink(missing_ok=True)
             shutil.rmtree(path)
+
+
+def read_run(path: PathLike) -> dict[str, Any]:
+    """What :func:`~course_lib.train.train` keeps in a checkpoint besides model and optimizer.
+
+    Raises FormatError for a checkpoint that it did not write, and as load_checkpoint.
+    """
+    extra = read_extra(path).extra
+    if not isinstance(extra, dict) or not {"config", "tokens_sha256", "stream", "scaler", "seconds"} <= set(
+        extra
+    ):
+        raise FormatError(path, "extra", "holds no configuration: not a checkpoint of a training run")
+    return extra
 
 
 def check_continuation(path: Path, saved: Mapping[str, Any], config: TrainConfig) -> None:

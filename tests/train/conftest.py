@@ -9,7 +9,7 @@ import pytest
 from course_lib.data import write_stories
 from course_lib.model import ModelConfig
 from course_lib.tokenizer import train_bpe
-from course_lib.train import TrainConfig
+from course_lib.train import TrainConfig, read_metrics, train
 
 
 @dataclass
@@ -46,3 +46,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     for name in ("train", "valid"):
         tokenizer.encode_file(folder / f"{name}.txt", folder / f"{name}.bin")
     return Corpus(folder)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    return {record["step"]: record["loss"] for record in read_metrics(folder / "metrics.jsonl")}
+
+
+@pytest.fixture(scope="session")
+def finished(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(corpus.config(folder), progress=False)
+    return folder

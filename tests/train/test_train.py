@@ -4,13 +4,11 @@ import dataclasses
 import json
 import math
 import os
-import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,25 +37,13 @@ from course_lib.train import (
 )
 from course_lib.train import resources as train_resources
 from course_lib.train.optimizers import learning_rate
-from tests.train.conftest import Corpus
+from tests.train.conftest import Corpus, losses
 
 SCRIPT = """
 import sys
 from course_lib.train import TrainConfig, train
 train(TrainConfig.from_toml(sys.argv[1]), resume=True)
 """
-
-
-def losses(folder: Path) -> dict[int, float]:
-    return {record["step"]: record["loss"] for record in read_metrics(folder / "metrics.jsonl")}
-
-
-@pytest.fixture(scope="module")
-def finished(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    train(corpus.config(folder), progress=False)
-    return folder
 
 
 def test_it_learns_and_leaves_what_it_promises(corpus: Corpus, tmp_path: Path) -> None:
@@ -130,39 +116,6 @@ def test_other_runs_resume_to_the_same_bits(corpus: Corpus, tmp_path: Path, opti
     train(half, resume=True, progress=False)
     assert losses(tmp_path / "half") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "half")) == 8
-
-
-def run_in_process(config: TrainConfig, folder: Path, **options: Any) -> "subprocess.Popen[bytes]":
-    config.to_toml(folder / "config.toml")
-    command = [sys.executable, "-c", SCRIPT, str(folder / "config.toml")]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
-
-
-def test_killed_at_random_moments_it_comes_to_the_same_losses(
-    corpus: Corpus, tmp_path: Path, finished: Path
-) -> None:
-    config = corpus.config(tmp_path / "run", checkpoint_every=2)
-    chance = random.Random(3)
-    for _ in range(4):
-        with run_in_process(config, tmp_path) as process:
-            deadline = time.monotonic() + 60
-            metrics = tmp_path / "run" / "metrics.jsonl"
-            before = metrics.stat().st_size if metrics.exists() else 0
-            # Wait for work to begin, then for a random moment of it.
-            while process.poll() is None and time.monotonic() < deadline:
-                if metrics.exists() and metrics.stat().st_size not in (0, before):
-                    break
-                time.sleep(0.005)
-            time.sleep(chance.uniform(0, 0.2))
-            process.send_signal(signal.SIGKILL)
-    with run_in_process(config, tmp_path) as process:
-        assert process.wait() == 0
-    assert losses(tmp_path / "run") == losses(finished)
-    assert sorted(os.listdir(tmp_path / "run")) == ["checkpoints", "config.toml", "metrics.jsonl"]
-    names = [f"step_{step:08d}" for step in (16, 18, 20)]
-    assert sorted(os.listdir(tmp_path / "run" / "checkpoints")) == names
-    for name in names:
-        load_model(tmp_path / "run" / "checkpoints" / name)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(corpus: Corpus, tmp_path: Path, finished: Path) -> None:
