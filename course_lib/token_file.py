@@ -130,12 +130,26 @@ class TokenFile:
         process's memory (with large pages in the page cache up to two megabytes for a window of a kilobyte) until
         the system takes them back; reading costs one call a window and leaves nothing.
 
-        Raises IndexError for a window that is not in the file.
+        Raises IndexError for a window that is not in the file, and FormatError for one that holds an id that no
+        tokenizer of ``vocab_size`` tokens makes: the file was damaged, or is none of token ids.
         """
         if len(starts) and not 0 <= int(starts.min()) <= int(starts.max()) <= len(self) - length:
             raise IndexError(f"windows of {length} ids must start in 0 … {len(self) - length}")
         if self.tokens.nbytes <= _MAPPED_BYTES or not hasattr(os, "preadv"):
-            return gather_windows(self.tokens, starts, length)
+            result = gather_windows(self.tokens, starts, length)
+        else:
+            result = self._read_windows(starts, length)
+        if result.size and result.max() >= self.vocab_size:
+            row, column = np.argwhere(result >= self.vocab_size)[0]
+            place = f"token {starts[row] + column}"
+            raise FormatError(
+                self.path,
+                place,
+                f"id {result[row, column]} is not below {self.vocab_size}: the file is damaged",
+            )
+        return result
+
+    def _read_windows(self, starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
@@ -244,11 +258,18 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise FormatError(
             described_in, "dtype", f"{fields.get('dtype')!r} is none of {', '.join(map(repr, _DTYPES))}"
         )
-    for name, least in (("count", 0), ("vocab_size", 1)):
-        if type(fields.get(name)) is not int or not least <= fields[name] <= 2**48:
+    for name, least, most in (("count", 0, 2**48), ("vocab_size", 1, 2**32)):
+        if type(fields.get(name)) is not int or not least <= fields[name] <= most:
             raise FormatError(
-                described_in, name, f"{fields.get(name)!r} is not a whole number of at least {least}"
+                described_in, name, f"{fields.get(name)!r} is not a whole number from {least} to {most}"
             )
+    needed = token_dtype(fields["vocab_size"]).str
+    if fields["dtype"] != needed:
+        raise FormatError(
+            described_in,
+            "dtype",
+            f"{fields['dtype']!r} does not fit vocab_size = {fields['vocab_size']}: its ids are of type {needed!r}",
+        )
     for name in ("sha256", "tokenizer_sha256"):
         if not isinstance(fields.get(name), str) or not re.fullmatch(r"[0-9a-f]{64}", fields[name]):
             raise FormatError(described_in, name, f"{fields.get(name)!r} is not a SHA-256 in hexadecimal")

@@ -72,6 +72,21 @@ def test_windows_are_slices_read_or_mapped(
             tokens.windows(np.array(outside), 10)
 
 
+@pytest.mark.parametrize("mapped_bytes", [0, 1 << 26])
+def test_an_id_that_cannot_be_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped_bytes: int
+) -> None:
+    monkeypatch.setattr("course_lib.token_file._MAPPED_BYTES", mapped_bytes)
+    write(tmp_path / "t.bin", list(range(100)))
+    with open(tmp_path / "t.bin", "r+b") as file:
+        file.seek(2 * 57)
+        file.write(b"\x2c\x01")  # 300
+    tokens = TokenFile.open(tmp_path / "t.bin")
+    assert tokens.windows(np.array([0, 58]), 40).max() == 97
+    with pytest.raises(FormatError, match=r"t\.bin: token 57: id 300 is not below 300: the file is damaged"):
+        tokens.windows(np.array([0, 50]), 10)
+
+
 def test_a_file_cut_short_while_in_use_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("course_lib.token_file._MAPPED_BYTES", 0)
     tokens = write(tmp_path / "t.bin", list(range(100)))
@@ -164,6 +179,9 @@ def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
         ({"version": 2}, "version"),
         ({"dtype": "<f8"}, "dtype"),
         ({"dtype": None}, "dtype"),
+        ({"dtype": "<u4", "count": 1}, "dtype"),
+        ({"vocab_size": 70_000}, "dtype"),
+        ({"vocab_size": 2**33}, "vocab_size"),
         ({"count": -1}, "count"),
         ({"count": True}, "count"),
         ({"vocab_size": "300"}, "vocab_size"),
