@@ -66,7 +66,7 @@ def get_batch(
     starts = torch.randint(
         len(array) - context_length, (batch_size,), generator=generator, device=drawn_on
     ).cpu()
-    return _to_device(_gather(array, starts.numpy(), context_length), device)
+    return _to_device(gather_batch(array, starts.numpy(), context_length), device)
 
 
 class BatchStream:
@@ -143,7 +143,7 @@ class BatchStream:
         first = self._drawn + self.rank * self.batch_size
         starts = self._windows(first, self.batch_size) * self.context_length
         self._drawn += self.world_size * self.batch_size
-        return _to_device(_gather(self._tokens, starts, self.context_length), self.device)
+        return _to_device(gather_batch(self._tokens, starts, self.context_length), self.device)
 
     def _windows(self, first: int, count: int) -> NDArray[np.intp]:
         """The windows at places ``first … first + count - 1`` of the endless shuffled sequence."""
@@ -213,7 +213,7 @@ def _check_positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at least 1, not {value}")
 
 
-def _gather(
+def gather_batch(
     tokens: "TokenFile | NDArray[np.integer[Any]]", starts: NDArray[np.integer[Any]], context_length: int
 ) -> "Batch":
     """The windows that begin at ``starts``, as int64, which torch's embedding and cross-entropy take."""

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,10 @@ import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, progress
-from course_lib.lab.measure import cpu_seconds
 from course_lib.token_file import description_path, gather_windows, write_token_file
 from course_lib.tokenizer import Tokenizer, train_bpe
 
@@ -200,98 +198,6 @@ def cold_and_warm(
                 del array  # pages that are mapped cannot be dropped
                 rows.append((pattern, source, repeat, seconds / windows * 1e6, (_disk_bytes() - read) / 1e6))
     return pd.DataFrame(rows, columns=["pattern", "source", "repeat", "microseconds", "disk_megabytes"])
-
-
-def row_by_row(data: NDArray[np.integer], batch: int, context: int) -> tuple[Tensor, Tensor]:
-    """The plain way: slice, convert and stack, row after row."""
-    starts = torch.randint(len(data) - context, (batch,))
-    x = torch.stack([torch.from_numpy(data[i : i + context].astype(np.int64)) for i in starts])
-    y = torch.stack([torch.from_numpy(data[i + 1 : i + 1 + context].astype(np.int64)) for i in starts])
-    return x, y
-
-
-def _ways(tokens: TokenFile, batch: int, context: int) -> dict[str, Callable[[], object]]:
-    mapped = np.memmap(tokens.path, tokens.dtype, mode="r")
-    return {
-        "row by row, mapped again": lambda: row_by_row(
-            np.memmap(tokens.path, tokens.dtype, mode="r"), batch, context
-        ),
-        "row by row": partial(row_by_row, mapped, batch, context),
-        "one gather, mapped": partial(get_batch, mapped, batch, context),
-        "one gather, read": partial(get_batch, tokens, batch, context),
-    }
-
-
-def loader_speed(
-    tokens: TokenFile,
-    batches: Sequence[int] = (64,),
-    contexts: Sequence[int] = (256,),
-    repeats: int = 5,
-    seconds: float = 0.02,
-) -> pd.DataFrame:
-    """CPU time of making a batch in four ways, taking turns. Columns: way, batch, context, repeat, microseconds."""
-    torch.manual_seed(0)
-    rows = []
-    sizes = [(batch, context) for batch in batches for context in contexts]
-    for batch, context in progress(sizes, description="making batches"):
-        ways = _ways(tokens, batch, context)
-        counts = {}
-        for name, make in ways.items():
-            make()
-            counts[name] = max(3, int(seconds / max(cpu_seconds(make)[0], 1e-6)))
-        for repeat in range(repeats):
-            for name, make in ways.items():
-                spent, _ = cpu_seconds(lambda make=make, n=counts[name]: [make() for _ in range(n)])  # type: ignore[misc]
-                rows.append((name, batch, context, repeat, spent / counts[name] * 1e6))
-    return pd.DataFrame(rows, columns=["way", "batch", "context", "repeat", "microseconds"])
-
-
-class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Windows without overlap, one at a time, as torch's DataLoader asks for them."""
-
-    def __init__(self, path: Path, context_length: int) -> None:
-        self.tokens = np.memmap(path, np.uint16, mode="r")
-        self.context_length = context_length
-
-    def __len__(self) -> int:
-        return (len(self.tokens) - 1) // self.context_length
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        start = index * self.context_length
-        window = torch.from_numpy(self.tokens[start : start + self.context_length + 1].astype(np.int64))
-        return window[:-1], window[1:]
-
-
-def worker_speed(
-    tokens: TokenFile,
-    workers: Sequence[int] = (0, 1, 2),
-    batch: int = 64,
-    context: int = 256,
-    batches: int = 100,
-) -> pd.DataFrame:
-    """Wall time a batch from torch's DataLoader with helper processes, and from BatchStream.
-
-    Columns: way, start_milliseconds (until the first batch is there), microseconds (each batch after it).
-    """
-    rows = []
-    for number in progress(workers, description="helper processes"):
-        loader = DataLoader(
-            WindowDataset(tokens.path, context), batch, shuffle=True, num_workers=number,
-            generator=torch.Generator().manual_seed(0),
-        )  # fmt: skip
-        rows.append((f"DataLoader, {number} workers", *_first_and_rest(iter(loader), batches)))
-    stream = BatchStream(tokens, batch, context, seed=0)
-    rows.append(("BatchStream", *_first_and_rest(stream, batches)))
-    return pd.DataFrame(rows, columns=["way", "start_milliseconds", "microseconds"])
-
-
-def _first_and_rest(stream: Iterator[object], batches: int) -> tuple[float, float]:
-    started = time.perf_counter()
-    next(stream)
-    first = time.perf_counter()
-    for _ in range(batches):
-        next(stream)
-    return (first - started) * 1e3, (time.perf_counter() - first) / batches * 1e6
 
 
 def resident_growth(

@@ -81,6 +81,14 @@ def against_accounting(
     return pd.DataFrame(rows, columns=["variant", "measured", "expected", "ratio"])
 
 
+def timeline_and_peak(
+    batch: int = 8, *, loss_chunk: int | None = None, **shape: Any
+) -> tuple[pd.DataFrame, float]:
+    """The measured :func:`timeline` and the formula's peak in megabytes; ``shape``: fields other than ``SMALL``'s."""
+    config = replace(SMALL, **shape)
+    return timeline(config, batch, loss_chunk=loss_chunk), memory(config, batch, loss_chunk=loss_chunk) / 1e6
+
+
 def parts(*, batch: int = 8, loss_chunk: int | None = None, **shape: Any) -> pd.Series:
     """The formula's parts of the peak in megabytes, by name; ``shape``: fields of ModelConfig other than ``SMALL``'s.
 

@@ -1,56 +1,153 @@
-"""What a reader of chapter 10 can move: the size of a batch, and the shape of a model in memory."""
+"""What a reader of chapter 10 can move: batches, a step's memory through time, and the shape of a model in memory."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from course_lib.show.controls import Slider, Toggle
+from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.look import PALETTE
 from course_lib.show.memmap import PART_COLOURS, WAYS
 
 Parts = Callable[..., pd.Series]
 """From d_model, num_layers, batch, context_length, vocab_size and loss_chunk to megabytes by part."""
+Timeline = Callable[..., tuple[pd.DataFrame, float]]
+"""From num_layers, batch, vocab_size and loss_chunk to a frame as ``step_timeline`` draws it and the expected peak."""
+_INK = "#24292F"
 
 
-def loader_explorer(results: pd.DataFrame) -> Explorer:
-    """Time to make a batch in each way, for measured sizes. Columns: way, batch, context, microseconds."""
-    medians = results.groupby(["batch", "context", "way"])["microseconds"].median()
-    batches, contexts = sorted(results["batch"].unique()), sorted(results["context"].unique())
+def loader_explorer(speed: pd.DataFrame, resident: pd.DataFrame) -> Explorer:
+    """Time of a batch in each way, and the memory that ten of them leave resident, for measured sizes.
+
+    Args:
+        speed: Columns way, pattern, batch, context, microseconds.
+        resident: Columns way, pattern, batch, context, megabytes; the same sizes.
+    """
+    keys = ["pattern", "batch", "context", "way"]
+    times = speed.groupby(keys)["microseconds"].median()
+    grown = resident.groupby(keys)["megabytes"].median()
+    patterns = list(dict.fromkeys(speed["pattern"]))
+    batches, contexts = (
+        [int(size) for size in sorted(speed[name].unique())] for name in ("batch", "context")
+    )
     return explorer(
-        partial(_draw_loaders, medians),
-        title="How long does a batch take?",
-        size=(8.0, 3.2),
-        batch=Slider("windows in a batch", [int(b) for b in batches], start=int(batches[len(batches) // 2])),
-        context=Slider(
-            "tokens in a window", [int(c) for c in contexts], start=int(contexts[len(contexts) // 2])
-        ),
+        partial(_draw_loaders, times, grown),
+        title="What does a batch cost?",
+        size=(9.2, 3.0),
+        batch=Slider("windows in a batch", batches, start=batches[len(batches) // 2]),
+        context=Slider("tokens in a window", contexts, start=contexts[len(contexts) // 2]),
+        pattern=Choice("windows begin", patterns),
     )
 
 
-def _draw_loaders(medians: pd.Series, figure: Figure) -> Callable[..., str]:
-    axes = figure.subplots()
+def _draw_loaders(times: pd.Series, grown: pd.Series, figure: Figure) -> Callable[..., str]:
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.3, 1))
     names = list(reversed(WAYS))
-    low = float(medians.min()) / 1.6
-    bars = axes.barh(names, [1.0] * len(names), left=low, color=[WAYS[name] for name in names], height=0.6)
-    axes.set(xscale="log", xlim=(low, float(medians.max()) * 8), xlabel="CPU microseconds a batch")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.0f}"))
-    axes.grid(visible=False, axis="y")
-    texts = [axes.text(low, place, "", va="center", fontsize=9) for place in range(len(names))]
+    low, most = float(times.min()) / 1.6, max(float(grown.max()), 1.0)
+    left.set(xscale="log", xlim=(low, float(times.max()) * 14), xlabel="CPU microseconds a batch")
+    left.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.0f}"))
+    right.set(xlim=(0, most * 1.25), xlabel="resident after ten batches (MB)")
+    panels = []
+    for axes, start in ((left, low), (right, 0.0)):
+        axes.grid(visible=False, axis="y")
+        bars = axes.barh(
+            names, [0.0] * len(names), left=start, color=[WAYS[name] for name in names], height=0.6
+        )
+        texts = [axes.text(start, place, "", va="center", fontsize=8.5) for place in range(len(names))]
+        panels.append(list(zip(names, bars, texts, strict=True)))
 
-    def update(batch: int, context: int) -> str:
-        times = medians.loc[(batch, context)]
-        for name, bar, text in zip(names, bars, texts, strict=True):
-            bar.set_width(float(times[name]) - low)
-            rate = batch * context / float(times[name])
-            text.set_text(f"{times[name]:,.0f}  ({rate:,.0f} million tokens/s)")
-            text.set_x(float(times[name]) * 1.08)
-        best = times.idxmin()
-        return f"{batch} windows of {context} tokens: {best} is fastest, {times[best]:,.0f} microseconds."
+    def update(batch: int, context: int, pattern: str) -> str:
+        here = times.loc[(pattern, batch, context)]
+        for name, bar, text in panels[0]:
+            spent = float(here[name])
+            bar.set_width(spent - low)
+            text.set_text(f"{spent:,.0f}  ({batch * context / spent:,.0f} M tokens/s)")
+            text.set_x(spent * 1.1)
+        kept = grown.loc[(pattern, batch, context)]
+        for name, bar, text in panels[1]:
+            size = max(float(kept[name]), 0.0)  # the process may have given something back meanwhile
+            bar.set_width(size)
+            text.set_text(f"{size:,.0f}")
+            text.set_x(size + 0.015 * most)
+        best, fullest = str(here.idxmin()), str(kept.idxmax())
+        return (
+            f"{batch} windows of {context} tokens, {pattern}: {best} is fastest, {here[best]:,.0f} microseconds; "
+            f"{fullest} leaves most in memory, {max(kept[fullest], 0.0):,.0f} MB."
+        )
 
     return update
+
+
+def timeline_explorer(measure: Timeline) -> Explorer:
+    """Memory through two training steps, measured anew for any shape that a small machine can hold."""
+    return explorer(
+        _draw_timeline,
+        title="Memory through two training steps",
+        compute=lambda layers, batch, vocabulary, chunked: measure(
+            num_layers=layers, batch=batch, vocab_size=vocabulary, loss_chunk=256 if chunked else None
+        ),
+        size=(8.4, 3.7),
+        layers=Slider("layers", [1, 2, 4, 6, 8], start=4),
+        batch=Slider("sequences", [1, 2, 4, 8], start=8),
+        vocabulary=Slider("vocabulary", [256, 1000, 2000, 4000, 8000], start=2000),
+        chunked=Toggle("logits in chunks", start=False),
+    )
+
+
+def _draw_timeline(figure: Figure) -> Callable[..., str]:
+    axes = figure.subplots()
+    axes.set(xlabel="share of the two steps' time", ylabel="memory (MB)", xlim=(0, 1), ylim=(0, 100))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.0%}"))
+    made = axes.fill_between([], [], step="post", color=PALETTE["orange"], alpha=0.35, lw=0)
+    kept = axes.fill_between([], [], color=PALETTE["blue"], alpha=0.35, lw=0)
+    (line,) = axes.step([], [], where="post", color=PALETTE["orange"], lw=1.2)
+    (dashed,) = axes.plot([], [], color=_INK, lw=0.9, ls=(0, (2, 2)))
+    edges = axes.vlines([], 0, 1, color=_INK, lw=0.6, alpha=0.5, transform=axes.get_xaxis_transform())
+    phases = [
+        axes.text(0, 0.96, "", fontsize=8.5, ha="center", va="top", transform=axes.get_xaxis_transform())
+        for _ in range(6)
+    ]
+    expected = axes.annotate("", (1, 0), xytext=(-4, 3), textcoords="offset points", fontsize=8.5, ha="right")
+    fixed_note = axes.text(0.01, 0.86, "", color=PALETTE["blue"], fontsize=8.5, transform=axes.transAxes)
+
+    def update(result: tuple[pd.DataFrame, float], **_shape: object) -> str:
+        step, peak = result
+        times = (step["seconds"] / step["seconds"].iloc[-1]).to_numpy()
+        held, fixed = step["megabytes"].to_numpy(), float(step["fixed_megabytes"].iloc[0])
+        axes.set_ylim(0, _round_up(1.25 * max(peak, float(held.max()))))
+        made.set_data(times, np.full(len(times), fixed), held)
+        kept.set_data(times[[0, -1]], [0.0, 0.0], [fixed, fixed])
+        line.set_data(times, held)
+        dashed.set_data([0, 1], [peak, peak])
+        expected.xy = (1, peak)
+        expected.set_text(f"the formula's peak, {peak:,.0f} MB")
+        fixed_note.set_text(f"weights and optimizer\nstate, {fixed:,.0f} MB")
+        changes = step["phase"].ne(step["phase"].shift()).to_numpy()
+        starts = times[changes]
+        edges.set_segments([[(start, 0), (start, 1)] for start in starts])
+        ends = [*starts[1:], 1.0]
+        for place, text in enumerate(phases):
+            wide = place < len(starts) and ends[place] - starts[place] > 0.07
+            text.set_text(str(step["phase"][changes].iloc[place]) if wide else "")
+            text.set_x((starts[place] + ends[place]) / 2 if wide else 0)
+        top = int(held.argmax())
+        return (
+            f"The measured peak is {held[top]:,.0f} MB, in the {step['phase'].iloc[top]} pass; the formula says "
+            f"{peak:,.0f} MB. Always there: {fixed:,.0f} MB."
+        )
+
+    return update
+
+
+def _round_up(value: float) -> float:
+    """The next round number, so that the axis moves only now and then."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * digit for digit in (1, 1.5, 2, 3, 5, 7, 10) if power * digit >= value)
 
 
 def step_memory_explorer(parts: Parts) -> Explorer:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from course_lib.lab import memmap, step_memory
+from course_lib.lab import loaders, memmap, step_memory
 from course_lib.model import ModelConfig
 from course_lib.token_file import TokenFile
 
@@ -37,8 +38,8 @@ def test_every_accident_is_refused_and_no_other_file(corpus: memmap.Corpus, tmp_
 
 
 def test_measurements_have_every_way_and_positive_times(large: TokenFile) -> None:
-    speed = memmap.loader_speed(large, (4,), (16, 32), repeats=2, seconds=0.001)
-    assert speed.groupby(["way", "context"]).size().eq(2).all() and speed["way"].nunique() == 4
+    speed = loaders.loader_speed(large, (4,), (16, 32), 2, 0.001, patterns=loaders.PATTERNS)
+    assert speed.groupby(["way", "pattern", "context"]).size().eq(2).all() and speed["way"].nunique() == 4
     assert (speed["microseconds"] > 0).all()
     access = memmap.cold_and_warm(large, windows=50, repeats=1)
     assert len(access) == 6 and (access["microseconds"] > 0).all()
@@ -47,13 +48,33 @@ def test_measurements_have_every_way_and_positive_times(large: TokenFile) -> Non
     assert growth.groupby("way").size().eq(3).all()
 
 
-def test_row_by_row_gives_windows() -> None:
-    x, y = memmap.row_by_row(np.arange(100, dtype=np.uint16), 5, 7)
-    assert x.shape == y.shape == (5, 7) and (y == x + 1).all()
+@pytest.mark.parametrize("pattern", loaders.PATTERNS)
+def test_all_ways_make_the_same_batches(large: TokenFile, pattern: str) -> None:
+    batches = []
+    for name in loaders.ways(large, pattern, 5, 7):
+        make = loaders.ways(large, pattern, 5, 7)[name]
+        batches.append([make() for _ in range(3)])
+    ids = large[:].tolist()
+    for way in batches:
+        for (x, y), (x0, y0) in zip(way, batches[0], strict=True):
+            assert x.shape == y.shape == (5, 7) and torch.equal(x, x0) and torch.equal(y, y0)
+    if pattern == "in order":
+        read = torch.cat([x.flatten() for x, _ in batches[0]])
+        assert read.tolist() == ids[:105] and batches[0][2][1].flatten().tolist() == ids[71:106]
+    else:
+        assert not torch.equal(batches[0][0][0], batches[0][1][0])
+
+
+def test_random_windows_stay_resident_as_long_as_their_map(tmp_path: Path) -> None:
+    tokens = memmap.large_file(tmp_path, 8_000_000)
+    kept = loaders.resident_after(tokens, (32,), (64,)).set_index(["way", "pattern"])["megabytes"]
+    assert len(kept) == 8
+    assert kept["one gather, mapped", "at random"] > 4 > kept["row by row, mapped again", "at random"]
+    assert kept["one gather, mapped", "at random"] > kept["one gather, mapped", "in order"]
 
 
 def test_a_dataset_holds_the_windows_of_the_file(corpus: memmap.Corpus) -> None:
-    dataset = memmap.WindowDataset(corpus.tokens.path, 16)
+    dataset = loaders.WindowDataset(corpus.tokens.path, 16)
     assert len(dataset) == (len(corpus.tokens) - 1) // 16
     x, y = dataset[len(dataset) - 1]
     start = (len(dataset) - 1) * 16
@@ -94,3 +115,7 @@ def test_the_timeline_has_the_phases_in_order_and_the_expected_peak() -> None:
     assert changes.tolist() == ["forward", "backward", "optimizer"] * 2
     compared = step_memory.against_accounting({"small": {}, "chunks": {"loss_chunk": 32}}, config, 4)
     assert compared["ratio"].between(0.9, 1.1).all()
+    shape = {"vocab_size": 300, "context_length": 64, "d_model": 32, "num_layers": 2, "num_heads": 2}
+    again, peak = step_memory.timeline_and_peak(4, loss_chunk=32, **shape)
+    assert peak == pytest.approx(compared.set_index("variant").expected["chunks"])
+    assert again["megabytes"].max() == pytest.approx(compared.set_index("variant").measured["chunks"])
