@@ -249,14 +249,18 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Continue a text with a trained model."""
-    from course_lib.train import latest_checkpoint, load_model
+    from course_lib.errors import FormatError
+    from course_lib.train import latest_checkpoint, load_model, read_run
 
     model, config = load_model(checkpoint)
-    own = latest_checkpoint(checkpoint).parents[1] / "tokenizer.json"
+    folder = latest_checkpoint(checkpoint)
+    own = folder.parents[1] / "tokenizer.json"
     named = tokenizer or (str(own) if own.is_file() else config.tokenizer)
     if named is None:
         raise ValueError("the run has no tokenizer: name one with --tokenizer")
     loaded = _load(named)
+    if loaded.sha256() != read_run(folder)["tokenizer_sha256"]:
+        raise FormatError(folder, "", f"was trained on tokens of another tokenizer than {named}")
     ids = loaded.encode(prompt)
     if not ids:
         raise ValueError("the prompt is empty")
@@ -459,6 +463,8 @@ def decode(
     as_json: Json = False,
 ) -> None:
     """Decode a token file into the bytes that were encoded."""
+    import numpy as np
+
     from course_lib.errors import FormatError
     from course_lib.files import progress
     from course_lib.token_file import TokenFile
@@ -474,7 +480,7 @@ def decode(
         progress(description="decoding", total=len(ids), enabled=sys.stderr.isatty()) as bar,
     ):
         for start in range(0, len(ids), step):
-            part = ids[start : start + step]
+            [part] = ids.windows(np.array([start]), min(step, len(ids) - start))
             size += file.write(loaded.decode_bytes(part))
             bar.update(len(part))
     _report(

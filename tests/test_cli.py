@@ -159,6 +159,19 @@ def test_tokens_of_another_tokenizer_are_not_decoded(tmp_path: Path, trained: Pa
     assert "encoded with another tokenizer" in message
 
 
+def test_a_damaged_token_file_is_decoded_to_the_last_place_or_not_at_all(
+    tmp_path: Path, corpus: Path, trained: Path
+) -> None:
+    tokens = tmp_path / "t.bin"
+    run("tokenizer", "encode", trained, corpus, tokens)
+    with open(tokens, "r+b") as file:
+        file.seek(2 * 5001)
+        file.write(b"\xff\xff")
+    message = failure("tokenizer", "decode", trained, tokens, tmp_path / "out")
+    assert "t.bin: token 5001: id 65535 is not below 400: the file is damaged" in message
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

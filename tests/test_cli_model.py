@@ -74,6 +74,13 @@ def test_generate_says_what_is_missing(trained: Path, tmp_path: Path) -> None:
     assert "the model sees 32" in failure("generate", trained, "--prompt", "long " * 100)
 
 
+def test_generate_refuses_another_tokenizer(trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    run("tokenizer", "train", trained.parent / "s.txt", "--vocab-size", 299, "--out", other)
+    message = failure("generate", trained, "--prompt", "Once upon", "--tokenizer", other)
+    assert "was trained on tokens of another tokenizer than" in message and "other.json" in message
+
+
 def test_account_prints_what_the_library_counts(config_file: Path) -> None:
     config = TrainConfig.from_toml(config_file)
     result = run_json("account", config_file, "--flops", "1e9")

@@ -164,6 +164,7 @@ class TrainConfig:
             ValueError: an unknown or missing key, or a value that is not allowed.
         """
         values = dict(table)
+        _check_names(cls, values, "")
         if not isinstance(values.get("model"), Mapping):
             raise TypeError("a table [model] is needed: the shape of the model")
         if isinstance(values.get("betas"), list):
@@ -187,14 +188,21 @@ class TrainConfig:
         return text
 
 
-def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
-    """``kind(**values)`` after a look at the names, with messages that say what was meant."""
-    hints = _hints(kind)
+def _check_names(kind: type[Any], values: Mapping[str, Any], prefix: str) -> None:
+    """Raise ValueError for a key that ``kind`` does not have, saying which one was meant."""
+    known = _hints(kind)
     for name in values:
-        if name not in hints:
-            near = difflib.get_close_matches(name, hints, n=1, cutoff=0.5)
-            meant = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(hints)}"
+        if name not in known:
+            by_initials = [one for one in known if name == "".join(word[0] for word in one.split("_"))]  # lr
+            near = by_initials or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = f"; did you mean {prefix}{near[0]}?" if near else f"; known are {', '.join(known)}"
             raise ValueError(f"unknown key {prefix}{name}{meant}")
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
+    """``kind(**values)`` after a look at the names and types, with messages that say what was meant."""
+    hints = _hints(kind)
+    _check_names(kind, values, prefix)
     for field in dataclasses.fields(kind):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values:

@@ -344,6 +344,7 @@ class _Run:
             extra = {
                 "config": self.config.to_dict(),
                 "tokens_sha256": self.tokens.sha256,
+                "tokenizer_sha256": self.tokens.tokenizer_sha256,
                 "stream": self.stream.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "seconds": time.perf_counter() - self._started,

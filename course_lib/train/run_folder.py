@@ -18,6 +18,7 @@ _FREE = {
     "log_every", "eval_every", "eval_batches", "sample_every", "sample_prompt", "sample_tokens", "checkpoint_every",
     "keep_checkpoints", "tensorboard",
 }  # fmt: skip
+_KEPT = {"config", "tokens_sha256", "tokenizer_sha256", "stream", "scaler", "seconds"}
 
 
 def checkpoint_path(directory: PathLike, step: int) -> Path:
@@ -68,19 +69,23 @@ def read_run(path: PathLike) -> dict[str, Any]:
     Raises FormatError for a checkpoint that it did not write, and as load_checkpoint.
     """
     extra = read_extra(path).extra
-    if not isinstance(extra, dict) or not {"config", "tokens_sha256", "stream", "scaler", "seconds"} <= set(
-        extra
-    ):
+    if not isinstance(extra, dict) or not _KEPT.issubset(extra):
         raise FormatError(path, "extra", "holds no configuration: not a checkpoint of a training run")
     return extra
 
 
 def check_continuation(path: Path, saved: Mapping[str, Any], config: TrainConfig) -> None:
     """Raise ValueError if the checkpoint at ``path`` is of a run whose numbers would come out differently."""
-    asked = config.to_dict()
-    for name in {**saved, **asked}:
-        if name not in _FREE and saved.get(name) != asked.get(name):
+    before, asked = _flat(saved), _flat(config.to_dict())
+    for name in {**before, **asked}:
+        if name not in _FREE and before.get(name) != asked.get(name):
             raise ValueError(
-                f"{path} is of a run with {name} = {saved.get(name)!r}, not {asked.get(name)!r}; choose another "
+                f"{path} is of a run with {name} = {before.get(name)!r}, not {asked.get(name)!r}; choose another "
                 "directory or the old value"
             )
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a configuration, those of the model as ``model.d_model`` and so on."""
+    model = {f"model.{name}": value for name, value in table["model"].items()}
+    return {**table, **model, "model": None}
