@@ -202,8 +202,9 @@ def _checked_tokens(
         raise TypeError(f"tokens must be one-dimensional integers, not {array.dtype} of shape {array.shape}")
     _check_positive("context_length", context_length)
     if len(array) <= context_length:
+        found = f"the {len(array)} of {array.path}" if isinstance(array, TokenFile) else len(array)
         raise ValueError(
-            f"context_length = {context_length} needs at least {context_length + 1} tokens, not {len(array)}"
+            f"context_length = {context_length} needs at least {context_length + 1} tokens, not {found}"
         )
     return array
 

@@ -5,7 +5,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from course_lib.data import BatchStream
+from course_lib.data import BatchStream, TokenFile
+from course_lib.data.batches import gather_batch
 from course_lib.loss import bits_per_byte
 from course_lib.tokenizer import Tokenizer
 from course_lib.train.processes import Processes
@@ -22,7 +23,7 @@ def byte_lengths(tokenizer: Tokenizer) -> Tensor:
 @torch.no_grad()
 def evaluate(
     loss_module: nn.Module,
-    tokens: ArrayLike,
+    tokens: TokenFile | ArrayLike,
     *,
     batch_size: int,
     context_length: int,
@@ -49,17 +50,16 @@ def evaluate(
     """
     device = next(loss_module.parameters()).device
     among = among or Processes(device)
-    array = np.asarray(tokens)
+    array = tokens if isinstance(tokens, TokenFile) else np.asarray(tokens)
     windows = BatchStream(array, 1, context_length, seed=0).num_windows  # checks the tokens too
     if max_batches is not None:
         windows = min(windows, max_batches * batch_size)
     sums = torch.zeros(3, dtype=torch.float64)  # loss, tokens, bytes
     for first in range(among.rank * batch_size, windows, among.world_size * batch_size):
         count = min(batch_size, windows - first)
-        part = array[first * context_length : (first + count) * context_length + 1].astype(np.int64)
-        x = torch.from_numpy(part[:-1]).view(count, context_length).to(device)
-        y = torch.from_numpy(part[1:]).view(count, context_length)
-        loss = float(loss_module(x, y.to(device)))
+        starts = np.arange(first, first + count) * context_length
+        x, y = gather_batch(array, starts, context_length)
+        loss = float(loss_module(x.to(device), y.to(device)))
         size = int(lengths[y].sum()) if lengths is not None else 0
         sums += torch.tensor([loss * y.numel(), y.numel(), size], dtype=torch.float64)
     loss_sum, num_tokens, num_bytes = among.sum(sums.to(device if among.world_size > 1 else "cpu")).tolist()

@@ -1,6 +1,7 @@
 """Batches: the windows that were asked for, each once an epoch, from any position, on any number of processes."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,21 @@ def test_the_state_of_another_stream_is_refused(change: dict[str, int], message:
     stream = BatchStream(np.arange(9), 1, 2, seed=7)
     with pytest.raises(ValueError, match=message):
         stream.load_state_dict({**stream.state_dict(), **change})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells private memory from pages of files")
+def test_batches_from_a_large_file_cost_no_memory_but_their_order(tmp_path: Path) -> None:
+    chunk = np.zeros(10**7, np.uint16)
+    tokens = write_token_file(tmp_path / "t.bin", [chunk] * 12, vocab_size=9, tokenizer_sha256="ab" * 32)
+    stream = BatchStream(tokens, 32, 256, seed=0)
+    process = psutil.Process()
+    next(stream)
+    before = process.memory_info()
+    for _ in range(600):  # 19,200 windows: one in every 12 kB of the file's 240 MB
+        next(stream)
+    after = process.memory_info()
+    assert after.rss - after.shared - (before.rss - before.shared) < 8e6
+    assert after.rss - before.rss < 40e6  # nor do pages of the file pile up
 
 
 def test_thousands_of_batches_leave_nothing_behind() -> None:

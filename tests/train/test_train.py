@@ -281,7 +281,9 @@ def test_files_that_do_not_belong_together_are_refused_before_any_work(
         _written(tmp_path / "short.txt", "Once upon"), short
     )
     for name in ("train_tokens", "valid_tokens"):
-        with pytest.raises(ValueError, match="context_length = 32 needs at least 33 tokens"):
+        with pytest.raises(
+            ValueError, match=r"context_length = 32 needs at least 33 tokens, not the \d+ of .*short\.bin"
+        ):
             train(dataclasses.replace(config, **{name: str(short)}), progress=False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="device 'quantum' cannot be used here"):
         train(dataclasses.replace(config, device="quantum"), progress=False)
