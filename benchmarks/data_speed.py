@@ -1,29 +1,49 @@
-"""Batches a CPU second, beside the usual way of making them, in one run.
+"""Batches a CPU second beside the usual way of making them, the wait for them while training, and memory.
 
-    python benchmarks/data_speed.py [--tokens 20000000] [--batch 64] [--context 256] [--rounds 7]
+    python benchmarks/data_speed.py [--tokens 20000000] [--batch 64] [--context 256] [--rounds 7] [--memory 2GB]
 
 "nanoGPT" works as that project's loader does: for each batch it opens the memmap again, slices row after row, converts
-and stacks them. "row by row" is the same without the re-opening. The ways take turns
-in each round, on one thread; printed are medians over the rounds of CPU microseconds a batch, and of the ratio to
-``get_batch`` in the same round. Results go to benchmarks/results/ as JSON.
+and stacks them. "row by row" is the same without the re-opening. The ways take turns in each round, on one thread;
+printed are medians over the rounds of CPU microseconds a batch, and of the ratio to ``get_batch`` in the same round.
+
+The wait is the part of the wall-clock time of ``course_lib.train.train`` that its steps wait for their batches: median,
+over the rounds, of runs with the smallest model that a chapter trains; a larger one waits less.
+
+``--memory SIZE`` makes a text of that size, encodes it and trains on its tokens, each in a process of its own, watched
+from outside: the most private memory (resident, but not shared with files: RssAnon in /proc/PID/status; Linux only)
+it ever had. The same with a text of 1 MB shows what grows with the file. Takes minutes and 1.5 times SIZE of disk.
+
+Results go to benchmarks/results/ as JSON.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
-from course_lib.data import BatchStream, TokenFile, get_batch
+from course_lib import accounting
+from course_lib.cli import parse_size
+from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
+from course_lib.model import ModelConfig
 from course_lib.token_file import write_token_file
+from course_lib.tokenizer import train_bpe
+from course_lib.train import TrainConfig, train
 
 RESULTS = Path(__file__).parent / "results"
 BATCHES = 300  # in one turn
+VOCAB_SIZE = 10_000
+SMALL = ModelConfig(vocab_size=1000, context_length=256, d_model=64, num_layers=2, num_heads=4)
 
 
 def row_by_row(data: np.ndarray, batch: int, context: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,6 +79,91 @@ def measure(path: Path, batch: int, context: int, rounds: int) -> dict[str, list
     return seconds
 
 
+def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    path = folder / "tokens.bin"
+    ids = np.random.default_rng(0).integers(0, 50_257, arguments.tokens)
+    write_token_file(path, [ids], vocab_size=50_257, tokenizer_sha256="0" * 64)
+    seconds = measure(path, arguments.batch, arguments.context, arguments.rounds)
+    print(f"B = {arguments.batch}, T = {arguments.context}, {arguments.tokens:,} tokens of two bytes")
+    print(f"{'':12} {'us a batch':>11} {'times get_batch':>16}")
+    results = {}
+    for name, measured in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(measured, seconds["get_batch"], strict=True))
+        results[name] = {"seconds": statistics.median(measured), "ratio": ratio}
+        print(f"{name:12} {results[name]['seconds'] * 1e6:11.1f} {ratio:16.2f}")
+    return results
+
+
+def run_config(folder: Path, model: ModelConfig, **options: Any) -> TrainConfig:
+    return TrainConfig(
+        model=model, train_tokens=str(folder / "tokens.bin"), directory=str(folder / "run"), threads=1,
+        warmup_steps=1, checkpoint_every=0, device="cpu", tensorboard=False, **options,
+    )  # fmt: skip
+
+
+def input_wait(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """The part of its time that training waits for batches, and the seconds of a step."""
+    model = replace(SMALL, context_length=arguments.context)
+    ids = np.random.default_rng(0).integers(0, model.vocab_size, arguments.tokens)
+    write_token_file(folder / "tokens.bin", [ids], vocab_size=model.vocab_size, tokenizer_sha256="0" * 64)
+    shares, steps = [], []
+    for number in range(arguments.rounds):
+        config = run_config(folder, model, steps=11, batch_size=arguments.batch, log_every=1, seed=number)
+        config = replace(config, directory=str(folder / f"run{number}"))
+        records = train(config, progress=False).records
+        seconds = records[-1]["seconds"] - records[0]["seconds"]
+        shares.append(sum(record["input_seconds"] for record in records[1:]) / seconds)
+        steps.append(seconds / (len(records) - 1))
+    result = {"share": statistics.median(shares), "step_seconds": statistics.median(steps)}
+    print(
+        f"\ntraining waits for input {result['share']:.2%} of a step of {result['step_seconds'] * 1e3:.0f} ms "
+        f"(most in a run: {max(shares):.2%}; {model.num_layers} layers of width {model.d_model})"
+    )
+    return result
+
+
+def most_private_memory(*command: object) -> int:
+    """The most memory that ``course command`` had besides pages of files, looked at every few milliseconds."""
+    peak = 0
+    arguments = [sys.executable, "-m", "course_lib.cli", *map(str, command)]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
+        seen = psutil.Process(process.pid)
+        while process.poll() is None:
+            info = seen.memory_info()
+            peak = max(peak, info.rss - info.shared)
+            time.sleep(0.005)
+    if process.returncode:
+        raise SystemExit(f"course {' '.join(map(str, command))} failed")
+    return peak
+
+
+def memory(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, int]]:
+    """Peaks of encoding a text and of training on its tokens, for a text of 1 MB and for the large one."""
+    text, tokenizer, tokens = folder / "text.txt", folder / "tokenizer.json", folder / "tokens.bin"
+    write_stories(text, 20_000_000, language="both")
+    train_bpe(text, VOCAB_SIZE, ["<|endoftext|>"]).save(tokenizer)
+    model = replace(SMALL, vocab_size=VOCAB_SIZE, context_length=arguments.context)
+    widths = {"text": 14, "tokens": 14, "encoding": 12, "training": 12}
+    print(f"\nbytes{''.join(f'{name:>{width + 1}}' for name, width in widths.items())}   most private memory")
+    results = {}
+    for name, size in (("small", 10**6), ("large", arguments.memory)):
+        write_stories(text, size, language="both", show_progress=sys.stderr.isatty())
+        encoding = most_private_memory("tokenizer", "encode", tokenizer, text, tokens)
+        config = replace(run_config(folder, model, steps=30, batch_size=8), directory=str(folder / name))
+        config.to_toml(folder / "config.toml")
+        training = most_private_memory("train", folder / "config.toml")
+        results[name] = {
+            "text": text.stat().st_size,
+            "tokens": tokens.stat().st_size,
+            "encoding": encoding,
+            "training": training,
+        }
+        print(f"{name:5}{''.join(f'{results[name][key]:{width + 1},}' for key, width in widths.items())}")
+    needed = accounting.memory(model, 8, "adamw", loss_chunk=TrainConfig.loss_chunk)
+    print(f"of the memory of training, {needed:,} are the model's by formula")
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -67,22 +172,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--memory", type=parse_size, metavar="SIZE", help="measure memory too, with a text of SIZE"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tokens.bin"
-        ids = np.random.default_rng(0).integers(0, 50_257, arguments.tokens)
-        write_token_file(path, [ids], vocab_size=50_257, tokenizer_sha256="0" * 64)
-        seconds = measure(path, arguments.batch, arguments.context, arguments.rounds)
-    print(f"B = {arguments.batch}, T = {arguments.context}, {arguments.tokens:,} tokens of two bytes")
-    print(f"{'':12} {'us a batch':>11} {'times get_batch':>16}")
-    results = {}
-    for name, measured in seconds.items():
-        ratio = statistics.median(a / b for a, b in zip(measured, seconds["get_batch"], strict=True))
-        results[name] = {"seconds": statistics.median(measured), "ratio": ratio}
-        print(f"{name:12} {results[name]['seconds'] * 1e6:11.1f} {ratio:16.2f}")
+    target = RESULTS / "data_speed.json"
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "data_speed.json").write_text(json.dumps({**vars(arguments), "results": results}, indent=2))
+    # A run without --memory keeps what an earlier one measured.
+    report = json.loads(target.read_text()) if target.is_file() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        report |= {**vars(arguments), "results": speed(Path(folder), arguments)}
+        report["input_wait"] = input_wait(Path(folder), arguments)
+        if arguments.memory:
+            report["private_bytes"] = memory(Path(folder), arguments)
+    target.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
