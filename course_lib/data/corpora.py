@@ -4,12 +4,13 @@ Nothing in the notebooks needs them: :func:`course_lib.data.stories` makes text 
 """
 
 import gzip
+import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.data.hub import download
+from course_lib.data.hub import download, is_commit, resolve
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, Progress, atomic_write
 from course_lib.files import progress as progress_bar
@@ -32,7 +33,11 @@ class CorpusFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus on the hub: documents of UTF-8 text with ``<|endoftext|>`` between them."""
+    """A corpus on the hub: documents of UTF-8 text with ``<|endoftext|>`` between them.
+
+    ``revision``: a commit, where one was known when this was written; else a branch, and the first :func:`fetch` into a
+    folder writes down the commit that it then pointed to.
+    """
 
     name: str
     description: str
@@ -93,6 +98,9 @@ def fetch(name: str, directory: PathLike, progress: bool = True) -> Sequence[Pat
     connection, the next call goes on with the bytes that had arrived. A text appears under its name only when it is
     complete and its checksum was right. The environment variable ``HF_ENDPOINT`` names a mirror of the hub.
 
+    Where this release knows no commit of a corpus, the first call writes the one it finds to ``NAME.json`` in the
+    folder, and all later calls fetch from that one: copy the file along to get the same text elsewhere.
+
     Args:
         name: one of the names in :func:`list`.
         directory: where to; made if it does not exist.
@@ -117,11 +125,12 @@ def _fetch_file(corpus: Corpus, file: CorpusFile, folder: Path, *, progress: boo
     if target.is_file() and target.stat().st_size == file.num_bytes:
         return target
     remote = file.packed or file.name
+    revision = corpus.revision if is_commit(corpus.revision) else _noted_commit(corpus, remote, folder)
     loaded = download(
         corpus.repository,
         remote,
         folder / remote,
-        revision=corpus.revision,
+        revision=revision,
         sha256=file.sha256,
         progress=progress,
     )
@@ -129,6 +138,27 @@ def _fetch_file(corpus: Corpus, file: CorpusFile, folder: Path, *, progress: boo
         _unpack(loaded, target, file.num_bytes, progress=progress)
         loaded.unlink()
     return target
+
+
+def _noted_commit(corpus: Corpus, remote: str, folder: Path) -> str:
+    """The commit that the files in ``folder`` come from; the first time, the one the hub has now."""
+    note = folder / f"{corpus.name}.json"
+    if note.is_file():
+        try:
+            noted = json.loads(note.read_bytes())
+        except ValueError as error:
+            raise FormatError(note, "", f"damaged: {error}") from error
+        if not isinstance(noted, dict) or noted.get("repository") != corpus.repository:
+            raise FormatError(note, "repository", f"not the note of a fetch from {corpus.repository}")
+        revision = noted.get("revision")
+        if not isinstance(revision, str) or not is_commit(revision):
+            raise FormatError(note, "revision", f"{revision!r} is not a commit of 40 hexadecimal digits")
+        return revision
+    revision = resolve(corpus.repository, remote, corpus.revision)
+    with atomic_write(note) as file:
+        fields = {"repository": corpus.repository, "revision": revision}
+        file.write(json.dumps(fields, indent=2).encode() + b"\n")
+    return revision
 
 
 def _unpack(packed: Path, target: Path, num_bytes: int, *, progress: bool) -> None:

@@ -11,13 +11,33 @@ import re
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from course_lib.errors import FormatError
 from course_lib.files import Progress, check_output_file, sync_folder
 from course_lib.files import progress as progress_bar
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
+
 _ATTEMPTS_WITHOUT_PROGRESS = 3
+
+
+def resolve(repository: str, filename: str, revision: str) -> str:
+    """The commit that a branch or tag of the dataset ``repository`` points to now, as 40 hexadecimal digits.
+
+    Raises ConnectionError and OSError as :func:`download`, and FormatError if the hub does not say.
+    """
+    url, announced = _announced(repository, filename, revision)
+    commit = announced.commit_hash or ""
+    if not is_commit(commit):
+        raise FormatError(url, "", f"the hub states no commit for the revision {revision}")
+    return commit
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a commit, which stays what it is, and not a branch or tag."""
+    return re.fullmatch("[0-9a-f]{40}", revision) is not None
 
 
 def download(
@@ -40,17 +60,8 @@ def download(
         OSError: the hub refuses (no such file or revision), the disk is full or the folder is not writable.
         FormatError: the hub announces another file, or what arrived is not what it announced (it is then removed).
     """
-    import httpx2
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
     check_output_file(target)
-    # Read here and not by huggingface_hub, which looks once, when it is imported.
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    url = hf_hub_url(repository, filename, repo_type="dataset", revision=revision, endpoint=endpoint)
-    try:
-        announced = get_hf_file_metadata(url, endpoint=endpoint)
-    except httpx2.TransportError as error:
-        raise ConnectionError(f"cannot reach {url}: {error}") from error
+    url, announced = _announced(repository, filename, revision)
     etag = announced.etag or ""
     if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", etag) or announced.size is None:
         raise FormatError(url, "", "the hub states no size or no checksum for this file")
@@ -72,6 +83,20 @@ def download(
     os.replace(partial, target)
     sync_folder(target.parent)
     return target
+
+
+def _announced(repository: str, filename: str, revision: str) -> tuple[str, "HfFileMetadata"]:
+    """The address of a file, and what the hub says about it."""
+    import httpx2
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    # Read here and not by huggingface_hub, which looks once, when it is imported.
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    url = hf_hub_url(repository, filename, repo_type="dataset", revision=revision, endpoint=endpoint)
+    try:
+        return url, get_hf_file_metadata(url, endpoint=endpoint)
+    except httpx2.TransportError as error:
+        raise ConnectionError(f"cannot reach {url}: {error}") from error
 
 
 def _stream(url: str, file: BinaryIO, size: int, bar: Progress[None]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import os
 import random
 import signal
@@ -17,16 +18,18 @@ import pytest
 from course_lib.data import corpora
 from course_lib.data.corpora import Corpus, CorpusFile
 from course_lib.errors import FormatError
-from tests.data.fake_hub import FakeHub, running
+from tests.data.fake_hub import COMMIT, FakeHub, running
 
 TEXT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(TEXT).hexdigest()
 VALID = b"Once upon a time\n<|endoftext|>\n" * 500
-PLAIN_PATH = "datasets/owner/plain/resolve/rev1/train.txt"
-PACKED_PATH = "datasets/owner/packed/resolve/main/valid.txt.gz"
+REVISION = "a" * 40
+PLAIN_PATH = f"datasets/owner/plain/resolve/{REVISION}/train.txt"
+BRANCH_PATH = "datasets/owner/packed/resolve/main/valid.txt.gz"
+PACKED_PATH = f"datasets/owner/packed/resolve/{COMMIT}/valid.txt.gz"
 
 CORPORA = (
-    Corpus("plain", "", "owner/plain", "rev1", "", (CorpusFile("train.txt", len(TEXT), SHA256),)),
+    Corpus("plain", "", "owner/plain", REVISION, "", (CorpusFile("train.txt", len(TEXT), SHA256),)),
     Corpus("packed", "", "owner/packed", "main", "", (CorpusFile("valid.txt", len(VALID), packed="valid.txt.gz"),)),
 )  # fmt: skip
 
@@ -35,7 +38,8 @@ CORPORA = (
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     monkeypatch.setattr(corpora, "_CORPORA", CORPORA)
     monkeypatch.setattr("time.sleep", lambda _seconds: None)  # the hub's client waits between attempts
-    with running(FakeHub({PLAIN_PATH: TEXT, PACKED_PATH: gzip.compress(VALID)})) as fake:
+    packed = gzip.compress(VALID)
+    with running(FakeHub({PLAIN_PATH: TEXT, BRANCH_PATH: packed, PACKED_PATH: packed})) as fake:
         monkeypatch.setenv("HF_ENDPOINT", fake.endpoint)
         yield fake
 
@@ -59,7 +63,36 @@ def test_plain_and_packed_texts_arrive_whole(hub: FakeHub, tmp_path: Path) -> No
     assert (tmp_path / "new" / "folder" / "train.txt").read_bytes() == TEXT
     [valid] = corpora.fetch("packed", tmp_path, progress=False)
     assert valid.read_bytes() == VALID
-    assert sorted(os.listdir(tmp_path)) == ["new", "valid.txt"]
+    assert sorted(os.listdir(tmp_path)) == ["new", "packed.json", "valid.txt"]
+
+
+def test_a_branch_is_pinned_to_the_commit_of_the_first_fetch(hub: FakeHub, tmp_path: Path) -> None:
+    corpora.fetch("packed", tmp_path, progress=False)
+    note = tmp_path / "packed.json"
+    assert json.loads(note.read_text()) == {"repository": "owner/packed", "revision": COMMIT}
+    # The branch moves on. What was there is not asked for; what is missing comes from the old commit.
+    hub.files[BRANCH_PATH] = gzip.compress(VALID[::-1])
+    hub.requests.clear()
+    corpora.fetch("packed", tmp_path, progress=False)
+    assert hub.requests == []
+    (tmp_path / "valid.txt").unlink()
+    assert corpora.fetch("packed", tmp_path, progress=False)[0].read_bytes() == VALID
+    assert BRANCH_PATH not in {path for _, path, _ in hub.requests}
+    hub.files.pop(PACKED_PATH)
+    (tmp_path / "valid.txt").unlink()
+    with pytest.raises(OSError, match=r"404|not.found|Not Found"):
+        corpora.fetch("packed", tmp_path, progress=False)
+    for text, message in (
+        ("{", "packed.json: damaged"),
+        ('{"repository": "other/packed"}', "packed.json: repository"),
+        (
+            '{"repository": "owner/packed", "revision": "main"}',
+            "packed.json: revision: 'main' is not a commit",
+        ),
+    ):
+        note.write_text(text)
+        with pytest.raises(FormatError, match=message):
+            corpora.fetch("packed", tmp_path, progress=False)
 
 
 def test_what_is_there_is_not_fetched_again(hub: FakeHub, tmp_path: Path) -> None:
@@ -117,7 +150,7 @@ def test_killed_at_any_moment_it_goes_on(
     hub.seconds_a_block = 0.02
     script = (
         "import sys; from pathlib import Path; from course_lib.data.hub import download;"
-        "download('owner/plain', 'train.txt', Path(sys.argv[1]) / 'train.txt', revision='rev1', progress=False)"
+        "download('owner/plain', 'train.txt', Path(sys.argv[1]) / 'train.txt', revision='a' * 40, progress=False)"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.endpoint}
     command = [sys.executable, "-c", script, str(tmp_path)]
