@@ -4,6 +4,7 @@ Nothing here imports more than the standard library before it is needed.
 """
 
 import contextlib
+import errno
 import glob
 import importlib.util
 import os
@@ -23,6 +24,8 @@ except ImportError:  # Windows
 T = TypeVar("T")
 
 PathLike = str | os.PathLike[str]
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def check_input_file(path: PathLike) -> Path:
@@ -92,8 +95,11 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
                 os.replace(temporary, target)  # as long as it is locked
         if fcntl is None:
             os.replace(temporary, target)  # Windows renames no file that is open
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # The system does not say which file there is no room for.
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            error.filename = os.fspath(path)
         raise
     sync_folder(target.parent)
 
