@@ -82,7 +82,8 @@ class BatchStream:
     processes see what one process with the double batch sees. And the position in the stream is one number: it can be
     saved and resumed at once, also on another number of processes.
 
-    Iterate over it, or call :func:`next`; both continue where the last batch ended. Memory: 8 bytes a window.
+    Iterate over it, or call :func:`next`; both continue where the last batch ended. Memory: 8 bytes a window, and for a
+    moment at the start of an epoch 28.
 
     Args:
         tokens: one-dimensional integers, as for :func:`get_batch`.
