@@ -63,7 +63,7 @@ def _llama(
 
 _LLAMA = "Touvron et al. 2023 (LLaMA), table 2"
 _LLAMA2 = "Touvron et al. 2023 (Llama 2), table 1"
-_LLAMA3 = "Grattafiori et al. 2024 (Llama 3), table 3"
+_LLAMA3 = "Grattafiori et al. 2024 (Llama 3), table 3; vocabulary and tokens: the release and its model card"
 
 KNOWN_MODELS = {
     model.name: model
