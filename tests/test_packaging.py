@@ -65,10 +65,17 @@ def test_conda_has_the_same_packages_and_ranges() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["course_lib", "course_lib.tokenizer", "course_lib.token_file", "course_lib.data", "course_lib.cli"],
+    [
+        "course_lib",
+        "course_lib.tokenizer",
+        "course_lib.tokenizer.cluster",
+        "course_lib.token_file",
+        "course_lib.data",
+        "course_lib.cli",
+    ],
 )
 def test_imports_stay_light(module: str) -> None:
-    heavy = {"torch", "matplotlib", "pandas", "ipywidgets"}
+    heavy = {"torch", "matplotlib", "pandas", "ipywidgets", "distributed"}
     if module != "course_lib.cli":
         heavy |= {"tqdm", "rich", "typer"}
     script = f"import sys, {module}; print(sorted(set(sys.modules) & {heavy!r}))"

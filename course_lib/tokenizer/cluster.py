@@ -129,6 +129,10 @@ class PretokenCounts:
     missed: int = 0
     dropped: int = 0
 
+    def __sizeof__(self) -> int:
+        """Tells Dask, which merges counts where most of them are and spills them to disk, what they weigh."""
+        return object.__sizeof__(self) + len(self.packed)
+
 
 def train_bpe(
     source: Paths,
@@ -194,7 +198,8 @@ def count_pretokens(
 
     Raises ValueError for a ``source`` without files and for bad numbers, TypeError for one that holds documents,
     FileNotFoundError and FormatError, naming the file and the host, for a file that a worker does not see or that has
-    another size there, and ConnectionError when workers die again and again on the same part.
+    another size there, ImportError for a worker without this package, and ConnectionError when the scheduler is lost or
+    one part of the work loses worker after worker.
     """
     for name, number in (("max_words", max_words), ("block_bytes", block_bytes)):
         if number is not None and (type(number) is not int or number < 1):
@@ -353,8 +358,14 @@ def _check_files(client: "Client", source: Paths) -> list[_File]:
         files.append(_File(str(path.absolute()), path.stat().st_size))
     if not files:
         raise ValueError("source names no file")
+    try:
+        versions = client.run(_check_on_worker, files)
+    except (OSError, FormatError):
+        raise
+    except Exception as error:  # the name of the function meant nothing to a worker
+        raise ImportError(f"a worker cannot import course_lib, which every worker needs: {error}") from error
     here = importlib.metadata.version("course-lib")
-    for worker, version in client.run(_check_on_worker, files).items():
+    for worker, version in versions.items():
         if version != here:
             raise ValueError(f"worker {worker} has course_lib {version}, but {here} started the job")
     return files
@@ -378,6 +389,7 @@ def _blocks(client: "Client", files: Sequence[_File], block_bytes: float | None)
 def _result(future: "Future[Any]") -> Any:
     """The result of a task, straight from the worker that has it where that is possible."""
     from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
 
     try:
         return future.client.gather(future, direct=True)
@@ -386,3 +398,5 @@ def _result(future: "Future[Any]") -> Any:
             "several workers died at the same part of the job, most often for lack of memory: "
             "smaller blocks, or max_words, need less"
         ) from error
+    except FutureCancelledError as error:
+        raise ConnectionError(f"the Dask scheduler is gone, and the job with it ({error})") from error

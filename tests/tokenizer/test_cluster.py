@@ -6,11 +6,13 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.sizeof
 import pytest
 from distributed import Client, LocalCluster
 from hypothesis import given, settings
@@ -250,6 +252,7 @@ class TestOnWorkers:
         options: dict[str, Any] = {"client": client, "block_bytes": 40_000}
         exact = cluster.count_pretokens(corpus, [END], **options)
         assert occurrences(exact) == expected and exact.missed == exact.dropped == 0
+        assert dask.sizeof.sizeof(exact) > len(exact.packed)
         pruned = cluster.count_pretokens(corpus, [END], max_words=500, **options)
         kept = occurrences(pruned)
         assert 0 < len(kept) <= 500
@@ -298,6 +301,12 @@ class TestLostWorkers:
             client.cluster.scheduler.allowed_failures = 0
             with pytest.raises(ConnectionError, match="lack of memory"):
                 cluster._result(client.submit(os._exit, 1))
+
+    def test_a_lost_scheduler_ends_the_job(self, client: Client) -> None:
+        future = client.submit(time.sleep, 2)
+        threading.Timer(0.2, future.cancel).start()
+        with pytest.raises(ConnectionError, match="the Dask scheduler is gone"):
+            cluster._result(future)
 
 
 def results_made(running: LocalCluster) -> int:
@@ -402,6 +411,18 @@ class TestBadInput:
         monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0")
         with pytest.raises(
             ValueError, match=r"worker tcp://\S+ has course_lib \S+, but 99\.0 started the job"
+        ):
+            cluster.count_pretokens(corpus, client=client)
+
+    def test_a_worker_without_the_package(
+        self, client: Client, corpus: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = types.ModuleType("elsewhere")
+        exec("def check(files): return '1.0'", elsewhere.__dict__)
+        monkeypatch.setitem(sys.modules, "elsewhere", elsewhere)
+        monkeypatch.setattr(cluster, "_check_on_worker", elsewhere.check)
+        with pytest.raises(
+            ImportError, match=r"a worker cannot import course_lib.*No module named 'elsewhere'"
         ):
             cluster.count_pretokens(corpus, client=client)
 
