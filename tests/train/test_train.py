@@ -236,7 +236,7 @@ def test_a_run_that_cannot_fit_says_so_before_it_starts(
 
 def test_an_old_run_is_neither_overwritten_nor_mixed_with_another(corpus: Corpus, finished: Path) -> None:
     config = corpus.config(finished)
-    before = (finished / "metrics.jsonl").read_bytes()
+    before = {name: (finished / name).read_bytes() for name in ("metrics.jsonl", "config.toml")}
     with pytest.raises(FileExistsError, match=r"holds a run \(step_00000020\): resume it or choose another"):
         train(config, progress=False)
     for change in ({"seed": 5}, {"learning_rate": 0.5}, {"batch_size": 16}):
@@ -253,7 +253,7 @@ def test_an_old_run_is_neither_overwritten_nor_mixed_with_another(corpus: Corpus
             resume=True,
             progress=False,
         )
-    assert (finished / "metrics.jsonl").read_bytes() == before
+    assert {name: (finished / name).read_bytes() for name in before} == before
 
 
 def test_a_finished_run_resumes_to_its_result_and_may_go_further(corpus: Corpus, tmp_path: Path) -> None:
@@ -273,6 +273,18 @@ def test_files_that_do_not_belong_together_are_refused_before_any_work(
     train_bpe(corpus.folder / "valid.txt", 290).save(other)
     with pytest.raises(FormatError, match="was encoded with another tokenizer than"):
         train(dataclasses.replace(config, tokenizer=str(other)), progress=False)
+    valid = tmp_path / "valid.bin"
+    Tokenizer.load(other).encode_file(corpus.folder / "valid.txt", valid)
+    with pytest.raises(
+        FormatError, match=r"valid\.bin: was encoded with another tokenizer than .*train\.bin"
+    ):
+        train(dataclasses.replace(config, valid_tokens=str(valid)), progress=False)
+    for prompt in ("", "long " * 50):
+        sampling = dataclasses.replace(
+            config, tokenizer=str(corpus.folder / "tokenizer.json"), sample_every=10, sample_prompt=prompt
+        )
+        with pytest.raises(ValueError, match="sample_prompt must have at least one token and fewer than 32"):
+            train(sampling, progress=False)
     with pytest.raises(ValueError, match=r"model\.vocab_size must be at least 300"):
         small = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=299))
         train(small, progress=False)
