@@ -6,6 +6,7 @@ solutions stand in the notebooks only, between nbgrader's markers; ``course_lib.
 
 from course_lib.exercises import (
     attention,
+    capstone,
     gating,
     loss,
     memmap,
@@ -39,6 +40,7 @@ EXERCISES: dict[str, Exercise] = {
         schedules,
         memmap,
         resources,
+        capstone,
     )
     for exercise in chapter.EXERCISES
 }

@@ -33,7 +33,7 @@ CHAPTERS = (
     Chapter(9, "Learning-rate schedules (学习率调度)", "09_schedules", available=True),
     Chapter(10, "Memmap data (内存映射数据)", "10_memmap_data", available=True),
     Chapter(11, "Resources and hyperparameters (资源计算)", "11_resources", available=True),
-    Chapter(12, "Train a language model (综合实验)", "12_train_a_language_model"),
+    Chapter(12, "Train a language model (综合实验)", "12_train_a_language_model", available=True),
 )
 """All chapters in order; a test compares ``available`` with the notebooks that are there."""
 

@@ -24,7 +24,7 @@ class _Order:
 
 
 class NGramModel:
-    """Interpolated modified Kneser-Ney (Chen & Goodman 1998, TR-10-98, section 3): P(token | the n - 1 tokens before it).
+    """P(token | the n - 1 tokens before it) by modified Kneser-Ney, interpolated (Chen & Goodman 1998, section 3).
 
     With c the count of the n-gram h w, and h' the context h without its first token::
 
@@ -51,6 +51,11 @@ class NGramModel:
             raise ValueError(f"tokens must hold at least n = {n} ids, not {len(ids)}")
         self.n, self.vocab_size = n, vocab_size
         self._orders = _count(ids, n, vocab_size)
+
+    @property
+    def num_entries(self) -> int:
+        """How many different n-grams of all orders the model holds."""
+        return sum(len(order.keys) for order in self._orders)
 
     def probabilities(self, tokens: ArrayLike) -> Floats:
         """P of each token given those before it, (N,); the first n - 1 have only what there is of a context.
