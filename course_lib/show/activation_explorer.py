@@ -71,7 +71,7 @@ class _Drawing:
         (self._dot,) = left.plot([], [], "o", color="#24292F", markersize=6)
         self._note = left.text(0.03, 0.96, "", transform=left.transAxes, va="top", linespacing=1.5)
         left.text(
-            0.97, 0.24, "grey: where the model's inputs lie", transform=left.transAxes, ha="right",
+            0.985, 0.03, "grey: where the model's inputs lie", transform=left.transAxes, ha="right",
             color=PALETTE["grey"], fontsize=8.5,
         )  # fmt: skip
         (self._hidden,) = right.plot([], [], drawstyle="steps-mid")

@@ -35,7 +35,7 @@ def kv_calculator() -> Explorer:
         title="Memory of the KV cache",
         size=(8.2, 4.4),
         model=Choice("shape of", _MODELS),
-        group=Slider("query heads to a KV head", _GROUPS, start=4),
+        group=Slider("query heads / KV heads", _GROUPS, start=4),
         context=Slider("tokens a sequence", _CONTEXTS, start=8192),
         batch=Slider("sequences", [2**power for power in range(9)], start=8),
         bits=Slider("bits a number", [4, 8, 16, 32], start=16),
@@ -49,7 +49,7 @@ def _memory(figure: Figure) -> Callable[..., str]:
 
     axes = figure.subplots()
     axes.set(
-        xscale="log", yscale="log", xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6), ylim=(0.05, 2e5),
+        xscale="log", yscale="log", xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6), ylim=(2e-3, 3e6),
         xlabel="tokens a sequence", ylabel="memory (GB)",
     )  # fmt: skip
     axes.set_xticks(_CONTEXTS[::2])
@@ -59,13 +59,13 @@ def _memory(figure: Figure) -> Callable[..., str]:
     colours = {"MHA": PALETTE["orange"], "chosen": PALETTE["blue"], "MQA": PALETTE["green"]}
     lines = {name: axes.plot([], [], color=colour)[0] for name, colour in colours.items()}
     lines["chosen"].set_linewidth(2.6)
+    box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
     names = {
-        name: axes.text(0, 0, name, color=colour, fontsize=8.5, va="center")
+        name: axes.text(0, 0, name, color=colour, fontsize=8.5, va="center", bbox=box)
         for name, colour in colours.items()
     }
     weights = axes.axhline(1, color=PALETTE["grey"], lw=1.2)
     limit = axes.axhline(1, color=_INK, lw=0.9, ls=(0, (2, 2)))
-    box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
     notes = [
         axes.text(_CONTEXTS[0] * 1.08, 1, "", fontsize=8.5, color=c, bbox=box)
         for c in (PALETTE["grey"], _INK)
@@ -86,16 +86,15 @@ def _memory(figure: Figure) -> Callable[..., str]:
         for name, number in (("MHA", heads), ("chosen", heads // group), ("MQA", 1)):
             sizes = [gigabytes(number, length) for length in _CONTEXTS]
             lines[name].set_data(_CONTEXTS, sizes)
-            names[name].set_position((_CONTEXTS[-1] * 1.12, sizes[-1]))
+            names[name].set_position((_CONTEXTS[-1] * 1.3, sizes[-1]))
         names["chosen"].set_text("" if group == 1 else f"{heads // group} KV heads")
         here, held = gigabytes(heads // group, context), 2 * known.published / 1e9
         weights.set_ydata([held, held])
         limit.set_ydata([device, device])
-        for note, height, text in zip(
-            notes, (held, device), (f"weights, 16 bits: {held:,.0f} GB", f"{device} GB at hand"), strict=True
-        ):
-            note.set_y(height * 1.12)
-            note.set_text(text)
+        said = (f"weights, 16 bits: {held:,.0f} GB", f"{device} GB at hand")
+        for note, height, other, text in zip(notes, (held, device), (device, held), said, strict=True):
+            above = height >= other  # away from the other one
+            note.set(y=height * (1.15 if above else 1 / 1.15), va="bottom" if above else "top", text=text)
         dot.set_data([context], [here])
         value.xy = (context, here)
         value.set_text(f"{here:,.1f} GB")

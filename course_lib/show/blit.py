@@ -100,5 +100,6 @@ class BlitFigure:
 def _children(axes: Axes) -> list[Artist]:
     children = [artist for artist in axes.get_children() if artist is not axes.patch]
     if not axes.axison:
-        children = [artist for artist in children if artist not in (axes.xaxis, axes.yaxis)]
+        frame = (axes.xaxis, axes.yaxis, *axes.spines.values())
+        children = [artist for artist in children if artist not in frame]
     return sorted(children, key=lambda artist: artist.get_zorder())

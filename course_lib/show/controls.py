@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 _STYLE = {"description_width": "164px"}
+_MENU_STYLE = {"description_width": "130px"}  # menus have short labels and long entries
 _WIDTH = "370px"
 
 
@@ -61,7 +62,8 @@ def _check_label(control: Any) -> None:
 class Slider:
     """A slider over ``values`` (any stops: numbers or strings) or from ``min`` to ``max``, both ends included.
 
-    ``step``: the distance of neighbouring stops; with ``log=True`` the number of stops per decade (10 by default).
+    ``step``: the distance of neighbouring stops; with ``log=True`` the number of stops per decade (10 by default),
+    of which the nearest to ``start`` is taken.
     Whole numbers in, whole numbers out. ``unit`` is shown behind the label. ``start``: the first value (the first
     stop, or ``min``, by default). Raises ValueError for ends that do not make a range.
     """
@@ -108,9 +110,12 @@ class Slider:
         assert self.min is not None and self.max is not None
         start = self._start(self.min)
         if self.log:
-            low, high = math.log10(self.min), math.log10(self.max)
+            low, high, step = math.log10(self.min), math.log10(self.max), 1 / (self.step or 10)
+            stop = low + step * round(
+                (math.log10(start) - low) / step
+            )  # elsewhere the page would not let it stand
             return _FloatLogSlider(
-                value=start, min=low, max=high, step=1 / (self.step or 10), readout_format=".2g", **common
+                value=10 ** min(stop, high), min=low, max=high, step=step, readout_format=".2g", **common
             )
         step = self.step or (
             1 if isinstance(self.min, int) and isinstance(self.max, int) else (self.max - self.min) / 50
@@ -130,7 +135,10 @@ class Slider:
 
 @dataclass(frozen=True)
 class Choice:
-    """A menu. ``options``: names, or a mapping from the name shown to the value meant; ``start``: a value."""
+    """A menu. ``options``: names, or a mapping from the name shown to the value meant; ``start``: a value.
+
+    None cannot be meant: to ipywidgets it says that nothing is chosen, and the menu would be empty.
+    """
 
     label: str
     options: Sequence[Any] | Mapping[str, Any]
@@ -141,6 +149,8 @@ class Choice:
         _check_label(self)
         if not self.options:
             raise ValueError(f"{self.label}: options are empty")
+        if None in self._pairs().values():
+            raise ValueError(f"{self.label}: None cannot be an option: options={self.options!r}")
         if self.start is not None and not any(
             self.start is v or self.start == v for v in self._pairs().values()
         ):
@@ -160,7 +170,7 @@ class Choice:
             options=list(pairs.items()),
             value=next(iter(pairs.values())) if self.start is None else self.start,
             description=self.label,
-            style=_STYLE,
+            style=_MENU_STYLE,
             layout=widgets.Layout(width=_WIDTH),
         )
 

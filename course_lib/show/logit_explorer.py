@@ -54,7 +54,7 @@ def _draw(losses: Losses, figure: Figure) -> Callable[..., str]:
     left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     colours = [PALETTE["blue"], *[PALETTE["grey"]] * len(_OTHERS)]
     probabilities = _bars(left, colours, "probability", (0, 1.12))
-    gradients = _bars(right, colours, "gradient", (-1.25, 1.25))
+    gradients = _bars(right, colours, "gradient", (-1.45, 1.45))
     right.axhline(0, color=_INK, lw=0.8)
     strips = _Strips(figure.add_subplot(grid[1, :]), losses(np.zeros((1, 5)), 0))
 
@@ -64,7 +64,7 @@ def _draw(losses: Losses, figure: Figure) -> Callable[..., str]:
         p = np.exp(scaled - scaled.max())
         p /= p.sum()
         probabilities(p, "{:.2f}")
-        gradients(p - np.eye(len(p))[0], "{:+.2f}")
+        gradients(p - np.eye(len(p))[0], "{:+z.2f}")
         rows = (logits + _SHIFTS[:, None]) / temperature
         results = losses(np.vstack([rows, (logits + shift) / temperature]), 0)
         return strips.show(results, shift)
@@ -84,8 +84,8 @@ def _bars(
         for bar, text, value in zip(bars, texts, values, strict=True):
             bar.set_height(value)
             text.set_text(form.format(value))
-            text.set_y(value + (0.02 if value >= 0 else -0.05) * (limits[1] - limits[0]))
-            text.set_verticalalignment("bottom" if value >= 0 else "center")
+            text.set_y(value + (0.02 if value >= 0 else -0.02) * (limits[1] - limits[0]))
+            text.set_verticalalignment("bottom" if value >= 0 else "top")
 
     return show
 
@@ -121,7 +121,7 @@ class _Strips:
         self._image.set_data(outcome[:, :-1])
         self._line.set_data([shift, shift], [-0.5, self._line_rows - 0.5])
         for text, value, verdict in zip(self._texts, loss[:, -1], outcome[:, -1], strict=True):
-            text.set_text(f"{value:.2f}" if np.isfinite(value) else "inf" if np.isinf(value) else "NaN")
+            text.set_text(f"{value:z.2f}" if np.isfinite(value) else "inf" if np.isinf(value) else "NaN")
             text.set_color(PALETTE["orange"] if verdict == _BROKEN else _INK)
             text.set_fontweight("bold" if verdict != _RIGHT else "normal")
         exact = float(results["exact"].iloc[-1])
@@ -131,4 +131,4 @@ class _Strips:
             if verdict != _RIGHT
         ]
         failed = ", ".join(wrong) or "none"
-        return f"The loss is {exact:.2f} nats. Wrong or not finite at a shift of {shift:.0f}: {failed}."
+        return f"The loss is {exact:z.2f} nats. Wrong or not finite at a shift of {shift:.0f}: {failed}."

@@ -102,6 +102,7 @@ def timeline_explorer(measure: Timeline) -> Explorer:
 def _draw_timeline(figure: Figure) -> Callable[..., str]:
     axes = figure.subplots()
     axes.set(xlabel="share of the two steps' time", ylabel="memory (MB)", xlim=(0, 1), ylim=(0, 100))
+    axes.yaxis.set_label_coords(-0.075, 0.5)  # room for four digits
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.0%}"))
     made = axes.fill_between([], [], step="post", color=PALETTE["orange"], alpha=0.35, lw=0)
     kept = axes.fill_between([], [], color=PALETTE["blue"], alpha=0.35, lw=0)
@@ -113,7 +114,7 @@ def _draw_timeline(figure: Figure) -> Callable[..., str]:
         for _ in range(6)
     ]
     expected = axes.annotate("", (1, 0), xytext=(-4, 3), textcoords="offset points", fontsize=8.5, ha="right")
-    fixed_note = axes.text(0.01, 0.86, "", color=PALETTE["blue"], fontsize=8.5, transform=axes.transAxes)
+    fixed_note = axes.text(0.01, 0.79, "", color=PALETTE["blue"], fontsize=8.5, transform=axes.transAxes)
 
     def update(result: tuple[pd.DataFrame, float], **_shape: object) -> str:
         step, peak = result
@@ -144,6 +145,10 @@ def _draw_timeline(figure: Figure) -> Callable[..., str]:
     return update
 
 
+def _size(megabytes: float) -> str:
+    return f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1e3 else f"{megabytes:,.0f} MB"
+
+
 def _round_up(value: float) -> float:
     """The next round number, so that the axis moves only now and then."""
     power = 10.0 ** math.floor(math.log10(value))
@@ -167,7 +172,8 @@ def step_memory_explorer(parts: Parts) -> Explorer:
 
 def _draw_step(parts: Parts, figure: Figure) -> Callable[..., str]:
     axes = figure.subplots()
-    axes.set(xlim=(0, 1), ylim=(-0.75, 0.9), xlabel="share of the peak", yticks=[])
+    axes.set(xlim=(0, 1), ylim=(-0.9, 0.9), xlabel="share of the peak", yticks=[])
+    axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.0%}"))
     axes.grid(visible=False)
     bars = {name: axes.barh(0, 0, color=colour, height=0.6)[0] for name, colour in PART_COLOURS.items()}
@@ -176,6 +182,10 @@ def _draw_step(parts: Parts, figure: Figure) -> Callable[..., str]:
         for name in PART_COLOURS
     }
     headline = axes.text(0.0, 0.62, "", fontsize=11)
+    amounts = {
+        name: axes.text(place / len(PART_COLOURS), -0.55, "", color=colour, va="center", fontsize=9)
+        for place, (name, colour) in enumerate(PART_COLOURS.items())
+    }
 
     def update(width: int, layers: int, batch: int, context: int, vocabulary: int, chunked: bool) -> str:
         sizes = parts(
@@ -188,9 +198,10 @@ def _draw_step(parts: Parts, figure: Figure) -> Callable[..., str]:
             bar.set_x(left)
             bar.set_width(share)
             texts[name].set_x(left + share / 2)
-            texts[name].set_text(f"{name}\n{share:.0%}" if share > 0.09 else "")
+            texts[name].set_text(f"{share:.0%}" if share > 0.03 else "")
+            amounts[name].set_text(f"{name} {_size(share * total)}")
             left += share
-        shown = f"{total / 1e3:,.1f} GB" if total >= 1e3 else f"{total:,.0f} MB"
+        shown = _size(total)
         headline.set_text(f"{shown} at the peak")
         largest = str(sizes.idxmax())
         return f"{shown} at the peak; the largest part is {largest}, {sizes[largest] / total:.0%}."

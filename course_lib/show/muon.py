@@ -17,7 +17,7 @@ COLOURS = {"AdamW": PALETTE["orange"], "Muon": PALETTE["blue"]}
 _DIRECTIONS = ("gradient", "momentum", "update")
 _MEASURES = {
     "condition number": ("condition", "log"),
-    "effective rank (share of the full rank)": ("effective_rank", "linear"),
+    "effective rank, share of full": ("effective_rank", "linear"),
     "Frobenius norm": ("norm", "log"),
 }
 
@@ -172,7 +172,7 @@ def _draw_directions(figure: Figure, directions: pd.DataFrame) -> Callable[..., 
         column, scale = _MEASURES[measure]
         rows = directions[directions["direction"] == direction]
         low, high = float(rows[column].min()), float(rows[column].max())
-        axes.set(ylabel=measure, yscale=scale, ylim=(low / 1.5, high * 1.5) if scale == "log" else (0, 1.03))
+        axes.set(ylabel=measure, yscale=scale, ylim=(low / 3, high * 2) if scale == "log" else (0, 1.03))
         chosen = rows[rows["matrix"] == matrix]
         values = np.log(chosen[column]) if scale == "log" else chosen[column]
         means = values.groupby([chosen["optimizer"], chosen["layer"], chosen["step"]]).mean()

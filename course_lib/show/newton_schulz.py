@@ -1,6 +1,8 @@
 """Chapter 8: what the Newton-Schulz iteration does to singular values, to be stepped through."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,17 +52,25 @@ def stepper(
         spectra: Singular values of matrices by name, in falling order, the largest at most 1.
     """
     most = min(map(len, designs.values()))
-    return explorer(
+    shown = explorer(
         _Drawing(apply, designs, spectra),
         title="Newton-Schulz on singular values",
         size=(8.4, 4.2),
         steps=Slider("steps", min=0, max=most, start=min(5, most)),
-        design=Choice("coefficients", [*designs, _OWN], start="Jordan"),
         spectrum=Choice("matrix", list(spectra)),
         a=Slider("a", min=1.0, max=5.0, step=0.05, start=3.45),
         b=Slider("b", min=-6.0, max=0.0, step=0.05, start=-4.75),
         c=Slider("c", min=0.0, max=3.0, step=0.05, start=2.05),
+        design=Choice("coefficients", [*designs, _OWN], start="Jordan"),
     )
+
+    def use_own(change: Any) -> None:
+        if not math.isclose(change["old"], change["new"], abs_tol=1e-6):  # the page rounds what it is given
+            shown.controls["design"].value = _OWN
+
+    for name in "abc":  # whoever moves a coefficient wants to see what it does
+        shown.controls[name].observe(use_own, names="value")
+    return shown
 
 
 class _Drawing:
@@ -87,8 +97,8 @@ class _Drawing:
         (self._curve,) = left.plot([], [], color=PALETTE["blue"], lw=1.8)
         (self._before,) = right.plot([], [], ".", color=PALETTE["grey"], markersize=5)
         (self._after,) = right.plot([], [], ".", color=PALETTE["blue"], markersize=6)
-        right.text(0.97, 0.06, "before", color=PALETTE["grey"], transform=right.transAxes, ha="right")
-        right.text(0.97, 0.13, "after", color=PALETTE["blue"], transform=right.transAxes, ha="right")
+        right.text(0.04, 0.05, "before", color=PALETTE["grey"], transform=right.transAxes)
+        self._after_name = right.text(0.04, 0.12, "after", transform=right.transAxes)
         self._note = left.text(0.03, 0.97, "", transform=left.transAxes, va="top", fontsize=8.5)
         return self._update
 
@@ -102,15 +112,20 @@ class _Drawing:
         rank = np.arange(1, len(before) + 1)
         self._before.set_data(rank, before)
         self._after.set(data=(rank, after), color=colour)
+        self._after_name.set_color(colour)
         condition = after.max() / max(after.min(), 1e-12)
         self._note.set_text(
-            f"condition number {before.max() / max(before.min(), 1e-12):,.0f} → {condition:,.1f}\n"
+            f"condition number {_short(before.max() / max(before.min(), 1e-12))} → {_short(condition)}\n"
             f"singular values {after.min():.2g} to {after.max():.2g}"
         )
         return (
             f"{design}, {steps} steps, {spectrum}: singular values from {after.min():.3g} to {after.max():.3g}, "
             f"condition number {condition:.3g}."
         )
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"
 
 
 def _bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -72,7 +72,7 @@ def path_explorer(
         beta1=Slider("beta 1 / momentum", [0.0, 0.5, 0.8, 0.9, 0.95, 0.99], start=0.9),
         beta2=Slider("beta 2", [0.5, 0.9, 0.95, 0.99, 0.999], start=0.999),
         condition=Slider("condition number", [1, 2, 5, 10, 20, 50, 100], start=20),
-        angle=Slider("angle of the steep axis", min=0, max=90, step=15, unit="°", start=0),
+        angle=Slider("steep axis at", min=0, max=90, step=15, unit="°", start=0),
         noise=Slider("noise in the gradient", [0.0, 0.1, 0.3, 1.0, 3.0], start=0.0),
     )
 
@@ -87,7 +87,7 @@ def _draw(figure: Figure) -> Callable[..., str]:
     (cross,) = paths.plot([], [], "x", color="#24292F", markersize=9, markeredgewidth=2, zorder=5)
     (square,) = paths.plot([], [], "s", color="#24292F", markersize=8, fillstyle="none", zorder=5)
     for name, label in (("gradient", "|gradient|"), ("update", "|update|")):
-        mosaic[name].set(xlim=(1, 400), xscale="log", yscale="log", ylim=(1e-5, 10), ylabel=label)
+        mosaic[name].set(xlim=(1, 400), xscale="log", yscale="log", ylim=(1e-5, 100), ylabel=label)
     mosaic["update"].set_xlabel("step")
     colours = (PALETTE["blue"], PALETTE["orange"])
     lines = [

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.show.controls import Choice, Slider
+from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE
 from course_lib.show.resources import PART_COLOURS, billions, count_text
@@ -21,6 +21,8 @@ _DEVICES = {
     "a laptop core (80 GFLOP/s)": 80e9,
 }
 """Peak FLOP/s in bfloat16 without sparsity, from the makers' data sheets; the core's is a float32 matrix product's."""
+_FFNS = {"gated, 8/3 D": ("swiglu", None), "gated, 3.5 D": ("swiglu", 3.5), "plain, 4 D": ("gelu", 4.0)}
+"""Activation and width over D of Llama 1, Llama 3 and GPT-2; None: 8/3 D, rounded up to a multiple of 64."""
 _SMALLEST = 0.045
 
 
@@ -39,18 +41,25 @@ def resource_calculator() -> Explorer:
         vocab_size=Slider(
             "vocabulary V", [256, 4096, 16384, 32000, 50257, 100277, 128256, 200019], start=50257
         ),
+        ffn=Choice("feed-forward", _FFNS),
+        tied=Toggle("head tied to the token table"),
         context=Slider("context T", [2**power for power in range(7, 18)], start=1024),
         batch=Slider("sequences a step B", [2**power for power in range(11)], start=8),
-        group=Slider("query heads to a KV head", [1, 2, 4, 8], start=1),
+        group=Slider("query heads / KV heads", [1, 2, 4, 8], start=1),
         precision=Choice(
             "numbers", {"float32": "float32", "float32 under bf16 autocast": "mixed", "bfloat16": "bfloat16"}
         ),
         optimizer=Choice("optimizer", {"AdamW": "adamw", "Muon": "muon", "SGD": "sgd"}),
-        loss_chunk=Choice("logits", {"all at once": None, "1,024 rows at a time": 1024}),
+        loss_chunk=Choice("logits", {"all at once": 0, "1,024 rows at a time": 1024}),
         tokens=Slider("tokens a parameter", [1, 5, 20, 100, 500, 2000], start=20),
         device=Choice("device", _DEVICES),
         mfu=Slider("MFU", min=0.1, max=0.9, step=0.05, start=0.4),
     )
+
+
+def _amount(number: float, unit: str) -> str:
+    text = count_text(number)
+    return f"{text[:-1]} {text[-1]}{unit}" if text[-1].isalpha() else f"{text} {unit}"
 
 
 def seconds_text(seconds: float) -> str:
@@ -89,22 +98,28 @@ def _draw(figure: Figure) -> Callable[..., str]:
         d_model: int,
         num_layers: int,
         vocab_size: int,
+        ffn: tuple[str, float | None],
+        tied: bool,
         context: int,
         batch: int,
         group: int,
         precision: str,
         optimizer: str,
-        loss_chunk: int | None,
+        loss_chunk: int,
         tokens: int,
         device: float,
         mfu: float,
     ) -> str:
         heads = d_model // (64 if d_model <= 2048 else 128)
         together = max(size for size in range(1, group + 1) if heads % size == 0)
-        config = ModelConfig(vocab_size, context, d_model, num_layers, heads, heads // together)
+        activation, ratio = ffn
+        config = ModelConfig(
+            vocab_size, context, d_model, num_layers, heads, heads // together,
+            d_ff=None if ratio is None else round(ratio * d_model), activation=activation, tie_embeddings=tied,
+        )  # fmt: skip
         counted, step = parameters(config), flops(config, batch)
-        held = memory(config, batch, optimizer, precision, loss_chunk=loss_chunk)  # type: ignore[arg-type]
-        written = (billions(counted), f"{count_text(step)}FLOP", f"{count_text(held)}B")
+        held = memory(config, batch, optimizer, precision, loss_chunk=loss_chunk or None)  # type: ignore[arg-type]
+        written = (billions(counted), _amount(step, "FLOP"), _amount(held, "B"))
         for bar, total, text in zip(bars, (counted, step, held), written, strict=True):
             bar.show(total.parts, text)
         seen = tokens * counted.total
@@ -113,9 +128,9 @@ def _draw(figure: Figure) -> Callable[..., str]:
         token = step / batch / context
         lines = [
             f"{heads} query and {heads // together} KV heads of {config.head_width}; feed-forward {config.ffn_width:,}",
-            f"KV cache, bfloat16: {count_text(cache)}B for a sequence of {context:,} tokens",
-            f"{count_text(token)}FLOP a token, {token / counted.total:.1f} for each parameter",
-            f"{count_text(seen)} tokens are {count_text(seen * token)}FLOP: {seconds_text(seconds)} on one device",
+            f"KV cache, bfloat16: {_amount(cache, 'B')} for a sequence of {context:,} tokens",
+            f"{_amount(token, 'FLOP')} a token, {token / counted.total:.1f} for each parameter",
+            f"{count_text(seen)} tokens are {_amount(seen * token, 'FLOP')}: {seconds_text(seconds)} on one device",
         ]
         note.set_text("\n".join(lines))
         return f"{written[0]} parameters; {written[1]} and {written[2]} a step; {'; '.join(lines)}."

@@ -18,17 +18,17 @@ _DIAL_PAIRS = 4
 _TRAINED = 4096
 _LONGEST = 65536
 _OFFSETS = np.unique(np.concatenate(([0], np.geomspace(1, _LONGEST, 700).round()))).astype(int)
-_SCALINGS = {"none": None, "position interpolation": "linear", "NTK-aware": "ntk", "YaRN": "yarn"}
+_SCALINGS = {"nothing": "none", "position interpolation": "linear", "NTK-aware": "ntk", "YaRN": "yarn"}
 
 
 def frequencies(
-    theta: float, head_dim: int, scaling: str | None = None, factor: float = 1.0
+    theta: float, head_dim: int, scaling: str = "none", factor: float = 1.0
 ) -> NDArray[np.float64]:
-    """Radians a token of each pair; ``scaling`` is a type of RopeScaling, from a trained length of 4,096 tokens."""
+    """Radians a token of each pair; ``scaling``: "none" or a type of RopeScaling, from 4,096 tokens on."""
     # Here, so that chapters without a model need not wait for torch.
     from course_lib.model import RopeScaling, rotary_frequencies
 
-    stretch = None if scaling is None else RopeScaling(scaling, factor, _TRAINED)
+    stretch = None if scaling == "none" else RopeScaling(scaling, factor, _TRAINED)
     return np.asarray(rotary_frequencies(theta, head_dim, stretch)[0], dtype=np.float64)
 
 
@@ -80,7 +80,7 @@ def _dials(figure: Figure) -> Callable[..., str]:
         note.set_text(f"{here:.3f}")
         return (
             f"Query at {m + shift}, key at {n + shift}: the angles between them are "
-            f"{', '.join(f'{math.degrees((n - m) * f):.0f}°' for f in radians)}, the similarity {here:.3f}."
+            f"{', '.join(f'{math.degrees((n - m) * f):z.0f}°' for f in radians)}, the similarity {here:.3f}."
         )
 
     return update
@@ -118,7 +118,7 @@ class _Dial:
             np.column_stack((np.append(0.45 * np.cos(arc), 0), np.append(0.45 * np.sin(arc), 0)))
         )
         self._title.set_text(f"a turn in {2 * math.pi / frequency:,.0f} tokens")
-        self._angle.set_text(f"between: {math.degrees(between):,.0f}°")
+        self._angle.set_text(f"between: {math.degrees(between):z,.0f}°")
 
 
 # --- similarity against offset ----------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def similarity_explorer() -> Explorer:
         theta=Slider("theta", [100, 1_000, 10_000, 100_000, 500_000, 1_000_000], start=10_000),
         head_dim=Slider("head size d", [16, 32, 64, 128, 256], start=128),
         scaling=Choice("stretched by", _SCALINGS),
-        factor=Slider("factor", [2, 4, 8, 16], start=4),
+        factor=Slider("stretched how often", [2, 4, 8, 16], start=4),
     )
 
 
@@ -160,7 +160,7 @@ def _similarity(figure: Figure) -> Callable[..., str]:
     (waves,) = right.plot([], [], ".-", color=PALETTE["blue"], lw=1.5, markersize=4)
     note = right.text(0.04, 0.97, "", transform=right.transAxes, va="top", fontsize=8.5)
 
-    def update(theta: float, head_dim: int, scaling: str | None, factor: float) -> str:
+    def update(theta: float, head_dim: int, scaling: str, factor: float) -> str:
         plain = frequencies(theta, head_dim)
         radians = frequencies(theta, head_dim, scaling, factor)
         place = np.arange(len(plain)) / len(plain)
@@ -173,7 +173,7 @@ def _similarity(figure: Figure) -> Callable[..., str]:
         below = _OFFSETS[similarity(_OFFSETS, radians) < 0.5]
         return (
             f"theta {theta:,.0f}, head size {head_dim}"
-            f"{'' if scaling is None else f', {scaling} by {factor}'}: similarity first falls below 1/2 at offset "
+            f"{'' if scaling == 'none' else f', {scaling} by {factor}'}: similarity first falls below 1/2 at offset "
             f"{below[0] if len(below) else 'none shown'}; {slow} of {len(plain)} pairs do not turn once "
             f"in {_TRAINED:,} tokens."
         )

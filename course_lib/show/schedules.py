@@ -238,7 +238,7 @@ def bowl_explorer(
 def _draw_bowl(figure: Figure) -> Callable[..., str]:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.8))
     upper.set(ylabel="learning rate", ylim=(0, 2))
-    lower.set(xlabel="step", ylabel="expected loss", yscale="log", ylim=(1e-3, 30))
+    lower.set(xlabel="step", ylabel="expected loss", yscale="log", ylim=(1e-3, 100))
     (rate,) = upper.plot([], [], color=_INK)
     styles = (
         ("all", _INK, 2.2),
@@ -246,17 +246,8 @@ def _draw_bowl(figure: Figure) -> Callable[..., str]:
         ("flat direction: progress", PALETTE["blue"], 1.5),
     )
     lines = [lower.plot([], [], color=colour, lw=width)[0] for _, colour, width in styles]
-    for place, (name, colour, _) in enumerate(styles):
-        lower.text(
-            0.985,
-            0.95 - 0.1 * place,
-            name,
-            color=colour,
-            transform=lower.transAxes,
-            ha="right",
-            va="top",
-            fontsize=8.5,
-        )
+    for (name, colour, _), place in zip(styles, ("left", "center", "right"), strict=True):
+        lower.set_title(name, loc=place, color=colour, fontsize=8.5, fontweight="normal")
 
     def update(result: tuple[np.ndarray, pd.DataFrame], shape: str, lr: float, **_others: float) -> str:
         rates, losses = result

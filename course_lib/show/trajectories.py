@@ -92,8 +92,10 @@ def _draw(figure: Figure, planes: Mapping[tuple[str, str], Plane]) -> Callable[.
     bar.ax.yaxis.set_ticks(ticks)
     left.grid(visible=False)
     left.set(xlabel="along the first axis", ylabel="along the second axis")
+    left.yaxis.set_label_coords(-0.16, 0.5)  # room for the ticks of every plane
+    drawn: list[tuple[str, str]] = []
     (line,) = left.plot([], [], "o-", color="white", markersize=4, lw=1.3, mec="#24292F", mew=0.6)
-    (end,) = left.plot([0], [0], "*", color=PALETTE["orange"], markersize=13, mec="white", mew=0.8)
+    left.plot([0], [0], "*", color=PALETTE["orange"], markersize=13, mec="white", mew=0.8)
     count = max(len(plane.along) for plane in planes.values())
     top = max(float(p.along[["loss", "shadow_loss"]].to_numpy().max()) for p in planes.values())
     right.set(xlabel="snapshot", ylabel="held-out loss (nats/byte)", yscale="log")
@@ -112,28 +114,28 @@ def _draw(figure: Figure, planes: Mapping[tuple[str, str], Plane]) -> Callable[.
         ha="right",
     )
 
-    def update(path: str, view: str, until: int) -> str:
-        plane = planes[path, view]
+    def show_plane(plane: Plane) -> None:
         grid = plane.grid.pivot(index="y", columns="x", values="loss")
         x, y = grid.columns.to_numpy(), grid.index.to_numpy()
         dx, dy = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
         image.set_data(grid.to_numpy())
         image.set_extent((x[0] - dx, x[-1] + dx, y[0] - dy, y[-1] + dy))
         left.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-        shares = [float(share) for share in plane.projection.explained]
-        left.set_title(
-            f"{path}: {sum(shares):.0%} of the path"
-            if sum(shares) > 0.005
-            else f"{path}: {sum(shares):.1g} of the path"
-        )
+
+    def update(path: str, view: str, until: int) -> str:
+        plane = planes[path, view]
+        share = float(sum(plane.projection.explained))
+        if drawn != [(path, view)]:  # else the plane need not be painted again
+            drawn[:] = [(path, view)]
+            show_plane(plane)
+            left.set_title(f"{path}: {share:{'.0%' if share > 0.005 else '.1g'}} of the path")
         so_far = plane.along.iloc[:until]
         line.set_data(so_far["x"], so_far["y"])
-        end.set_data([0], [0])
         true.set_data(so_far["snapshot"], so_far["loss"])
         shadow.set_data(so_far["snapshot"], so_far["shadow_loss"])
         last = so_far.iloc[-1]
         return (
-            f"{path} on the {view} plane, which holds {sum(shares):.2g} of the path: snapshot {until - 1} has the loss "
+            f"{path} on the {view} plane, which holds {share:.2g} of the path: snapshot {until - 1} has the loss "
             f"{last['loss']:.2f}, its shadow on the plane {last['shadow_loss']:.2f}."
         )
 

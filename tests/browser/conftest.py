@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -115,10 +116,9 @@ def browser() -> Iterator[Browser]:
         instance.close()
 
 
-@pytest.fixture
-def page(browser: Browser, lab_url: tuple[str, str]) -> Iterator[Page]:
+@contextmanager
+def lonely_page(browser: Browser, base: str) -> Iterator[Page]:
     """A page that can reach the server and nothing else; a request to anywhere else fails the test."""
-    base, _token = lab_url
     foreign: list[str] = []
 
     def only_the_server(route: Route) -> None:
@@ -135,6 +135,13 @@ def page(browser: Browser, lab_url: tuple[str, str]) -> Iterator[Page]:
     yield page
     context.close()
     assert not foreign, f"the page asked for something outside the server: {foreign}"
+
+
+@pytest.fixture
+def page(browser: Browser, lab_url: tuple[str, str]) -> Iterator[Page]:
+    """A fresh page for one test."""
+    with lonely_page(browser, lab_url[0]) as page:
+        yield page
 
 
 @pytest.fixture

@@ -80,6 +80,25 @@ def test_the_calculator_computes_the_formula() -> None:
     assert f"takes {4 * size:,.2f} GB" in calculator.alt
 
 
+def test_the_calculators_labels_keep_apart_and_its_ends_are_on_the_axis() -> None:
+    calculator = show.kv_calculator()
+    (axes,) = calculator.figure.axes
+    for model, device in (("Llama 3 8B", 24), ("LLaMA 65B", 80), ("Llama 2 70B", 192)):
+        calculator.controls["model"].value, calculator.controls["device"].value = model, device
+        weights, limit = (
+            next(text.get_window_extent() for text in axes.texts if text.get_text().endswith(end))
+            for end in (f"{2 * KNOWN_MODELS[model].published / 1e9:,.0f} GB", "at hand")
+        )
+        assert not weights.overlaps(limit)
+    low, high = axes.get_ylim()
+    for model, ends in (("Llama 3 8B", (8, 1024, 1, 4)), ("LLaMA 65B", (1, 2**20, 256, 32))):
+        calculator.controls["model"].value = model
+        for name, value in zip(("group", "context", "batch", "bits"), ends, strict=True):
+            calculator.controls[name].value = value
+        size = float(calculator.alt.partition("takes ")[2].split()[0].replace(",", ""))
+        assert low < size < high
+
+
 def patterns() -> dict[str, tuple[list[str], np.ndarray]]:
     weights = np.zeros((2, 3, 4, 4), dtype=np.float32)
     weights[..., range(4), [0, 0, 1, 2]] = 1  # each looks one back

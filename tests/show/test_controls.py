@@ -26,6 +26,16 @@ def test_a_log_slider_reaches_both_ends() -> None:
     assert widget.step == 0.25
 
 
+def test_a_log_slider_starts_on_the_stop_nearest_to_its_start() -> None:
+    """The page moves a value between two stops to one of them, and the picture would not be that of the first frame."""
+    assert Slider("rate", min=0.01, max=1.9, log=True, step=20, start=0.5).widget().value == pytest.approx(
+        10**-0.3
+    )
+    assert Slider("rate", min=0.01, max=1.9, log=True, step=20, start=1.9).widget().value == pytest.approx(
+        1.9, rel=0.1
+    )
+
+
 def test_a_slider_over_given_stops_shows_them_with_thousands_separators() -> None:
     widget = Slider("vocabulary", (512, 1024, 32000), start=1024).widget()
     assert widget.value == 1024
@@ -78,3 +88,5 @@ def test_nameless_and_empty_controls_are_refused() -> None:
         Choice("norm", [])
     with pytest.raises(ValueError, match="start='x' is not among"):
         Choice("norm", ["a"], start="x")
+    with pytest.raises(ValueError, match="None cannot be an option"):
+        Choice("menu", {"nothing": None, "one": 1})

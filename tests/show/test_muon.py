@@ -45,7 +45,7 @@ def test_the_direction_explorer_follows_its_menus() -> None:
     explorer.controls["matrix"].value = "w1"
     explorer.controls["direction"].value = "momentum"
     assert all(list(np.asarray(line.get_ydata())) == pytest.approx([7, 7]) for line in lines)
-    explorer.controls["measure"].value = "effective rank (share of the full rank)"
+    explorer.controls["measure"].value = "effective rank, share of full"
     assert list(np.asarray(lines[0].get_ydata())) == [0.5, 0.5]
     assert explorer.figure.axes[0].get_yscale() == "linear" and "0.5" in explorer.alt
 
@@ -104,10 +104,12 @@ def test_own_coefficients_reach_the_iteration_and_what_runs_away_is_drawn_at_the
         return x * np.inf
 
     stepper = newton_schulz.stepper(apply, {"Jordan": [(1, 0, 0)] * 2}, {"one": np.array([0.5])})
-    stepper.controls["design"].value = "a, b, c as set"
-    stepper.controls["a"].value = 2.0
+    stepper.controls["a"].value = 2.0  # moving a coefficient chooses the own ones
+    assert stepper.values["design"] == "a, b, c as set"
     assert seen[-1] == [(2.0, -4.75, 2.05)] * 2
     assert "from 1e+03 to 1e+03" in stepper.alt
+    stepper.reset()
+    assert stepper.values["design"] == "Jordan" and seen[-1] == [(1, 0, 0)] * 2
 
 
 def plane(scale: float) -> SimpleNamespace:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from course_lib import show
-from course_lib.accounting import flops, kv_cache_bytes, memory, parameters
+from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, memory, parameters
 from course_lib.model import ModelConfig
 from course_lib.show import resources as draw
 from course_lib.show.resource_explorer import resource_calculator, seconds_text
@@ -119,11 +119,31 @@ def test_the_calculator_is_accounting() -> None:
         for part in parts
     ]
     assert widths(explorer) == pytest.approx(expected)
-    assert f"{draw.billions(counted)} parameters; {draw.count_text(step)}FLOP" in explorer.alt
+    assert f"{draw.billions(counted)} parameters; {draw.count_text(step)[:-1]} TFLOP" in explorer.alt
     assert (
-        f"{draw.count_text(kv_cache_bytes(config, 1, 2048, 'bfloat16'))}B for a sequence of 2,048"
-        in explorer.alt
+        f"{kv_cache_bytes(config, 1, 2048, 'bfloat16') / 1e6:.0f} MB for a sequence of 2,048" in explorer.alt
     )
+
+
+def test_the_calculator_counts_published_models() -> None:
+    explorer = resource_calculator()
+    for name, value in {"ffn": ("gelu", 4.0), "tied": True}.items():
+        explorer.controls[name].value = value
+    without_biases = 50257 * 768 + 12 * (12 * 768**2 + 2 * 768) + 768
+    assert without_biases == pytest.approx(KNOWN_MODELS["GPT-2 small"].published, rel=0.01)
+    assert explorer.alt.startswith(f"{without_biases / 1e6:.0f}M parameters")
+    llama = {
+        "d_model": 4096,
+        "num_layers": 32,
+        "group": 4,
+        "vocab_size": 128256,
+        "ffn": ("swiglu", 3.5),
+        "tied": False,
+    }
+    for name, value in llama.items():
+        explorer.controls[name].value = value
+    assert explorer.alt.startswith(f"{KNOWN_MODELS['Llama 3 8B'].published / 1e9:.1f}B parameters")
+    assert "feed-forward 14,336" in explorer.alt
 
 
 def test_the_calculators_heads_divide() -> None:
