@@ -52,7 +52,7 @@ def test_killed_at_ten_random_moments_it_comes_to_the_same_losses(corpus: Corpus
     # Each gets further than the one before; every other one dies while a checkpoint is being written.
     for number, step in enumerate(sorted(chance.sample(range(52), 10))):
         with course_train(config, tmp_path / "c.toml") as process:
-            wait_until(lambda step=step: last_step(folder) >= step, process, 0.001)  # type: ignore[misc]
+            wait_until(lambda step=step: last_step(folder) >= step, process, 0.005)  # type: ignore[misc]
             if number % 2:
                 wait_until(lambda: bool(unfinished(folder)), process, 0)
                 time.sleep(chance.choice([0, 0.001, 0.003]))
