@@ -40,7 +40,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-class _PictureWidget(widgets.Image):  # type: ignore[misc]
+class PictureWidget(widgets.Image):  # type: ignore[misc]
     """An image whose ``tooltip`` is its accessible name; the page's code wants a ``description`` to exist for that."""
 
     description = traitlets.Unicode("").tag(sync=True)
@@ -160,7 +160,7 @@ class Explorer:
 
     def _build_widgets(self) -> None:
         width, height = (f"{round(side * CSS_PIXELS_PER_INCH)}px" for side in self._size)
-        self._image = _PictureWidget(format="png", width=width[:-2], height=height[:-2])
+        self._image = PictureWidget(format="png", width=width[:-2], height=height[:-2])
         self._image.add_class("course-picture")
         self._failure = widgets.HTML(
             layout=widgets.Layout(width=width, height=height, margin="0", display="none")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from IPython.display import DisplayHandle, display
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from course_lib.diagnostics import gradient_norms
 from course_lib.show.blit import BlitFigure
 from course_lib.show.controls import Choice, Slider
-from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.interactive import Explorer, PictureWidget, explorer
 from course_lib.show.look import CSS_PIXELS_PER_INCH, PALETTE, Picture, figure, image_bundle
 from course_lib.train import TrainConfig, TrainState
 
@@ -61,7 +60,7 @@ class LiveTraining:
         self._sample = "(no sample yet)"
         self._blit = BlitFigure(self._draw, _SIZE)
         width, height = (f"{round(side * CSS_PIXELS_PER_INCH)}" for side in _SIZE)
-        self._image = widgets.Image(format="png", width=width, height=height)
+        self._image = PictureWidget(format="png", width=width, height=height)
         self._image.add_class("course-picture")
         self._handle: DisplayHandle | None = None
         self._redraw()
@@ -104,7 +103,9 @@ class LiveTraining:
 
     def _redraw(self) -> None:
         self._blit.update()
-        self._image.value = self._blit.png()
+        with self._image.hold_sync():
+            self._image.value = self._blit.png()
+            self._image.tooltip = self.alt
         self._drawn = time.monotonic()
         self.frames += 1
 
