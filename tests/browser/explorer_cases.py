@@ -57,9 +57,9 @@ class Case:
 def _gradient() -> Sequence[str]:
     from course_lib.lab.normalization import gradient_by_layer
 
-    norms = gradient_by_layer("deepnorm", 4, 32, 2.0, "after 40 steps of warm-up")["gradient_norm"]
+    norms = gradient_by_layer("deepnorm", 2, 32, 2.0, "after 40 steps of warm-up")["gradient_norm"]
     total = math.sqrt(sum(float(norm) ** 2 for norm in norms))
-    return ["deepnorm, 4 layers of width 32, gain 2, after 40 steps of warm-up", f"together: {total:.2g}"]
+    return ["deepnorm, 2 layers of width 32, gain 2, after 40 steps of warm-up", f"together: {total:.2g}"]
 
 
 def _dial() -> Sequence[str]:
@@ -211,7 +211,7 @@ def _calculator() -> Sequence[str]:
 CASES = (
     Case(
         "gradient norms",
-        "show.gradient_norm_explorer(normalization.gradient_by_layer, depths=(2, 4, 8), widths=(16, 32, 64), "
+        "show.gradient_norm_explorer(normalization.gradient_by_layer, depths=(1, 2, 4), widths=(16, 32, 48), "
         "states=list(normalization.WARMUPS))",
         (
             ("placement", "deepnorm"),
