@@ -39,9 +39,9 @@ def rotate(
     y: int,
     isa: str | None = None,
 ) -> None: ...
-def swiglu_forward(count: int, gate: int, up: int, y: int, isa: str | None = None) -> None: ...
+def swiglu_forward(rows: int, width: int, gate_up: int, y: int, isa: str | None = None) -> None: ...
 def swiglu_backward(
-    count: int, dy: int, gate: int, up: int, dgate: int, dup: int, isa: str | None = None
+    rows: int, width: int, dy: int, gate_up: int, dgate_up: int, isa: str | None = None
 ) -> None: ...
 def attention_forward(
     batch: int,
@@ -50,9 +50,10 @@ def attention_forward(
     kv_heads: int,
     width: int,
     scale: float,
-    q: int,
-    k: int,
-    v: int,
+    interleaved: bool,
+    cos: int,
+    sin: int,
+    qkv: int,
     y: int,
     log_sums: int,
     isa: str | None = None,
@@ -64,17 +65,32 @@ def attention_backward(
     kv_heads: int,
     width: int,
     scale: float,
+    interleaved: bool,
+    cos: int,
+    sin: int,
     dy: int,
-    q: int,
-    k: int,
-    v: int,
-    y: int,
+    qkv: int,
     log_sums: int,
-    dq: int,
-    dk: int,
-    dv: int,
+    dqkv: int,
     isa: str | None = None,
 ) -> None: ...
 def multiply_few_rows(
     rows: int, width: int, outputs: int, x: int, w: int, y: int, isa: str | None = None
 ) -> None: ...
+def multiply(
+    rows: int,
+    depth: int,
+    width: int,
+    a: int,
+    a_row_step: int,
+    a_column_step: int,
+    b: int,
+    b_row_step: int,
+    b_column_step: int,
+    c: int,
+    c_step: int,
+    accumulate: bool = False,
+    isa: str | None = None,
+) -> None: ...
+
+product_unit: int

@@ -8,6 +8,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/few_rows.hpp"
 #include "kernels/isa.hpp"
+#include "kernels/product.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
 #include "kernels/swiglu.hpp"
@@ -23,6 +24,10 @@ const float* input(Address address) {
 }
 float* output(Address address) {
     return reinterpret_cast<float*>(address);
+}
+
+kernels::Pairing pairing(bool interleaved) {
+    return interleaved ? kernels::Pairing::interleaved : kernels::Pairing::half;
 }
 
 kernels::Isa chosen_isa(const py::object& isa) {
@@ -66,10 +71,9 @@ void register_rotate(py::module_& module) {
         [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t pairs, bool interleaved,
            bool transposed, Address x, Address cos, Address sin, Address y, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
-            const auto pairing = interleaved ? kernels::Pairing::interleaved : kernels::Pairing::half;
             const py::gil_scoped_release release;
-            kernels::rotate(chosen, {batch, tokens, heads, pairs, pairing, transposed}, input(x), input(cos),
-                            input(sin), output(y));
+            kernels::rotate(chosen, {batch, tokens, heads, pairs, pairing(interleaved), transposed}, input(x),
+                            input(cos), input(sin), output(y));
         },
         py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("pairs"), py::arg("interleaved"),
         py::arg("transposed"), py::arg("x"), py::arg("cos"), py::arg("sin"), py::arg("y"),
@@ -79,22 +83,21 @@ void register_rotate(py::module_& module) {
 void register_swiglu(py::module_& module) {
     module.def(
         "swiglu_forward",
-        [](std::size_t count, Address gate, Address up, Address y, const py::object& isa) {
+        [](std::size_t rows, std::size_t width, Address gate_up, Address y, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
-            kernels::swiglu_forward(chosen, count, input(gate), input(up), output(y));
+            kernels::swiglu_forward(chosen, rows, width, input(gate_up), output(y));
         },
-        py::arg("count"), py::arg("gate"), py::arg("up"), py::arg("y"), py::arg("isa") = py::none());
+        py::arg("rows"), py::arg("width"), py::arg("gate_up"), py::arg("y"), py::arg("isa") = py::none());
     module.def(
         "swiglu_backward",
-        [](std::size_t count, Address dy, Address gate, Address up, Address dgate, Address dup,
+        [](std::size_t rows, std::size_t width, Address dy, Address gate_up, Address dgate_up,
            const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
-            kernels::swiglu_backward(chosen, count, input(dy), input(gate), input(up), output(dgate),
-                                     output(dup));
+            kernels::swiglu_backward(chosen, rows, width, input(dy), input(gate_up), output(dgate_up));
         },
-        py::arg("count"), py::arg("dy"), py::arg("gate"), py::arg("up"), py::arg("dgate"), py::arg("dup"),
+        py::arg("rows"), py::arg("width"), py::arg("dy"), py::arg("gate_up"), py::arg("dgate_up"),
         py::arg("isa") = py::none());
 }
 
@@ -102,29 +105,31 @@ void register_attention(py::module_& module) {
     module.def(
         "attention_forward",
         [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t kv_heads, std::size_t width,
-           float scale, Address q, Address k, Address v, Address y, Address log_sums, const py::object& isa) {
+           float scale, bool interleaved, Address cos, Address sin, Address qkv, Address y, Address log_sums,
+           const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
-            kernels::attention_forward(chosen, {batch, tokens, heads, kv_heads, width, scale}, input(q),
-                                       input(k), input(v), output(y), output(log_sums));
+            kernels::attention_forward(chosen, {batch, tokens, heads, kv_heads, width, scale},
+                                       {pairing(interleaved), input(cos), input(sin)}, input(qkv), output(y),
+                                       output(log_sums));
         },
         py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"),
-        py::arg("scale"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("y"), py::arg("log_sums"),
-        py::arg("isa") = py::none());
+        py::arg("scale"), py::arg("interleaved"), py::arg("cos"), py::arg("sin"), py::arg("qkv"),
+        py::arg("y"), py::arg("log_sums"), py::arg("isa") = py::none());
     module.def(
         "attention_backward",
         [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t kv_heads, std::size_t width,
-           float scale, Address dy, Address q, Address k, Address v, Address y, Address log_sums, Address dq,
-           Address dk, Address dv, const py::object& isa) {
+           float scale, bool interleaved, Address cos, Address sin, Address dy, Address qkv, Address log_sums,
+           Address dqkv, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
-            kernels::attention_backward(chosen, {batch, tokens, heads, kv_heads, width, scale}, input(dy),
-                                        input(q), input(k), input(v), input(y), input(log_sums), output(dq),
-                                        output(dk), output(dv));
+            kernels::attention_backward(chosen, {batch, tokens, heads, kv_heads, width, scale},
+                                        {pairing(interleaved), input(cos), input(sin)}, input(dy), input(qkv),
+                                        input(log_sums), output(dqkv));
         },
         py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"),
-        py::arg("scale"), py::arg("dy"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("y"),
-        py::arg("log_sums"), py::arg("dq"), py::arg("dk"), py::arg("dv"), py::arg("isa") = py::none());
+        py::arg("scale"), py::arg("interleaved"), py::arg("cos"), py::arg("sin"), py::arg("dy"),
+        py::arg("qkv"), py::arg("log_sums"), py::arg("dqkv"), py::arg("isa") = py::none());
 }
 
 void register_few_rows(py::module_& module) {
@@ -138,6 +143,23 @@ void register_few_rows(py::module_& module) {
         },
         py::arg("rows"), py::arg("width"), py::arg("outputs"), py::arg("x"), py::arg("w"), py::arg("y"),
         py::arg("isa") = py::none());
+}
+
+void register_product(py::module_& module) {
+    module.def(
+        "multiply",
+        [](std::size_t rows, std::size_t depth, std::size_t width, Address a, std::size_t a_row_step,
+           std::size_t a_column_step, Address b, std::size_t b_row_step, std::size_t b_column_step, Address c,
+           std::size_t c_step, bool accumulate, const py::object& isa) {
+            const kernels::Isa chosen = chosen_isa(isa);
+            const py::gil_scoped_release release;
+            kernels::multiply(chosen, rows, depth, width, {input(a), a_row_step, a_column_step},
+                              {input(b), b_row_step, b_column_step}, output(c), c_step, accumulate);
+        },
+        py::arg("rows"), py::arg("depth"), py::arg("width"), py::arg("a"), py::arg("a_row_step"),
+        py::arg("a_column_step"), py::arg("b"), py::arg("b_row_step"), py::arg("b_column_step"), py::arg("c"),
+        py::arg("c_step"), py::arg("accumulate") = false, py::arg("isa") = py::none());
+    module.attr("product_unit") = kernels::product_unit;
 }
 
 }  // namespace
@@ -157,4 +179,5 @@ PYBIND11_MODULE(_kernels, module) {
     register_swiglu(module);
     register_attention(module);
     register_few_rows(module);
+    register_product(module);
 }

@@ -1,13 +1,14 @@
 """Causal self-attention with any number of key and value heads: MHA, GQA, MQA (注意力)."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.model.cache import LayerCache
 from course_lib.model.checks import check_positive
 from course_lib.model.functional import causal_mask
-from course_lib.model.fused import can_fuse_attention, fused_attention
-from course_lib.model.linear import Linear
+from course_lib.model.fused import can_fuse, can_fuse_attention, fused_attention
+from course_lib.model.linear import Linear, can_project_together, project_together
 from course_lib.model.norm import RMSNorm
 from course_lib.model.rope import RotaryEmbedding
 
@@ -80,15 +81,9 @@ class CausalSelfAttention(nn.Module):
         self, x: Tensor, token_positions: Tensor | None = None, *, cache: LayerCache | None = None
     ) -> Tensor:
         """(..., T, D) → (..., T, D)."""
-        q, k, v = self._project(x, token_positions, start=cache.length if cache is not None else 0)
-        if cache is None and (self.window or x.shape[-2]) >= x.shape[-2] and can_fuse_attention(q, k, v):
-            mixed = fused_attention(q, k, v)  # (..., T, H, head_dim)
-        else:
-            q, k, v = (
-                q.transpose(-3, -2),
-                k.transpose(-3, -2),
-                v.transpose(-3, -2),
-            )  # (..., heads, T, head_dim)
+        mixed = self._fused(x, token_positions) if cache is None else None  # (..., T, H, head_dim)
+        if mixed is None:
+            q, k, v = self.heads(x, token_positions, start=cache.length if cache is not None else 0)
             if cache is not None:
                 k, v = cache.append(k, v)
             mixed = self._attend(q, k, v).transpose(-3, -2)
@@ -102,24 +97,44 @@ class CausalSelfAttention(nn.Module):
         For looking at scores: what :func:`scaled_dot_product_attention` takes. The first token has position ``start``
         unless ``token_positions`` are given.
         """
-        q, k, v = self._project(x, token_positions, start=start)
-        return q.transpose(-3, -2), k.transpose(-3, -2), v.transpose(-3, -2)
-
-    def _project(
-        self, x: Tensor, token_positions: Tensor | None, *, start: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What :meth:`heads` gives, with the heads side by side, as they lie in memory: (..., T, heads, head_dim)."""
         if x.ndim < 2:
             raise ValueError(
                 f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
             )
+        q, k, v = self._project(x)
+        if self.rope is not None:
+            q, k = self.rope.rotate_heads(
+                (q, k), self.rope.tables_for(x.shape[:-1], token_positions, start=start)
+            )
+        return q.transpose(-3, -2), k.transpose(-3, -2), v.transpose(-3, -2)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, normed, with the heads side by side as in memory: (..., T, heads, head_dim)."""
         rows, per_head = x.reshape(-1, x.shape[-1]), (*x.shape[:-1], -1, self.head_dim)
         q, k, v = (project(rows).view(per_head) for project in (self.q_proj, self.k_proj, self.v_proj))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        if self.rope is not None:
-            q, k = self.rope.rotate_heads((q, k), self.rope.tables_for(q, token_positions, start=start))
         return q, k, v
+
+    def _fused(self, x: Tensor, token_positions: Tensor | None) -> Tensor | None:
+        """Heads mixed by :func:`fused_attention`, (B, T, H, head_dim), or None where it does not take them."""
+        projections = self.q_proj, self.k_proj, self.v_proj
+        if not (can_fuse_attention(x) and can_project_together(x, projections)):
+            return None
+        if self.window is not None and self.window < x.shape[1]:
+            return None
+        tables, layout = None, "interleaved"
+        if self.rope is not None:
+            tables, layout = self.rope.tables_for(x.shape[:-1], token_positions), self.rope.layout
+            if tables[0].ndim != 2 or not can_fuse(*tables):  # each sequence has positions of its own
+                return None
+        if self.q_norm is None:
+            qkv = project_together(x.reshape(-1, x.shape[-1]), projections).view(
+                *x.shape[:-1], -1, self.head_dim
+            )
+        else:
+            qkv = torch.cat(self._project(x), -2)
+        return fused_attention(qkv, self.num_heads, tables, layout)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Fused attention of the last T of S tokens: equal to ``scaled_dot_product_attention`` with the mask."""

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from course_lib.model.activation import fused
 from course_lib.model.checks import check_choice
 from course_lib.model.config import GATED_ACTIVATIONS, PLAIN_ACTIVATIONS, ModelConfig
-from course_lib.model.fused import can_fuse, fused_swiglu
-from course_lib.model.linear import Linear
+from course_lib.model.fused import fused_swiglu
+from course_lib.model.linear import Linear, can_project_together, project_together
 
 
 class FFN(nn.Module):
@@ -55,8 +55,10 @@ class GatedFFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., d_model) → (..., d_model)."""
         rows = x.reshape(-1, x.shape[-1])  # one matrix, so that autograd has fewer views to follow
-        gate, up = self.w1(rows), self.w3(rows)
-        opened = fused_swiglu(gate, up) if self.gate == "silu" and can_fuse(gate, up) else self.act(gate) * up
+        if self.gate == "silu" and can_project_together(rows, (self.w1, self.w3)):
+            opened = fused_swiglu(project_together(rows, (self.w1, self.w3)))
+        else:
+            opened = self.act(self.w1(rows)) * self.w3(rows)
         return self.w2(opened).view(x.shape)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:

@@ -33,16 +33,16 @@ def can_fuse(*tensors: Tensor) -> bool:
     return True
 
 
-def can_fuse_attention(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether :func:`fused_attention` takes these tensors and is faster with them than torch's fused attention.
+def can_fuse_attention(x: Tensor) -> bool:
+    """Whether :func:`fused_attention` takes heads made from x (B, T, D) and is faster than torch's fused attention.
 
-    That is so for short sequences, where it needs about half the time. It runs on one thread, torch's on all, and
+    That is so for short sequences, where it needs less than half the time. It runs on one thread, torch's on all, and
     without AVX2 the compiler has too few registers for it.
     """
     return (
-        can_fuse(q, k, v)
-        and q.ndim == 4
-        and q.shape[1] * torch.get_num_threads() <= _SHORT
+        can_fuse(x)
+        and x.ndim == 3
+        and x.shape[1] * torch.get_num_threads() <= _SHORT
         and _kernels.available_isas()[-1] != "portable"
     )
 
@@ -84,21 +84,27 @@ def fused_rotate(tensors: tuple[Tensor, ...], cos: Tensor, sin: Tensor, layout: 
     return _Rotate.apply(*options, *tensors)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def fused_swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up of two tensors of one shape."""
+def fused_swiglu(gate_up: Tensor) -> Tensor:
+    """silu(gate) * up of gate and up side by side: (..., 2 d_ff) → (..., d_ff)."""
     if not torch.is_grad_enabled():
-        return _swiglu(gate, up)
-    return _SwiGLU.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
+        return _swiglu(gate_up)
+    return _SwiGLU.apply(gate_up)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal ``scaled_dot_product_attention`` of tensors whose heads lie side by side, equal up to rounding.
+def fused_attention(
+    qkv: Tensor, num_heads: int, tables: tuple[Tensor, Tensor] | None = None, layout: str = "interleaved"
+) -> Tensor:
+    """Causal ``scaled_dot_product_attention`` of heads that lie side by side, rotated first: equal up to rounding.
 
-    Shapes: q (B, T, H, head_dim), k and v (B, T, H_kv, head_dim) → (B, T, H, head_dim).
+    Queries, keys and values in one tensor need no copies on the way in, nor do their gradients on the way back to the
+    projections they come from. Shapes: qkv (B, T, H + 2 H_kv, head_dim) → (B, T, H, head_dim). With ``tables``, cosines
+    and sines (T, head_dim / 2), queries and keys are turned as by ``rotate_pairs``.
     """
+    cos, sin = (None, None) if tables is None else (table.contiguous() for table in tables)
+    options = num_heads, cos, sin, layout
     if not torch.is_grad_enabled():
-        return _attention(q.contiguous(), k.contiguous(), v.contiguous())[0]
-    return _Attention.apply(q, k, v)  # type: ignore[no-any-return, no-untyped-call]
+        return _attention(qkv.contiguous(), *options)[0]
+    return _Attention.apply(qkv, *options)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -187,63 +193,86 @@ class _Rotate(torch.autograd.Function):
         return None, None, None, None, *turned
 
 
-def _swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    gate, up = gate.contiguous(), up.contiguous()
-    y = torch.empty_like(gate)
-    _kernels.swiglu_forward(gate.numel(), gate.data_ptr(), up.data_ptr(), y.data_ptr())
+def _swiglu(gate_up: Tensor) -> Tensor:
+    gate_up = gate_up.contiguous()
+    y = gate_up.new_empty(*gate_up.shape[:-1], gate_up.shape[-1] // 2)
+    _kernels.swiglu_forward(*_swiglu_shape(y), gate_up.data_ptr(), y.data_ptr())
     return y
+
+
+def _swiglu_shape(y: Tensor) -> tuple[int, int]:
+    """Rows and width: how the kernels begin."""
+    width = y.shape[-1]
+    return y.numel() // max(width, 1), width
 
 
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        return _swiglu(gate, up)
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        return _swiglu(gate_up)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (gate_up,) = ctx.saved_tensors
         if torch.is_grad_enabled():
+            gate, up = gate_up.chunk(2, -1)
             opened = torch.sigmoid(gate)
-            return dy * up * opened * (1 + gate * (1 - opened)), dy * gate * opened
-        dy, gate, up = dy.contiguous(), gate.contiguous(), up.contiguous()
-        dgate, dup = torch.empty_like(gate), torch.empty_like(up)
-        _kernels.swiglu_backward(
-            gate.numel(), dy.data_ptr(), gate.data_ptr(), up.data_ptr(), dgate.data_ptr(), dup.data_ptr()
-        )
-        return dgate, dup
+            return torch.cat((dy * up * opened * (1 + gate * (1 - opened)), dy * gate * opened), -1)
+        dy, gate_up = dy.contiguous(), gate_up.contiguous()
+        dgate_up = torch.empty_like(gate_up)
+        _kernels.swiglu_backward(*_swiglu_shape(dy), dy.data_ptr(), gate_up.data_ptr(), dgate_up.data_ptr())
+        return dgate_up
 
 
-def _attention_shape(q: Tensor, k: Tensor) -> tuple[int, int, int, int, int, float]:
-    """Batch, tokens, heads, heads of keys, width, scale: how the kernels begin."""
-    return (*q.shape[:3], k.shape[2], q.shape[3], q.shape[3] ** -0.5)
+AttentionOptions = tuple[int, Tensor | None, Tensor | None, str]  # query heads, cosines, sines, layout
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _attention_arguments(qkv: Tensor, options: AttentionOptions, *tensors: Tensor) -> tuple[Any, ...]:
+    """What the kernels take: sizes, scale, layout, and the addresses of the tables and of ``tensors``."""
+    num_heads, cos, sin, layout = options
+    batch, tokens, heads, width = qkv.shape
+    sizes = batch, tokens, num_heads, (heads - num_heads) // 2, width
+    addresses = (0 if x is None else x.data_ptr() for x in (cos, sin, *tensors))
+    return *sizes, width**-0.5, layout == "interleaved", *addresses
+
+
+def _attention(qkv: Tensor, *options: *AttentionOptions) -> tuple[Tensor, Tensor]:
     """The result, and the logarithm of the sum of exponentials of each query's scores, (B, H, T)."""
-    y, log_sums = torch.empty_like(q), torch.empty(q.shape[0], q.shape[2], q.shape[1])
-    addresses = q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), log_sums.data_ptr()
-    _kernels.attention_forward(*_attention_shape(q, k), *addresses)
+    batch, tokens, _, width = qkv.shape
+    num_heads = options[0]
+    y, log_sums = qkv.new_empty(batch, tokens, num_heads, width), qkv.new_empty(batch, num_heads, tokens)
+    _kernels.attention_forward(*_attention_arguments(qkv, options, qkv, y, log_sums))
     return y, log_sums
+
+
+def _attention_formula(
+    qkv: Tensor, num_heads: int, cos: Tensor | None, sin: Tensor | None, layout: str
+) -> Tensor:
+    """The same in operations that autograd can differentiate."""
+    num_kv_heads = (qkv.shape[2] - num_heads) // 2
+    q, k, v = torch.split(qkv, [num_heads, num_kv_heads, num_kv_heads], 2)
+    if cos is not None and sin is not None:
+        q, k = fused_rotate((q, k), cos, sin, layout)
+    with_heads_first = (x.transpose(1, 2) for x in (q, k, v))
+    return scaled_dot_product_attention(*with_heads_first, is_causal=True).transpose(1, 2)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        y, log_sums = _attention(q.contiguous(), k.contiguous(), v.contiguous())
-        ctx.save_for_backward(q, k, v, y, log_sums)
+    def forward(ctx: Any, qkv: Tensor, *options: *AttentionOptions) -> Tensor:
+        y, log_sums = _attention(qkv.contiguous(), *options)
+        ctx.save_for_backward(qkv, log_sums)
+        ctx.options = options
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-        q, k, v, y, log_sums = ctx.saved_tensors
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        qkv, log_sums = ctx.saved_tensors
         if torch.is_grad_enabled():
-            with_heads_first = (x.transpose(1, 2) for x in (q, k, v))
-            again = scaled_dot_product_attention(*with_heads_first, is_causal=True).transpose(1, 2)
-            return torch.autograd.grad(again, (q, k, v), dy, create_graph=True)
-        dy, q, k, v = dy.contiguous(), q.contiguous(), k.contiguous(), v.contiguous()
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        inputs = dy.data_ptr(), q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), log_sums.data_ptr()
-        outputs = dq.data_ptr(), dk.data_ptr(), dv.data_ptr()
-        _kernels.attention_backward(*_attention_shape(q, k), *inputs, *outputs)
-        return dq, dk, dv
+            again = _attention_formula(qkv, *ctx.options)
+            return *torch.autograd.grad(again, qkv, dy, create_graph=True), None, None, None, None
+        dy, qkv = dy.contiguous(), qkv.contiguous()
+        dqkv = torch.empty_like(qkv)
+        _kernels.attention_backward(*_attention_arguments(qkv, ctx.options, dy, qkv, log_sums, dqkv))
+        return dqkv, None, None, None, None

@@ -1,13 +1,15 @@
 """The two layers that hold nearly all parameters: a matrix to multiply with and a table to look up."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.model.checks import check_features, check_id_range, check_ids, check_positive
-from course_lib.model.fused import can_fuse_product, few_rows_product
+from course_lib.model.fused import can_fuse, can_fuse_product, few_rows_product
+from course_lib.model.product import can_multiply, multiply_by
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
@@ -48,11 +50,39 @@ class Linear(nn.Module):
         check_features(x, weight)
         if can_fuse_product(x, weight):
             return few_rows_product(x, weight)
+        if can_multiply(x, weight):
+            return multiply_by(x, (weight,))
         return x @ weight.T
 
     def extra_repr(self) -> str:
         """What ``repr`` shows."""
         return "d_in={1}, d_out={0}".format(*self.weight.shape)
+
+
+def can_project_together(x: Tensor, linears: Sequence[nn.Module]) -> bool:
+    """Whether :func:`project_together` may stand for calling each of ``linears`` on x (..., d_in).
+
+    Each must be a plain :class:`Linear`, not a layer put in its place, that nobody watches through a hook.
+    """
+    return all(
+        type(linear) is Linear
+        and not (linear._forward_hooks or linear._forward_pre_hooks)
+        and not (linear._backward_hooks or linear._backward_pre_hooks)
+        and can_fuse(x, linear.weight)
+        and not can_fuse_product(x, linear.weight)
+        and x.shape[-1] == linear.weight.shape[1]
+        for linear in linears
+    ) and not torch.is_autocast_enabled(x.device.type)
+
+
+def project_together(x: Tensor, linears: Sequence[Linear]) -> Tensor:
+    """The results of ``linears`` side by side: x (N, d_in) → (N, sum of their d_out).
+
+    Where the weights are large, one product with all of them below one another. Copying them together costs less than
+    it saves: in the backward pass too there is one product for x, whose gradients need no adding up.
+    """
+    weights: list[Tensor] = [linear.weight for linear in linears]
+    return multiply_by(x, weights) if can_multiply(x, *weights) else x @ torch.cat(weights).T
 
 
 class Embedding(nn.Module):

@@ -65,7 +65,7 @@ class RotaryEmbedding(nn.Module):
         if x.ndim < 2 or x.shape[-1] != self.head_dim:
             raise ValueError(f"x must have shape (..., T, {self.head_dim}), not {tuple(x.shape)}")
         x = x.unsqueeze(-2)  # one head
-        return self.rotate_heads((x,), self.tables_for(x, token_positions))[0].squeeze(-2)
+        return self.rotate_heads((x,), self.tables_for(x.shape[:-2], token_positions))[0].squeeze(-2)
 
     def rotate_heads(self, tensors: tuple[Tensor, ...], tables: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Turn each of ``tensors``, (..., T, heads, head_dim), by tables from :meth:`tables_for`."""
@@ -76,15 +76,15 @@ class RotaryEmbedding(nn.Module):
         return tuple(rotate_pairs(x, cos, sin, self.layout) for x in tensors)
 
     def tables_for(
-        self, x: Tensor, token_positions: Tensor | None = None, *, start: int = 0
+        self, shape: torch.Size, token_positions: Tensor | None = None, *, start: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, (..., T, head_dim / 2) each, for x (..., T, heads, head_dim).
+        """Cosines and sines, (..., T, head_dim / 2) each, for tokens of ``shape`` (..., T).
 
         Without ``token_positions`` (..., T) they are ``start``, ``start`` + 1, …
         """
         if token_positions is None:
-            return self.tables(x.shape[-3], start)
-        return self.tables_at(token_positions, x.shape[:-2])
+            return self.tables(shape[-1], start)
+        return self.tables_at(token_positions, shape)
 
     def tables(self, length: int, start: int = 0) -> tuple[Tensor, Tensor]:
         """Cosines and sines, (length, head_dim / 2) each, of the positions from ``start`` on."""

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace kernels {
 
@@ -33,20 +34,12 @@ template <class Term>
     return partial[0] + rest;
 }
 
-// The largest of x[0] ... x[count - 1]; count is not 0. Short rows are meant, so there are few lanes.
-[[gnu::always_inline]] inline float maximum(std::size_t count, const float* x) {
-    std::array<float, few_lanes> partial;
-    partial.fill(x[0]);
-    std::size_t i = 0;
-    for (; i + few_lanes <= count; i += few_lanes) {
-        for (std::size_t lane = 0; lane < few_lanes; ++lane) {
-            partial[lane] = x[i + lane] > partial[lane] ? x[i + lane] : partial[lane];
-        }
-    }
-    float largest = x[0];
-    for (; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
-    for (const float one : partial) largest = one > largest ? one : largest;
-    return largest;
+// Eight numbers in one register, or two.
+constexpr std::size_t eight = 8;
+using Vector = float __attribute__((vector_size(eight * sizeof(float))));
+
+[[gnu::always_inline]] inline void load(const float* from, Vector& vector) {
+    std::memcpy(&vector, from, sizeof vector);
 }
 
 // exp(x) to about two units in the last place, without a call or a branch, so that a loop of it becomes

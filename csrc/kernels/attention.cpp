@@ -1,274 +1,337 @@
 #include "kernels/attention.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "kernels/arithmetic.hpp"
+#include "kernels/product.hpp"
+#include "kernels/turn.hpp"
 
 namespace kernels {
 namespace {
 
-// Matrices are padded with zeros to whole vectors of eight, and worked on four rows at a time.
-constexpr std::size_t eight = 8, tile_rows = 4;
-using Vector = float __attribute__((vector_size(eight * sizeof(float))));
+// Sixteen queries are worked on side by side, one in each lane of two vectors of eight: what the softmax
+// needs of a query's keys, their maximum and their sum, then takes no sums across a vector. Matrices
+// therefore stand as columns, [feature][query] and [key][query], padded with zeros to whole vectors and,
+// since products go four rows at a time, to fours.
+constexpr std::size_t tile_rows = 4, block = 2 * eight;
+using Lanes = std::array<float, block>;
 
-constexpr std::size_t padded(std::size_t count) {
-    return (count + eight - 1) / eight * eight;
+constexpr std::size_t padded(std::size_t count, std::size_t unit) {
+    return (count + unit - 1) / unit * unit;
 }
 
-// Element (row, column) is data[row * row_step + column * column_step].
-struct Matrix {
-    const float* data;
-    std::size_t row_step, column_step;
-};
-
-[[gnu::always_inline]] inline void load(const float* from, Vector& vector) {
-    std::memcpy(&vector, from, sizeof vector);
-}
-
-// One row of a tile: two vectors side by side, or the left one alone.
-struct Sums {
-    Vector left{}, right{};
-
-    template <bool wide>
-    [[gnu::always_inline]] void add(float factor, const Vector& b_left, const Vector& b_right) {
-        left += factor * b_left;
-        if constexpr (wide) right += factor * b_right;
-    }
-
-    template <bool wide, bool accumulate>
-    [[gnu::always_inline]] void store(float* to) {
-        if constexpr (accumulate) add_from(to, left);
-        std::memcpy(to, &left, sizeof left);
-        if constexpr (wide && accumulate) add_from(to + eight, right);
-        if constexpr (wide) std::memcpy(to + eight, &right, sizeof right);
-    }
-
-    [[gnu::always_inline]] static void add_from(const float* from, Vector& sum) {
-        Vector before;
-        load(from, before);
-        sum += before;
-    }
-};
-
-// Four rows of a * b, sixteen columns wide or eight. The sums are variables of their own, not an array, so
+// One row of a tile: one to three vectors side by side. They are variables of their own, not an array, so
 // that they stay in registers.
-template <bool wide, bool accumulate>
+template <int vectors>
+struct Sums {
+    Vector left{}, middle{}, right{};
+
+    [[gnu::always_inline]] void add(float factor, const Sums& b) {
+        left += factor * b.left;
+        if constexpr (vectors > 1) middle += factor * b.middle;
+        if constexpr (vectors > 2) right += factor * b.right;
+    }
+
+    [[gnu::always_inline]] void read(const float* from) {
+        load(from, left);
+        if constexpr (vectors > 1) load(from + eight, middle);
+        if constexpr (vectors > 2) load(from + 2 * eight, right);
+    }
+
+    [[gnu::always_inline]] void write(float* to) const {
+        std::memcpy(to, &left, sizeof left);
+        if constexpr (vectors > 1) std::memcpy(to + eight, &middle, sizeof middle);
+        if constexpr (vectors > 2) std::memcpy(to + 2 * eight, &right, sizeof right);
+    }
+};
+
+// Four rows of a * b.
+template <int vectors, bool accumulate>
 [[gnu::always_inline]] inline void multiply_tile(std::size_t depth, const Matrix& a, const float* b,
                                                  std::size_t b_step, float* c, std::size_t c_step) {
-    Sums first, second, third, fourth;
+    Sums<vectors> first, second, third, fourth;
+    if constexpr (accumulate) {
+        first.read(c);
+        second.read(c + c_step);
+        third.read(c + 2 * c_step);
+        fourth.read(c + 3 * c_step);
+    }
     const float* factor = a.data;
     for (std::size_t k = 0; k < depth; ++k, factor += a.column_step, b += b_step) {
-        Vector left, right{};
-        load(b, left);
-        if constexpr (wide) load(b + eight, right);
-        first.add<wide>(factor[0], left, right);
-        second.add<wide>(factor[a.row_step], left, right);
-        third.add<wide>(factor[2 * a.row_step], left, right);
-        fourth.add<wide>(factor[3 * a.row_step], left, right);
+        Sums<vectors> row_of_b;
+        row_of_b.read(b);
+        first.add(factor[0], row_of_b);
+        second.add(factor[a.row_step], row_of_b);
+        third.add(factor[2 * a.row_step], row_of_b);
+        fourth.add(factor[3 * a.row_step], row_of_b);
     }
-    first.store<wide, accumulate>(c);
-    second.store<wide, accumulate>(c + c_step);
-    third.store<wide, accumulate>(c + 2 * c_step);
-    fourth.store<wide, accumulate>(c + 3 * c_step);
+    first.write(c);
+    second.write(c + c_step);
+    third.write(c + 2 * c_step);
+    fourth.write(c + 3 * c_step);
 }
 
-// Four rows of c = a * b, or c += a * b; a is 4 x depth, b depth x width, width a multiple of eight.
+// c = a * b, or c += a * b; a is rows x depth, b depth x width, rows a multiple of four and width of eight.
 template <bool accumulate>
-[[gnu::always_inline]] inline void multiply(std::size_t depth, std::size_t width, const Matrix& a,
-                                            const float* b, std::size_t b_step, float* c,
+[[gnu::always_inline]] inline void multiply(std::size_t rows, std::size_t depth, std::size_t width,
+                                            const Matrix& a, const float* b, std::size_t b_step, float* c,
                                             std::size_t c_step) {
-    std::size_t column = 0;
-    for (; column + 2 * eight <= width; column += 2 * eight) {
-        multiply_tile<true, accumulate>(depth, a, b + column, b_step, c + column, c_step);
+    for (std::size_t row = 0; row < rows; row += tile_rows, c += tile_rows * c_step) {
+        const Matrix four{a.data + row * a.row_step, a.row_step, a.column_step};
+        std::size_t column = 0;
+        for (; column + 4 * eight <= width || column + 2 * eight == width; column += 2 * eight) {
+            multiply_tile<2, accumulate>(depth, four, b + column, b_step, c + column, c_step);
+        }
+        if (column + 3 * eight == width) {
+            multiply_tile<3, accumulate>(depth, four, b + column, b_step, c + column, c_step);
+        } else if (column < width) {
+            multiply_tile<1, accumulate>(depth, four, b + column, b_step, c + column, c_step);
+        }
     }
-    if (column < width) multiply_tile<false, accumulate>(depth, a, b + column, b_step, c + column, c_step);
 }
 
-// One head's rows, tokens x width, out of and into tensors in which the heads lie side by side.
-struct Head {
-    std::size_t tokens, width, step;
+// Where the heads of one sequence are, and how their rows come out of and into the tensors.
+struct Layout {
+    Layout(const AttentionShape& shape, const Positions& positions, bool transposed)
+        : tokens(shape.tokens),
+          width(shape.width),
+          step((shape.heads + 2 * shape.kv_heads) * width),
+          y_step(shape.heads * width),
+          row(padded(width, eight)),
+          line(padded(tokens, block)) {
+        if (positions.cos == nullptr) return;
+        turn.emplace(tokens, width / 2, positions.pairing, transposed, positions.cos, positions.sin);
+    }
 
-    [[gnu::always_inline]] void read(const float* from, float scale, float* rows) const {
-        for (std::size_t t = 0; t < tokens; ++t) {
-            for (std::size_t i = 0; i < width; ++i) rows[t * padded(width) + i] = scale * from[t * step + i];
+    [[gnu::always_inline]] void copy(const float* __restrict from, float* __restrict to) const {
+        for (std::size_t i = 0; i < width; ++i) to[i] = from[i];
+    }
+
+    [[gnu::always_inline]] void copy_turned(std::size_t token, const float* from, float* to) const {
+        turn ? (*turn)(token, from, to) : copy(from, to);
+    }
+
+    // Rows first ... first + 15 as columns, multiplied by `scale`.
+    [[gnu::always_inline]] void transpose(std::size_t first, float scale, const float* rows,
+                                          float* columns) const {
+        const std::size_t count = std::min(block, tokens - first);
+        for (std::size_t i = 0; i < width; ++i) {
+            for (std::size_t lane = 0; lane < count; ++lane) {
+                columns[i * block + lane] = scale * rows[(first + lane) * row + i];
+            }
+            for (std::size_t lane = count; lane < block; ++lane) columns[i * block + lane] = 0.0F;
         }
     }
 
-    [[gnu::always_inline]] void read_transposed(const float* from, float* columns) const {
-        for (std::size_t t = 0; t < tokens; ++t) {
-            for (std::size_t i = 0; i < width; ++i) columns[i * padded(tokens) + t] = from[t * step + i];
-        }
-    }
-
-    [[gnu::always_inline]] void write(std::size_t first, std::size_t last, float scale, const float* rows,
-                                      float* to) const {
-        for (std::size_t t = first; t < last; ++t, rows += padded(width)) {
-            for (std::size_t i = 0; i < width; ++i) to[t * step + i] = scale * rows[i];
-        }
-    }
+    std::size_t tokens, width, step, y_step, row, line;
+    std::optional<Turn> turn;
 };
+
+// Gives the keys that the causal mask hides from each query of a block the score -infinity; keys before the
+// block are seen by all. The padding behind the last key is hidden like any later token.
+[[gnu::always_inline]] inline void hide(std::size_t first, std::size_t seen, float* scores) {
+    for (std::size_t j = first; j < seen; ++j) {
+        std::fill_n(scores + j * block, j - first, -std::numeric_limits<float>::infinity());
+    }
+}
+
+// exp(x) for x <= 0, but zero below -87, where it is smaller than 2e-38, and so for what is hidden.
+[[gnu::always_inline]] inline float weight_of(float x) {
+    return x < -87.0F ? 0.0F : exponential(x);
+}
 
 // Buffers of one head at a time. Their padding is zero and stays so.
 struct Forward {
-    explicit Forward(const AttentionShape& shape)
-        : row(padded(shape.width)),
-          line(padded(shape.tokens)),
-          q(line * row),
-          k_columns(line * row),
-          v(line * row),
-          scores(tile_rows * line),
-          mixed(tile_rows * row) {}
+    explicit Forward(const Layout& layout)
+        : q(layout.line * layout.row),
+          k(layout.line * layout.row),
+          v(layout.line * layout.row),
+          q_columns(layout.row * block),
+          weights(layout.line * block),
+          mixed(layout.row * block) {}
 
-    std::size_t row, line;
-    std::vector<float> q, k_columns, v, scores, mixed;
+    std::vector<float> q, k, v, q_columns, weights, mixed;
 };
 
-// Turns the scores of query t into exp(score - largest) for the keys it sees and zeros up to `seen`; returns
-// their sum and the largest score.
+// Turns the scores of a block of queries with `seen` keys into exp(score - largest).
 struct Softmax {
-    float total, largest;
+    Lanes largest, total;
 };
 
-[[gnu::always_inline]] inline Softmax exponentials(std::size_t t, std::size_t seen, float* scores) {
-    const float largest = maximum(t + 1, scores);
-    for (std::size_t j = 0; j < seen; ++j) scores[j] = exponential(scores[j] - largest);
-    for (std::size_t j = t + 1; j < seen; ++j) scores[j] = 0.0F;
-    return {sum(seen, [=](std::size_t j) { return scores[j]; }), largest};
+[[gnu::always_inline]] inline Softmax exponentials(std::size_t first, std::size_t seen, float* scores) {
+    hide(first, seen, scores);
+    Sums<2> largest;
+    largest.read(scores);
+    for (std::size_t j = 1; j < seen; ++j) {
+        Sums<2> row;
+        row.read(scores + j * block);
+        largest.left = row.left > largest.left ? row.left : largest.left;
+        largest.middle = row.middle > largest.middle ? row.middle : largest.middle;
+    }
+    Softmax softmax{};
+    largest.write(softmax.largest.data());
+    for (std::size_t j = 0; j < seen; ++j) {
+        for (std::size_t lane = 0; lane < block; ++lane) {
+            scores[j * block + lane] = weight_of(scores[j * block + lane] - softmax.largest[lane]);
+            softmax.total[lane] += scores[j * block + lane];
+        }
+    }
+    return softmax;
 }
 
-[[gnu::always_inline]] inline void forward(const AttentionShape& shape, Forward& space, const float* q,
-                                           const float* k, const float* v, float* y, float* log_sums) {
-    const std::size_t tokens = shape.tokens, width = shape.width, row = space.row, line = space.line;
-    const Head query{tokens, width, shape.heads * width}, key{tokens, width, shape.kv_heads * width};
+[[gnu::always_inline]] inline void forward(const AttentionShape& shape, const Layout& layout, Forward& space,
+                                           const float* qkv, float* y, float* log_sums) {
+    const std::size_t tokens = layout.tokens, width = layout.width, row = layout.row;
+    const std::size_t group = shape.heads / shape.kv_heads;
     for (std::size_t index = 0; index < shape.batch * shape.heads; ++index, log_sums += tokens) {
         const std::size_t b = index / shape.heads, h = index % shape.heads;
-        const std::size_t place = b * tokens * query.step + h * width;
-        const std::size_t group = shape.heads / shape.kv_heads;
+        const float* const q = qkv + b * tokens * layout.step + h * width;
         if (h % group == 0) {
-            const std::size_t kv_place = b * tokens * key.step + h / group * width;
-            key.read_transposed(k + kv_place, space.k_columns.data());
-            key.read(v + kv_place, 1.0F, space.v.data());
-        }
-        query.read(q + place, shape.scale, space.q.data());
-        for (std::size_t first = 0; first < tokens; first += tile_rows) {
-            const std::size_t last = std::min(first + tile_rows, tokens), seen = padded(last);
-            float* const scores = space.scores.data();
-            multiply<false>(width, seen, {space.q.data() + first * row, row, 1}, space.k_columns.data(), line,
-                            scores, line);
-            float inverse[tile_rows];
-            for (std::size_t t = first; t < last; ++t) {
-                const auto [total, largest] = exponentials(t, seen, scores + (t - first) * line);
-                inverse[t - first] = 1.0F / total;
-                log_sums[t] = largest + std::log(total);
+            const float* const k = q + (shape.heads - h + h / group) * width;
+            const float* const v = k + shape.kv_heads * width;
+            for (std::size_t t = 0; t < tokens; ++t) {
+                layout.copy_turned(t, k + t * layout.step, space.k.data() + t * row);
+                layout.copy(v + t * layout.step, space.v.data() + t * row);
             }
-            multiply<false>(last, row, {scores, line, 1}, space.v.data(), row, space.mixed.data(), row);
+        }
+        for (std::size_t t = 0; t < tokens; ++t) {
+            layout.copy_turned(t, q + t * layout.step, space.q.data() + t * row);
+        }
+        for (std::size_t first = 0; first < tokens; first += block) {
+            const std::size_t last = std::min(first + block, tokens), seen = padded(last, tile_rows);
+            layout.transpose(first, shape.scale, space.q.data(), space.q_columns.data());
+            multiply<false>(seen, width, block, {space.k.data(), row, 1}, space.q_columns.data(), block,
+                            space.weights.data(), block);
+            const auto [largest, total] = exponentials(first, seen, space.weights.data());
+            multiply<false>(block, seen, row, {space.weights.data(), 1, block}, space.v.data(), row,
+                            space.mixed.data(), row);
             for (std::size_t t = first; t < last; ++t) {
-                query.write(t, t + 1, inverse[t - first], space.mixed.data() + (t - first) * row, y + place);
+                const std::size_t lane = t - first;
+                log_sums[t] = largest[lane] + std::log(total[lane]);
+                const float inverse = 1.0F / total[lane];
+                float* const y_of_t = y + (b * tokens + t) * layout.y_step + h * width;
+                for (std::size_t i = 0; i < width; ++i) {
+                    y_of_t[i] = inverse * space.mixed[lane * row + i];
+                }
             }
         }
     }
 }
 
 struct Backward {
-    explicit Backward(const AttentionShape& shape)
-        : row(padded(shape.width)),
-          line(padded(shape.tokens)),
-          q(line * row),
-          k(line * row),
-          k_columns(line * row),
-          v_columns(line * row),
-          dy(line * row),
-          dq(tile_rows * row),
-          dk(line * row),
-          dv(line * row),
-          weights(line * line),
-          dscores(line * line) {}
+    explicit Backward(const Layout& layout)
+        : q(layout.line * layout.row),
+          k(layout.line * layout.row),
+          v(layout.line * layout.row),
+          dy(layout.line * layout.row),
+          dk(layout.line * layout.row),
+          dv(layout.line * layout.row),
+          q_columns(layout.row * block),
+          dy_columns(layout.row * block),
+          dq(layout.row * block),
+          weights(layout.line * block),
+          dscores(layout.line * block) {}
 
-    std::size_t row, line;
-    std::vector<float> q, k, k_columns, v_columns, dy, dq, dk, dv, weights, dscores;
+    std::vector<float> q, k, v, dy, dk, dv, q_columns, dy_columns, dq, weights, dscores;
 };
 
-// Weights and the gradients of the scores for queries first ... last - 1, row by row.
-[[gnu::always_inline]] inline void backward_rows(std::size_t width, std::size_t first, std::size_t last,
-                                                 Backward& space, const float* y, std::size_t y_step,
-                                                 const float* log_sums) {
-    const std::size_t row = space.row, line = space.line, seen = padded(last);
-    float *const weights = space.weights.data() + first * line, *const dscores =
-                                                                    space.dscores.data() + first * line;
-    const float* const dy = space.dy.data() + first * row;
-    multiply<false>(width, seen, {space.q.data() + first * row, row, 1}, space.k_columns.data(), line,
-                    weights, line);
-    multiply<false>(width, seen, {dy, row, 1}, space.v_columns.data(), line, dscores, line);
-    for (std::size_t t = first; t < last; ++t) {
-        float *const w = weights + (t - first) * line, *const ds = dscores + (t - first) * line;
-        const float *const dy_of_t = dy + (t - first) * row, *const y_of_t = y + t * y_step;
-        const float mean = sum(width, [=](std::size_t i) { return dy_of_t[i] * y_of_t[i]; });
-        const float log_sum = log_sums[t];
-        for (std::size_t j = 0; j < seen; ++j) w[j] = exponential(w[j] - log_sum);
-        for (std::size_t j = t + 1; j < seen; ++j) w[j] = 0.0F;
-        for (std::size_t j = 0; j < seen; ++j) ds[j] = w[j] * (ds[j] - mean);
+// Turns scores into weights and, in `dscores`, the gradients of the weights into those of the scores:
+// weight * (gradient - mean of the gradients by the weights).
+[[gnu::always_inline]] inline void through_softmax(std::size_t first, std::size_t seen, const Lanes& log_sums,
+                                                   float* weights, float* dscores) {
+    hide(first, seen, weights);
+    Lanes mean{};
+    for (std::size_t j = 0; j < seen; ++j) {
+        for (std::size_t lane = 0; lane < block; ++lane) {
+            weights[j * block + lane] = weight_of(weights[j * block + lane] - log_sums[lane]);
+            mean[lane] += weights[j * block + lane] * dscores[j * block + lane];
+        }
+    }
+    for (std::size_t j = 0; j < seen; ++j) {
+        for (std::size_t lane = 0; lane < block; ++lane) {
+            dscores[j * block + lane] = weights[j * block + lane] * (dscores[j * block + lane] - mean[lane]);
+        }
     }
 }
 
-[[gnu::always_inline]] inline void backward(const AttentionShape& shape, Backward& space, const float* dy,
-                                            const float* q, const float* k, const float* v, const float* y,
-                                            const float* log_sums, float* dq, float* dk, float* dv) {
-    const std::size_t tokens = shape.tokens, width = shape.width, row = space.row, line = space.line;
+[[gnu::always_inline]] inline void backward(const AttentionShape& shape, const Layout& layout,
+                                            const Layout& turned_back, Backward& space, const float* dy,
+                                            const float* qkv, const float* log_sums, float* dqkv) {
+    const std::size_t tokens = layout.tokens, width = layout.width, row = layout.row;
     const std::size_t group = shape.heads / shape.kv_heads;
-    const Head query{tokens, width, shape.heads * width}, key{tokens, width, shape.kv_heads * width};
     for (std::size_t index = 0; index < shape.batch * shape.heads; ++index, log_sums += tokens) {
         const std::size_t b = index / shape.heads, h = index % shape.heads;
-        const std::size_t place = b * tokens * query.step + h * width;
-        const std::size_t kv_place = b * tokens * key.step + h / group * width;
+        const std::size_t q_place = b * tokens * layout.step + h * width;
+        const std::size_t k_place = q_place + (shape.heads - h + h / group) * width;
+        const std::size_t v_place = k_place + shape.kv_heads * width;
         if (h % group == 0) {
-            key.read(k + kv_place, 1.0F, space.k.data());
-            key.read_transposed(k + kv_place, space.k_columns.data());
-            key.read_transposed(v + kv_place, space.v_columns.data());
+            for (std::size_t t = 0; t < tokens; ++t) {
+                layout.copy_turned(t, qkv + k_place + t * layout.step, space.k.data() + t * row);
+                layout.copy(qkv + v_place + t * layout.step, space.v.data() + t * row);
+            }
             std::fill(space.dk.begin(), space.dk.end(), 0.0F);
             std::fill(space.dv.begin(), space.dv.end(), 0.0F);
         }
-        query.read(q + place, shape.scale, space.q.data());
-        query.read(dy + place, 1.0F, space.dy.data());
-        for (std::size_t first = 0; first < tokens; first += tile_rows) {
-            const std::size_t last = std::min(first + tile_rows, tokens);
-            backward_rows(width, first, last, space, y + place, query.step, log_sums);
-            multiply<false>(last, row, {space.dscores.data() + first * line, line, 1}, space.k.data(), row,
-                            space.dq.data(), row);
-            query.write(first, last, shape.scale, space.dq.data(), dq + place);
+        for (std::size_t t = 0; t < tokens; ++t) {
+            layout.copy_turned(t, qkv + q_place + t * layout.step, space.q.data() + t * row);
+            layout.copy(dy + (b * tokens + t) * layout.y_step + h * width, space.dy.data() + t * row);
         }
-        // Key j gets something from the queries that see it, j and later.
-        for (std::size_t j = 0; j < tokens; j += tile_rows) {
-            const std::size_t corner = j * line + j, depth = tokens - j;
-            multiply<true>(depth, row, {space.dscores.data() + corner, 1, line}, space.q.data() + j * row,
-                           row, space.dk.data() + j * row, row);
-            multiply<true>(depth, row, {space.weights.data() + corner, 1, line}, space.dy.data() + j * row,
-                           row, space.dv.data() + j * row, row);
+        for (std::size_t first = 0; first < tokens; first += block) {
+            const std::size_t last = std::min(first + block, tokens), seen = padded(last, tile_rows);
+            Lanes log_sums_of_block{};
+            std::copy(log_sums + first, log_sums + last, log_sums_of_block.begin());
+            layout.transpose(first, shape.scale, space.q.data(), space.q_columns.data());
+            layout.transpose(first, 1.0F, space.dy.data(), space.dy_columns.data());
+            multiply<false>(seen, width, block, {space.k.data(), row, 1}, space.q_columns.data(), block,
+                            space.weights.data(), block);
+            multiply<false>(seen, width, block, {space.v.data(), row, 1}, space.dy_columns.data(), block,
+                            space.dscores.data(), block);
+            through_softmax(first, seen, log_sums_of_block, space.weights.data(), space.dscores.data());
+            multiply<false>(block, seen, row, {space.dscores.data(), 1, block}, space.k.data(), row,
+                            space.dq.data(), row);
+            for (std::size_t t = first; t < last; ++t) {
+                float* const dq = space.dq.data() + (t - first) * row;
+                for (std::size_t i = 0; i < width; ++i) dq[i] *= shape.scale;
+                turned_back.copy_turned(t, dq, dqkv + q_place + t * layout.step);
+            }
+            multiply<true>(seen, last - first, row, {space.dscores.data(), block, 1},
+                           space.q.data() + first * row, row, space.dk.data(), row);
+            multiply<true>(seen, last - first, row, {space.weights.data(), block, 1},
+                           space.dy.data() + first * row, row, space.dv.data(), row);
         }
         if (h % group == group - 1) {
-            key.write(0, tokens, 1.0F, space.dk.data(), dk + kv_place);
-            key.write(0, tokens, 1.0F, space.dv.data(), dv + kv_place);
+            for (std::size_t t = 0; t < tokens; ++t) {
+                float* const dk = space.dk.data() + t * row;
+                for (std::size_t i = 0; i < width; ++i) dk[i] *= shape.scale;
+                turned_back.copy_turned(t, dk, dqkv + k_place + t * layout.step);
+                layout.copy(space.dv.data() + t * row, dqkv + v_place + t * layout.step);
+            }
         }
     }
 }
 
 }  // namespace
 
-void attention_forward(Isa isa, const AttentionShape& shape, const float* q, const float* k, const float* v,
+void attention_forward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* qkv,
                        float* y, float* log_sums) {
-    Forward space(shape);
-    run(isa, [=, &shape, &space]()
-                 __attribute__((always_inline)) { forward(shape, space, q, k, v, y, log_sums); });
+    const Layout layout(shape, positions, false);
+    Forward space(layout);
+    run(isa, [=, &shape, &layout, &space]()
+                 __attribute__((always_inline)) { forward(shape, layout, space, qkv, y, log_sums); });
 }
 
-void attention_backward(Isa isa, const AttentionShape& shape, const float* dy, const float* q, const float* k,
-                        const float* v, const float* y, const float* log_sums, float* dq, float* dk,
-                        float* dv) {
-    Backward space(shape);
-    run(isa, [=, &shape, &space]() __attribute__((always_inline)) {
-        backward(shape, space, dy, q, k, v, y, log_sums, dq, dk, dv);
+void attention_backward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* dy,
+                        const float* qkv, const float* log_sums, float* dqkv) {
+    const Layout layout(shape, positions, false), turned_back(shape, positions, true);
+    Backward space(layout);
+    run(isa, [=, &shape, &layout, &turned_back, &space]() __attribute__((always_inline)) {
+        backward(shape, layout, turned_back, space, dy, qkv, log_sums, dqkv);
     });
 }
 

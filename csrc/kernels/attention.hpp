@@ -1,4 +1,4 @@
-// Causal attention over short sequences, forward and backward.
+// Causal attention over short sequences, forward and backward, with the rotation of queries and keys.
 //
 // The fused attention of torch is made for long sequences; on a few dozen tokens most of its time goes into
 // preparing small matrix products. Here these are written out for the processor's registers, and what the
@@ -8,24 +8,33 @@
 #include <cstddef>
 
 #include "kernels/isa.hpp"
+#include "kernels/rotate.hpp"
 
 namespace kernels {
 
-// Query head h reads key and value head h / (heads / kv_heads). `scale` multiplies the scores.
+// The features of a token lie side by side: those of its query heads, its key heads, its value heads, each
+// `width` numbers. Query head h reads key and value head h / (heads / kv_heads). `scale` multiplies the
+// scores.
 struct AttentionShape {
     std::size_t batch, tokens, heads, kv_heads, width;
     float scale;
 };
 
+// How queries and keys are turned first, as in `rotate`: tokens * width / 2 cosines and sines. Not at all
+// where the tables are null.
+struct Positions {
+    Pairing pairing;
+    const float *cos, *sin;
+};
+
 // Writes y = softmax(scale q k^T + causal mask) v, and the logarithm of the sum of exponentials of each
-// query's scores for the backward pass. Sizes: q and y batch * tokens * heads * width, k and v batch * tokens
-// * kv_heads * width, log_sums batch * heads * tokens. The outputs overlap nothing.
-void attention_forward(Isa isa, const AttentionShape& shape, const float* q, const float* k, const float* v,
+// query's scores for the backward pass. Sizes: qkv batch * tokens * (heads + 2 kv_heads) * width, y batch *
+// tokens * heads * width, log_sums batch * heads * tokens. The outputs overlap nothing.
+void attention_forward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* qkv,
                        float* y, float* log_sums);
 
-// Writes the gradients of q, k and v for the gradient `dy` of y. Memory grows with tokens^2.
-void attention_backward(Isa isa, const AttentionShape& shape, const float* dy, const float* q, const float* k,
-                        const float* v, const float* y, const float* log_sums, float* dq, float* dk,
-                        float* dv);
+// Writes the gradient of qkv for the gradient `dy` of y.
+void attention_backward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* dy,
+                        const float* qkv, const float* log_sums, float* dqkv);
 
 }  // namespace kernels

@@ -8,11 +8,12 @@
 
 namespace kernels {
 
-// All arrays hold `count` numbers; the outputs overlap nothing.
-void swiglu_forward(Isa isa, std::size_t count, const float* gate, const float* up, float* y);
+// Each of the `rows` rows of gate_up holds `width` numbers of the gate, then as many to be let through; y has
+// rows * width numbers. The outputs overlap nothing.
+void swiglu_forward(Isa isa, std::size_t rows, std::size_t width, const float* gate_up, float* y);
 
-// Writes the gradients of gate and up for the gradient `dy` of y.
-void swiglu_backward(Isa isa, std::size_t count, const float* dy, const float* gate, const float* up,
-                     float* dgate, float* dup);
+// Writes the gradient of gate_up for the gradient `dy` of y.
+void swiglu_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* gate_up,
+                     float* dgate_up);
 
 }  // namespace kernels

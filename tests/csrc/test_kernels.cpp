@@ -12,6 +12,7 @@
 #include "kernels/attention.hpp"
 #include "kernels/few_rows.hpp"
 #include "kernels/isa.hpp"
+#include "kernels/product.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
 #include "kernels/swiglu.hpp"
@@ -63,17 +64,37 @@ void check_rms_norm(kernels::Isa isa, std::size_t rows, std::size_t width) {
     }
 }
 
-void check_swiglu(kernels::Isa isa, std::size_t count) {
-    const Array gate = normal(count), up = normal(count), dy = normal(count);
-    Array y(count), dgate(count), dup(count);
-    kernels::swiglu_forward(isa, count, gate.data(), up.data(), y.data());
-    kernels::swiglu_backward(isa, count, dy.data(), gate.data(), up.data(), dgate.data(), dup.data());
-    for (std::size_t i = 0; i < count; ++i) {
-        const double open = 1 / (1 + std::exp(-double{gate[i]}));
-        check_close(y[i], gate[i] * open * up[i], "SwiGLU", isa);
-        check_close(dup[i], dy[i] * gate[i] * open, "SwiGLU's gradient", isa);
-        check_close(dgate[i], dy[i] * up[i] * open * (1 + gate[i] * (1 - open)), "SwiGLU's gate gradient",
-                    isa);
+void check_swiglu(kernels::Isa isa, std::size_t rows, std::size_t width) {
+    const Array gate_up = normal(rows * 2 * width), dy = normal(rows * width);
+    Array y(rows * width), dgate_up(rows * 2 * width);
+    kernels::swiglu_forward(isa, rows, width, gate_up.data(), y.data());
+    kernels::swiglu_backward(isa, rows, width, dy.data(), gate_up.data(), dgate_up.data());
+    for (std::size_t i = 0; i < rows * width; ++i) {
+        const std::size_t at = i / width * 2 * width + i % width;
+        const double gate = gate_up[at], up = gate_up[at + width], open = 1 / (1 + std::exp(-gate));
+        check_close(y[i], gate * open * up, "SwiGLU", isa);
+        check_close(dgate_up[at + width], dy[i] * gate * open, "SwiGLU's gradient", isa);
+        check_close(dgate_up[at], dy[i] * up * open * (1 + gate * (1 - open)), "SwiGLU's gate gradient", isa);
+    }
+}
+
+// With a as it is and transposed, b too, and once more on top.
+void check_product(kernels::Isa isa, std::size_t rows, std::size_t depth, std::size_t width) {
+    const Array a = normal(rows * depth), b = normal(depth * width);
+    for (const bool transposed : {false, true}) {
+        const kernels::Matrix left{a.data(), transposed ? 1 : depth, transposed ? rows : 1};
+        const kernels::Matrix right{b.data(), transposed ? 1 : width, transposed ? depth : 1};
+        Array c(rows * width);
+        kernels::multiply(isa, rows, depth, width, left, right, c.data(), width, false);
+        kernels::multiply(isa, rows, depth, width, left, right, c.data(), width, true);
+        for (std::size_t i = 0; i < c.size(); ++i) {
+            double expected = 0;
+            for (std::size_t k = 0; k < depth; ++k) {
+                expected += 2.0 * left.data[i / width * left.row_step + k * left.column_step] *
+                            right.data[k * right.row_step + i % width * right.column_step];
+            }
+            check_close(c[i], expected, "a product", isa);
+        }
     }
 }
 
@@ -113,47 +134,59 @@ void check_few_rows(kernels::Isa isa, std::size_t rows, std::size_t width) {
 
 // The forward pass by its formula; the gradients by two identities (tests/model compares each number).
 void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
-    const std::size_t queries = shape.batch * shape.tokens * shape.heads * shape.width;
-    const std::size_t keys = shape.batch * shape.tokens * shape.kv_heads * shape.width;
-    const Array q = normal(queries), k = normal(keys), v = normal(keys), dy = normal(queries);
-    Array y(queries), log_sums(shape.batch * shape.heads * shape.tokens), dq(queries), dk(keys), dv(keys);
-    kernels::attention_forward(isa, shape, q.data(), k.data(), v.data(), y.data(), log_sums.data());
-    kernels::attention_backward(isa, shape, dy.data(), q.data(), k.data(), v.data(), y.data(),
-                                log_sums.data(), dq.data(), dk.data(), dv.data());
-    const std::size_t group = shape.heads / shape.kv_heads;
-    const auto at = [&](std::size_t t, std::size_t heads, std::size_t h) {
-        return (t * heads + h) * shape.width;  // in the first sequence
-    };
-    for (std::size_t h = 0; h < shape.heads; ++h) {
+    const std::size_t step = (shape.heads + 2 * shape.kv_heads) * shape.width,
+                      group = shape.heads / shape.kv_heads;
+    const std::size_t keys = shape.heads * shape.width, values = keys + shape.kv_heads * shape.width;
+    const std::size_t rows = shape.batch * shape.tokens, pairs = shape.width / 2;
+    const Array qkv = normal(rows * step), dy = normal(rows * keys);
+    Array y(rows * keys), log_sums(rows * shape.heads), dqkv(rows * step);
+    const kernels::Positions unturned{kernels::Pairing::half, nullptr, nullptr};
+    kernels::attention_forward(isa, shape, unturned, qkv.data(), y.data(), log_sums.data());
+    kernels::attention_backward(isa, shape, unturned, dy.data(), qkv.data(), log_sums.data(), dqkv.data());
+    for (std::size_t h = 0; h < shape.heads; ++h) {  // in the first sequence
         for (std::size_t t = 0; t < shape.tokens; ++t) {
             std::vector<double> mixed(shape.width);
             double total = 0;
             for (std::size_t j = 0; j <= t; ++j) {
+                const float* const q = qkv.data() + t * step + h * shape.width;
+                const float* const k = qkv.data() + j * step + keys + h / group * shape.width;
+                const float* const v = qkv.data() + j * step + values + h / group * shape.width;
                 double score = 0;
-                for (std::size_t i = 0; i < shape.width; ++i) {
-                    score += double{q[at(t, shape.heads, h) + i]} * k[at(j, shape.kv_heads, h / group) + i];
-                }
+                for (std::size_t i = 0; i < shape.width; ++i) score += double{q[i]} * k[i];
                 const double weight = std::exp(score * shape.scale);
                 total += weight;
-                for (std::size_t i = 0; i < shape.width; ++i) {
-                    mixed[i] += weight * v[at(j, shape.kv_heads, h / group) + i];
-                }
+                for (std::size_t i = 0; i < shape.width; ++i) mixed[i] += weight * v[i];
             }
             check_close(log_sums[h * shape.tokens + t], std::log(total), "logarithm of the sum", isa);
             for (std::size_t i = 0; i < shape.width; ++i) {
-                check_close(y[at(t, shape.heads, h) + i], mixed[i] / total, "attention", isa);
+                check_close(y[t * keys + h * shape.width + i], mixed[i] / total, "attention", isa);
             }
         }
     }
     // y is linear in v: <dy, y> = <dv, v>. And scaling all keys up is scaling all queries up: <dq, q> = <dk,
     // k>.
-    const auto dot = [](const Array& a, const Array& b) {
-        double sum = 0;
-        for (std::size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * b[i];
-        return sum;
-    };
-    check_close(dot(dv, v), dot(dy, y), "the gradient of v", isa);
-    check_close(dot(dk, k), dot(dq, q), "the gradients of q and k", isa);
+    double of_queries = 0, of_keys = 0, of_values = 0, of_results = 0;
+    for (std::size_t i = 0; i < qkv.size(); ++i) {
+        const std::size_t column = i % step;
+        (column < keys ? of_queries : column < values ? of_keys : of_values) += double{dqkv[i]} * qkv[i];
+    }
+    for (std::size_t i = 0; i < y.size(); ++i) of_results += double{dy[i]} * y[i];
+    check_close(of_values, of_results, "the gradient of v", isa);
+    check_close(of_keys, of_queries, "the gradients of q and k", isa);
+    if (shape.width % 2 != 0) return;
+    // Turning all positions by one angle leaves scores as they are, and turns their gradients along.
+    const Array cos(shape.tokens * pairs, 0.8F), sin(shape.tokens * pairs, 0.6F);
+    for (const auto pairing : {kernels::Pairing::half, kernels::Pairing::interleaved}) {
+        const kernels::Positions positions{pairing, cos.data(), sin.data()};
+        Array again(y.size()), gradient(dqkv.size());
+        kernels::attention_forward(isa, shape, positions, qkv.data(), again.data(), log_sums.data());
+        kernels::attention_backward(isa, shape, positions, dy.data(), qkv.data(), log_sums.data(),
+                                    gradient.data());
+        for (std::size_t i = 0; i < y.size(); ++i) check_close(again[i], y[i], "attention, turned", isa);
+        for (std::size_t i = 0; i < dqkv.size(); ++i) {
+            check_close(gradient[i], dqkv[i], "its gradient, turned", isa);
+        }
+    }
 }
 
 }  // namespace
@@ -162,12 +195,15 @@ int main() {
     for (const kernels::Isa isa : kernels::available_isas()) {
         for (const std::size_t width : {1, 31, 32, 97}) check_rms_norm(isa, 70, width);
         for (const std::size_t width : {1, 33, 96}) check_few_rows(isa, 3, width);
-        for (const std::size_t count : {0, 1, 15, 1000}) check_swiglu(isa, count);
+        for (const std::size_t width : {1, 15, 1000}) check_swiglu(isa, 3, width);
+        for (const std::size_t rows : {1, 9}) {
+            for (const std::size_t depth : {3, 520}) check_product(isa, rows, depth, 64);
+        }
         for (const std::size_t pairs : {1, 12, 37}) {
             check_rotate(isa, pairs, kernels::Pairing::interleaved);
             check_rotate(isa, pairs, kernels::Pairing::half);
         }
-        for (const std::size_t tokens : {1, 4, 7, 33}) {
+        for (const std::size_t tokens : {1, 4, 7, 16, 33}) {
             check_attention(isa, {2, tokens, 4, 2, 12, 0.3F});
             check_attention(isa, {1, tokens, 3, 3, 17, 0.2F});
         }

@@ -1,6 +1,7 @@
 """The fused kernels against their formulas: on every instruction set, and as functions that autograd knows."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -38,6 +39,24 @@ def gradients(y: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     """Of a sum with fixed weights, so that no symmetry hides an error."""
     weights = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view(y.shape).sin()
     return torch.autograd.grad((y * weights).sum(), inputs)
+
+
+def swiglu(gate_up: Tensor) -> Tensor:
+    gate, up = gate_up.chunk(2, -1)
+    return torch.nn.functional.silu(gate) * up
+
+
+def attend(
+    qkv: Tensor, heads: int, tables: tuple[Tensor, Tensor] | None = None, layout: str = "interleaved"
+) -> Tensor:
+    """What ``fused_attention`` stands for."""
+    kv_heads = (qkv.shape[2] - heads) // 2
+    q, k, v = qkv.split((heads, kv_heads, kv_heads), 2)
+    if tables is not None:
+        q, k = (rotate_pairs(x, *(table.unsqueeze(1) for table in tables), layout) for x in (q, k))
+    return scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)), is_causal=True).transpose(
+        1, 2
+    )
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -119,32 +138,31 @@ def test_rotate_on_every_instruction_set(isa: str, layout: str, pairs: int) -> N
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("count", [0, 1, 15, 64, 1001])
-def test_swiglu_on_every_instruction_set(isa: str, count: int) -> None:
-    gate, up, dy = 5 * torch.randn(count), torch.randn(count), torch.randn(count)
-    y, dgate, dup = (torch.empty(count) for _ in range(3))
-    _kernels.swiglu_forward(count, gate.data_ptr(), up.data_ptr(), y.data_ptr(), isa)
-    addresses = [t.data_ptr() for t in (dy, gate, up, dgate, dup)]
-    _kernels.swiglu_backward(count, *addresses, isa)
-    exact_gate, exact_up = gate.double().requires_grad_(), up.double().requires_grad_()
-    exact = torch.nn.functional.silu(exact_gate) * exact_up
-    expected = torch.autograd.grad(exact, (exact_gate, exact_up), dy.double())
-    torch.testing.assert_close(y.double(), exact.detach(), atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close((dgate.double(), dup.double()), expected, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize(("rows", "width"), [(0, 3), (1, 1), (2, 15), (3, 64), (5, 1001)])
+def test_swiglu_on_every_instruction_set(isa: str, rows: int, width: int) -> None:
+    gate_up, dy = 5 * torch.randn(rows, 2 * width), torch.randn(rows, width)
+    y, dgate_up = torch.empty(rows, width), torch.empty(rows, 2 * width)
+    _kernels.swiglu_forward(rows, width, gate_up.data_ptr(), y.data_ptr(), isa)
+    _kernels.swiglu_backward(rows, width, dy.data_ptr(), gate_up.data_ptr(), dgate_up.data_ptr(), isa)
+    exact_input = gate_up.double().requires_grad_()
+    exact = swiglu(exact_input)
+    (expected,) = torch.autograd.grad(exact, exact_input, dy.double())
+    torch.testing.assert_close(y.double(), exact.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(dgate_up.double(), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_sigmoid_of_the_kernel_over_its_whole_range(isa: str) -> None:
     gate = torch.cat((torch.linspace(-200, 200, 100_001), torch.tensor([0.0, -0.0, 3e38, -3e38, 1e-40])))
-    ones, y = torch.ones_like(gate), torch.empty_like(gate)
-    _kernels.swiglu_forward(len(gate), gate.data_ptr(), ones.data_ptr(), y.data_ptr(), isa)
+    gate_up, y = torch.cat((gate, torch.ones_like(gate))), torch.empty_like(gate)
+    _kernels.swiglu_forward(1, len(gate), gate_up.data_ptr(), y.data_ptr(), isa)
     exact = torch.nn.functional.silu(gate.double())
     inside = gate.abs() < 87  # beyond, exp is held at the edge of the range of float32
     torch.testing.assert_close(y[inside].double(), exact[inside], atol=1e-30, rtol=1e-6)
     torch.testing.assert_close(y[gate >= 87], gate[gate >= 87])
     assert not y[gate <= -87.1].any()
-    gate[3] = float("nan")
-    _kernels.swiglu_forward(len(gate), gate.data_ptr(), ones.data_ptr(), y.data_ptr(), isa)
+    gate_up[3] = float("nan")
+    _kernels.swiglu_forward(1, len(gate), gate_up.data_ptr(), y.data_ptr(), isa)
     assert y[3].isnan() and y.isnan().sum() == 1
 
 
@@ -167,40 +185,38 @@ def test_rotate_takes_any_strides_and_has_derivatives_of_any_order() -> None:
 
 def test_swiglu_takes_any_strides_and_has_second_derivatives() -> None:
     base = leaf(6, 5, 4)
-    gate, up = base[:3].transpose(0, 2), base[3:].transpose(0, 2)
 
-    def second(f: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        slope = torch.autograd.grad((f(gate, up) ** 2).sum(), base, create_graph=True)[0]
+    def second(f: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        slope = torch.autograd.grad((f(base.transpose(0, 2)) ** 2).sum(), base, create_graph=True)[0]
         return slope, torch.autograd.grad(slope.square().sum(), base, retain_graph=True)[0]
 
-    torch.testing.assert_close(
-        second(fused_swiglu),
-        second(lambda gate, up: torch.nn.functional.silu(gate) * up),
-        atol=1e-4,
-        rtol=1e-4,
-    )
+    torch.testing.assert_close(second(fused_swiglu), second(swiglu), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("tokens", [1, 2, 4, 7, 33, 64])
-@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(1, 1, 1), (2, 1, 3), (4, 2, 24), (6, 2, 40)])
+@pytest.mark.parametrize("tokens", [1, 2, 4, 7, 16, 17, 33, 64])
+@pytest.mark.parametrize("layout", [None, "interleaved", "half"])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "width"), [(1, 1, 1), (2, 1, 3), (2, 2, 6), (4, 2, 24), (6, 2, 40), (2, 2, 64)]
+)
 def test_attention_on_every_instruction_set(
-    isa: str, tokens: int, heads: int, kv_heads: int, width: int
+    isa: str, tokens: int, layout: str | None, heads: int, kv_heads: int, width: int
 ) -> None:
-    q, dy = 3 * torch.randn(2, tokens, heads, width), torch.randn(2, tokens, heads, width)
-    k, v = torch.randn(2, tokens, kv_heads, width), torch.randn(2, tokens, kv_heads, width)
-    y, log_sums = torch.empty_like(q), torch.empty(2, heads, tokens)
-    results = [torch.empty_like(x) for x in (q, k, v)]
-    shape = 2, tokens, heads, kv_heads, width, width**-0.5
-    _kernels.attention_forward(*shape, *(x.data_ptr() for x in (q, k, v, y, log_sums)), isa)
-    _kernels.attention_backward(*shape, *(x.data_ptr() for x in (dy, q, k, v, y, log_sums, *results)), isa)
-    exact = [x.double().requires_grad_() for x in (q, k, v)]
-    expected = scaled_dot_product_attention(*(x.transpose(1, 2) for x in exact), is_causal=True).transpose(
-        1, 2
-    )
+    qkv, dy = torch.randn(2, tokens, heads + 2 * kv_heads, width), torch.randn(2, tokens, heads, width)
+    tables = None
+    if layout is not None and width % 2 == 0:
+        angles = torch.randn(tokens, width // 2)
+        tables = angles.cos(), angles.sin()
+    y, log_sums, dqkv = torch.empty_like(dy), torch.empty(2, heads, tokens), torch.empty_like(qkv)
+    addresses = (0, 0) if tables is None else tuple(table.data_ptr() for table in tables)
+    options = 2, tokens, heads, kv_heads, width, width**-0.5, layout == "interleaved", *addresses
+    _kernels.attention_forward(*options, *(x.data_ptr() for x in (qkv, y, log_sums)), isa)
+    _kernels.attention_backward(*options, *(x.data_ptr() for x in (dy, qkv, log_sums, dqkv)), isa)
+    exact = qkv.double().requires_grad_()
+    expected = attend(exact, heads, tables, layout or "half")
     torch.testing.assert_close(y.double(), expected.detach(), atol=1e-5, rtol=1e-5)
-    slopes = torch.autograd.grad(expected, exact, dy.double())
-    torch.testing.assert_close([x.double() for x in results], list(slopes), atol=1e-4, rtol=1e-4)
+    (slope,) = torch.autograd.grad(expected, exact, dy.double())
+    torch.testing.assert_close(dqkv.double(), slope, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -226,33 +242,55 @@ def test_few_rows_product_is_for_a_few_rows_without_gradients() -> None:
         )
 
 
-def test_attention_of_huge_scores_and_second_derivatives() -> None:
-    q, k, v = 100 * leaf(1, 5, 2, 8), leaf(1, 5, 1, 8), leaf(1, 5, 1, 8)
-    assert can_fuse_attention(q, k, v)
-    heads_first = [x.transpose(1, 2) for x in (q, k, v)]
-    expected = scaled_dot_product_attention(*heads_first, is_causal=True).transpose(1, 2)
-    torch.testing.assert_close(fused_attention(q, k, v), expected, atol=1e-3, rtol=1e-3)
-    small = [leaf(2, 5, heads, 6) for heads in (4, 2, 2)]
+def test_attention_of_huge_scores_any_strides_and_second_derivatives() -> None:
+    large = torch.cat((100 * torch.randn(1, 5, 2, 8), torch.randn(1, 5, 2, 8)), 2).requires_grad_()
+    torch.testing.assert_close(fused_attention(large, 2), attend(large, 2), atol=1e-3, rtol=1e-3)
+    base, angles = leaf(8, 5, 2, 6), torch.randn(5, 3)
+    tables = angles.cos(), angles.sin()
 
-    def second(f: Callable[..., Tensor]) -> tuple[Tensor, ...]:
-        first = torch.autograd.grad((f(*small) ** 3).sum(), small, create_graph=True)
-        return torch.autograd.grad(torch.stack([slope.square().sum() for slope in first]).sum(), small)
+    def second(f: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+        qkv = base.permute(2, 1, 0, 3)
+        slope = torch.autograd.grad((f(qkv, 4, tables, "half") ** 3).sum(), base, create_graph=True)[0]
+        return slope, torch.autograd.grad(slope.square().sum(), base)[0]
 
-    def formula(*inputs: Tensor) -> Tensor:
-        return scaled_dot_product_attention(*(x.transpose(1, 2) for x in inputs), is_causal=True).transpose(
-            1, 2
-        )
+    torch.testing.assert_close(second(fused_attention), second(attend), atol=1e-3, rtol=1e-3)
 
-    torch.testing.assert_close(second(fused_attention), second(formula), atol=1e-3, rtol=1e-3)
+
+def test_attention_sees_no_later_token() -> None:
+    qkv = torch.randn(1, 20, 3, 8)
+    later = qkv.clone()
+    later[:, 7:] = 1e6
+    assert torch.equal(fused_attention(qkv, 1)[:, :7], fused_attention(later, 1)[:, :7])
 
 
 def test_attention_is_fused_for_short_sequences_only() -> None:
     threads = torch.get_num_threads()
-    short, long = torch.empty(1, 256 // threads, 1, 8), torch.empty(1, 256 // threads + 1, 1, 8)
-    assert can_fuse_attention(short, short, short) and not can_fuse_attention(long, long, long)
+    assert can_fuse_attention(torch.empty(1, 256 // threads, 8))
+    assert not can_fuse_attention(torch.empty(1, 256 // threads + 1, 8))
     attention = CausalSelfAttention(16, 2, rope=RotaryEmbedding(100.0, 8, 300))
     x = torch.randn(1, 300, 16)
     torch.testing.assert_close(attention(x)[:, :100], attention(x[:, :100]), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_kv_heads": 1}, {"num_kv_heads": 2, "qk_norm": True}])
+def test_attention_fused_and_in_parts(options: dict[str, Any]) -> None:
+    attention = CausalSelfAttention(32, 4, rope=RotaryEmbedding(100.0, 8, 64), **options)
+    x, positions = leaf(2, 19, 32), torch.arange(3, 22)
+    fused = attention(x, positions)
+    in_parts = attention(x, positions.expand(2, -1))  # positions of its own for each sequence are not fused
+    torch.testing.assert_close(fused, in_parts, atol=1e-5, rtol=1e-4)
+    inputs = x, *attention.parameters()
+    torch.testing.assert_close(gradients(fused, *inputs), gradients(in_parts, *inputs), atol=1e-4, rtol=1e-4)
+
+
+def test_a_watched_projection_is_called() -> None:
+    seen: list[torch.Size] = []
+    attention, ffn, x = CausalSelfAttention(16, 2), GatedFFN(16, 32, "swiglu"), torch.randn(1, 5, 16)
+    before = attention(x), ffn(x)
+    for linear in (attention.k_proj, ffn.w1):
+        linear.register_forward_hook(lambda _, __, output: seen.append(output.shape))
+    torch.testing.assert_close((attention(x), ffn(x)), before, atol=1e-5, rtol=1e-4)
+    assert seen == [(5, 16), (5, 32)]
 
 
 def test_only_plain_float32_on_the_cpu_is_fused() -> None:

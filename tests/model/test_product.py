@@ -1,0 +1,84 @@
+"""Products with small weights against torch's: on every instruction set, and as a function that autograd knows."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from course_lib import _kernels
+from course_lib.model import Linear
+from course_lib.model.product import can_multiply, multiply_by
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def by_torch(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    return torch.cat([x @ weight.T for weight in weights], -1)
+
+
+@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("rows", [1, 7, 8, 19])
+@pytest.mark.parametrize("depth", [1, 30, 1100])
+@pytest.mark.parametrize("width", [16, 48, 112])
+def test_product_on_every_instruction_set(isa: str, rows: int, depth: int, width: int) -> None:
+    a, b = torch.randn(rows, depth), torch.randn(depth, width)
+    expected = a.double() @ b.double()
+    for left in (a, a.T.contiguous().T):
+        for right in (b, b.T.contiguous().T):
+            c = torch.full((rows, width + 5), 7.0)
+            operands = [(x.data_ptr(), *x.stride()) for x in (left, right)]
+            sizes = rows, depth, width
+            _kernels.multiply(*sizes, *operands[0], *operands[1], c.data_ptr(), width + 5, False, isa)
+            torch.testing.assert_close(c[:, :width].double(), expected, atol=1e-3, rtol=1e-4)
+            _kernels.multiply(*sizes, *operands[0], *operands[1], c.data_ptr(), width + 5, True, isa)
+            torch.testing.assert_close(c[:, :width].double(), 2 * expected, atol=1e-3, rtol=1e-4)
+            assert bool((c[:, width:] == 7).all())
+
+
+def test_gradients_of_any_order_and_any_strides() -> None:
+    base = torch.randn(32, 5, 3, requires_grad=True)
+    weights = [torch.randn(n, 32, requires_grad=True) for n in (16, 48, 16)]
+
+    def derivatives(f: Callable[[Tensor, Sequence[Tensor]], Tensor]) -> list[Tensor]:
+        y = f(base.permute(2, 1, 0), weights)
+        first = torch.autograd.grad(y.sin().sum(), (base, *weights), create_graph=True)
+        second = torch.autograd.grad(torch.stack([d.sin().sum() for d in first]).sum(), (base, *weights))
+        plain = torch.autograd.grad(f(base.permute(2, 1, 0), weights).sin().sum(), (base, *weights))
+        return [y, *first, *second, *plain]
+
+    torch.testing.assert_close(derivatives(multiply_by), derivatives(by_torch), atol=1e-2, rtol=1e-3)
+
+
+def test_frozen_inputs_shared_weights_and_a_single_row() -> None:
+    x, weight = torch.randn(16, requires_grad=True), torch.randn(16, 16, requires_grad=True)
+    frozen = torch.randn(32, 16)
+
+    def slopes(f: Callable[[Tensor, Sequence[Tensor]], Tensor]) -> tuple[Tensor | None, Tensor | None]:
+        x.grad = weight.grad = None
+        f(x, (weight, frozen, weight)).square().sum().backward()
+        (f(x.detach(), (weight,)).sum() + f(x, (frozen,)).sum()).backward()
+        return x.grad, weight.grad
+
+    torch.testing.assert_close(slopes(multiply_by), slopes(by_torch), atol=1e-4, rtol=1e-4)
+
+
+def test_where_the_kernel_is_used() -> None:
+    x, weight = torch.randn(2, 3, 32), Linear(32, 48).weight
+    assert can_multiply(x, weight) == (_kernels.available_isas()[-1] == "avx512")
+    assert not can_multiply(x.double(), weight.double())
+    assert not can_multiply(x[:0], weight)
+    assert not can_multiply(x, Linear(32, 40).weight)
+    assert not can_multiply(torch.randn(3, 40), Linear(40, 48).weight)
+    assert not can_multiply(torch.randn(3, 1024), Linear(1024, 1024).weight)
+    assert not can_multiply(x, torch.randn(32, 48).T)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not can_multiply(x, weight)
+    torch.set_num_threads(2)
+    assert not can_multiply(x, weight)
