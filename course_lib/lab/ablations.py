@@ -1,7 +1,7 @@
 """Chapter 12: one change to a small run, chosen from a menu, beside stored runs of the unchanged one.
 
 The stored runs, ``ablations.json``, were made by ``python -m course_lib.lab.ablations``. The chapter makes one of them
-again, to see that this machine comes to the same result.
+again: this machine comes to the same result, nearly.
 """
 
 import dataclasses
@@ -16,7 +16,6 @@ import pandas as pd
 
 from course_lib.files import PathLike, atomic_write, progress
 from course_lib.lab.capstone import Material, configuration, held_out_bits, prepare, run_anew
-from course_lib.model import ModelConfig
 from course_lib.train import TrainConfig
 
 BASELINE = "nothing changed"
@@ -26,7 +25,7 @@ MENU: dict[str, dict[str, Any]] = {
     "norm: before and after (double)": {"model": {"norm_placement": "double"}},
     "positions: learned, no RoPE": {"model": {"position": "learned"}},
     "positions: none": {"model": {"position": "none"}},
-    "gating: none (GELU)": {"model": {"activation": "gelu", "d_ff": 288}},
+    "gating: none (GELU)": {"model": {"activation": "gelu", "d_ff": 384}},
     "attention: one KV head (MQA)": {"model": {"num_kv_heads": 1}},
     "optimizer: AdamW, no Muon": {"optimizer": "adamw"},
     "schedule: cosine to a tenth": {"schedule": "cosine", "min_learning_rate_ratio": 0.1},
@@ -34,37 +33,28 @@ MENU: dict[str, dict[str, Any]] = {
 }
 """What may be changed, by name: fields of the model and of the run. The GELU layer has the parameters of the gated."""
 
-_NUM_BYTES, _HELD_OUT_BYTES, _VOCAB_SIZE = 1_000_000, 50_000, 1024
+_NUM_BYTES, _HELD_OUT_BYTES = 1_000_000, 50_000
 _STORED = files("course_lib.lab") / "ablations.json"
 
 
 def ablation_configuration(material: Material, name: str, *, seed: int = 0) -> TrainConfig:
-    """The small run with one change: 200 steps of a model of 0.23 M parameters.
+    """The chapter's run with one change, 200 steps of it.
 
     Raises ValueError for a name that is not in :data:`MENU`.
     """
     if name not in MENU:
         raise ValueError(f"name={name!r} is not on the menu; there are {', '.join(map(repr, MENU))}")
     fields = dict(MENU[name])
-    shape = ModelConfig(
-        **{
-            "vocab_size": material.tokenizer.vocab_size,
-            "context_length": 64,
-            "d_model": 64,
-            "num_layers": 2,
-            "num_heads": 4,
-            **fields.pop("model", {}),
-        }
-    )
-    small = {"steps": 200, "batch_size": 16, "eval_every": 0, "sample_every": 0, "threads": 1}
-    return configuration(material, model=shape, seed=seed, **(small | fields))
+    base = configuration(material, steps=200, eval_every=0, sample_every=0, seed=seed)
+    model = dataclasses.replace(base.model, **fields.pop("model", {}))
+    return dataclasses.replace(base, model=model, **fields)
 
 
 @cache
 def material() -> Material:
     """The text and the tokenizer of all ablations, made once a session in a temporary folder."""
     folder = tempfile.mkdtemp(prefix="ablations-")
-    return prepare(folder, _NUM_BYTES, _HELD_OUT_BYTES, _VOCAB_SIZE)
+    return prepare(folder, _NUM_BYTES, _HELD_OUT_BYTES)
 
 
 def measure(name: str, seeds: Sequence[int] = (0,), *, progress_bar: bool = True) -> pd.DataFrame:
