@@ -57,7 +57,7 @@ class Material:
 
 
 def prepare(
-    folder: PathLike, num_bytes: int = 2_000_000, held_out_bytes: int = 200_000, vocab_size: int = 4096
+    folder: PathLike, num_bytes: int = 1_600_000, held_out_bytes: int = 100_000, vocab_size: int = 4096
 ) -> Material:
     """Write stories to ``folder``, train a tokenizer on those for training, and encode both texts."""
     material = Material(Path(folder))
@@ -94,7 +94,7 @@ def configuration(material: Material, **changes: Any) -> TrainConfig:
         "steps": (len(tokens) - 1) // context // batch_size,
         "batch_size": batch_size,
         "optimizer": "muon",
-        "learning_rate": 0.01,
+        "learning_rate": 0.06,
         "muon_learning_rate": 0.015,
         "schedule": "linear",
         "min_learning_rate_ratio": 0.0,

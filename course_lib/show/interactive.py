@@ -100,8 +100,9 @@ class Explorer:
     """What ``explorer`` returns: displays itself, and can be moved from Python.
 
     ``controls[name].value`` reads or sets a control (setting it redraws and raises what goes wrong); ``values`` are all
-    of them; ``figure`` is the matplotlib Figure; ``picture`` the PNG now shown; ``alt`` its alternative text; ``error``
-    the exception shown in the picture's place, or None; ``frames`` counts the pictures drawn.
+    of them; ``result`` is what ``compute`` gave for the picture shown; ``figure`` the matplotlib Figure; ``picture``
+    the PNG; ``alt`` its alternative text; ``error`` the exception shown in the picture's place, or None; ``frames``
+    counts the pictures drawn.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Explorer:
         self.title = title
         self.alt = title
         self.error: Exception | None = None
+        self.result: Any = None
         self.frames = 0
         self.controls: dict[str, Any] = {name: control.widget() for name, control in controls.items()}
         self._start = self.values
@@ -246,6 +248,7 @@ class Explorer:
         except Exception as error:
             self._show_error(error)
             raise
+        self.result = results[0] if results else None
         self.alt = sentence or self._describe()
         with self._image.hold_sync():  # one message: the page makes a new picture of every one
             self._image.value = picture

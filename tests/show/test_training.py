@@ -110,7 +110,7 @@ def test_a_choice_from_the_menu_is_run_and_placed_beside_the_stored_runs() -> No
         return pd.DataFrame({"bits_per_byte": [1.4]})
 
     menu = draw.ablation_explorer(stored, measure, baseline="none", start="x")
-    assert asked == [("x", (0,))]
+    assert asked == [("x", (0,))] and menu.result == 1.4
     assert "x, seed 0: 1.400 bits a byte, +0.395" in menu.alt and "1.505" in menu.alt
     menu.controls["seed"].value = 1
     menu.controls["change"].value = "none"
