@@ -20,11 +20,12 @@ from course_lib.show.interactive import Explorer, PictureWidget, explorer
 from course_lib.show.look import CSS_PIXELS_PER_INCH, PALETTE, Picture, figure, image_bundle
 from course_lib.train import TrainConfig, TrainState
 
-_SIZE = (7.6, 5.0)
+_SIZE = (7.6, 4.6)
 _SECONDS_BETWEEN_FRAMES = 1.0
 _WINDOW = 20  # steps that the training curve is a mean of
 _LETTERS = 104  # of a sample's line
 _NORMS = (1e-3, 1e1)
+_EQUAL = 1e-8  # where a difference of zero is drawn on a logarithmic axis
 _HEAD = ("ln_final.weight", "lm_head.weight")
 
 
@@ -110,7 +111,7 @@ class LiveTraining:
         self.frames += 1
 
     def _draw(self, picture: Figure) -> Callable[[], None]:
-        grid = picture.add_gridspec(2, 2, height_ratios=(4, 1))
+        grid = picture.add_gridspec(2, 2, height_ratios=(5, 1))
         loss, norms = (picture.add_subplot(grid[0, column]) for column in (0, 1))
         text = picture.add_subplot(grid[1, :])
         self._draw_loss(loss)
@@ -126,7 +127,8 @@ class LiveTraining:
         }
         norms.legend(loc="upper right", ncols=2)
         (training,) = loss.plot([], [], color=PALETTE["blue"], lw=1)
-        (held_out,) = loss.plot([], [], "o-", color=PALETTE["orange"], markersize=4)
+        (held_out,) = loss.plot([], [], "o-", color=PALETTE["orange"], markersize=4, lw=1.4, clip_on=False)
+        held_out.set_in_layout(False)  # unclipped and still empty, it would count from the figure's corner on
         text.set_axis_off()
         sample = text.text(0, 1, "", va="top", fontsize=9, linespacing=1.5, transform=text.transAxes)
 
@@ -191,6 +193,7 @@ def standings(rows: pd.DataFrame) -> Picture:
         xlim=(0, 1.12 * rows["bits_per_byte"].max()),
     )
     axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
     best = rows.sort_values("bits_per_byte")["name"]
     return Picture(
         picture,
@@ -217,13 +220,20 @@ def survival(losses: pd.DataFrame, *, killed_at: int, resumed_from: int) -> Pict
     )
     near.legend()
     difference = (wide["two processes"] - wide["never stopped"]).abs()
-    far.plot(difference.index, difference.clip(lower=1e-8), ".", color=PALETTE["green"], markersize=4)
-    far.set(yscale="log", ylim=(5e-9, 1e-2), xlabel="step", title="Two processes instead of one")
+    far.plot(
+        difference.index,
+        difference.clip(lower=_EQUAL),
+        ".",
+        color=PALETTE["green"],
+        markersize=4,
+        clip_on=False,
+    )
+    far.set(yscale="log", ylim=(_EQUAL, 1e-2), xlabel="step", title="Two processes instead of one")
     far.set_ylabel("difference of the losses (nats)")
     return Picture(
         picture,
         caption="Left: the dotted line is the last checkpoint before the kill; the steps after it are made again. "
-        "Right: sums in another order round differently.",
+        "Right: sums in another order round differently; equal losses stand at the lower edge.",
         alt=f"The resumed run's losses lie on those of the run that was never stopped. Two processes differ from one "
         f"by at most {difference.max():.1g} nats.",
     )
