@@ -37,10 +37,11 @@ def check_features(x: Tensor, weight: Tensor, name: str = "x") -> None:
 
 
 def check_ids(ids: Tensor, name: str) -> None:
-    """Raise TypeError unless ``ids`` is a tensor of int64 or int32."""
-    if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
-        kind = ids.dtype if isinstance(ids, Tensor) else type(ids).__name__
-        raise TypeError(f"{name} must be a tensor of int64 (or int32), not {kind}")
+    """Raise TypeError unless ``ids`` is a tensor, ValueError unless it is one of int64 or int32."""
+    if not isinstance(ids, Tensor):
+        raise TypeError(f"{name} must be a tensor of int64 (or int32), not {type(ids).__name__}")
+    if ids.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{name} must be a tensor of int64 (or int32), not {ids.dtype}")
 
 
 def check_id_range(ids: Tensor, limit: int, name: str) -> None:

@@ -46,8 +46,9 @@ def generate(
         to the common length.
 
     Raises:
-        TypeError: ids are not integers.
-        ValueError: an argument outside its range, an empty prompt, or more tokens than ``context_length``.
+        TypeError: the prompt is neither a tensor nor a list of ids.
+        ValueError: ids that are not integers, an argument outside its range, an empty prompt, or more tokens than
+            ``context_length``.
     """
     check_positive("max_new_tokens", max_new_tokens)
     _check_sampling(temperature, top_k, top_p)

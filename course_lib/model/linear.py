@@ -91,7 +91,7 @@ class Embedding(nn.Module):
     ``weight`` has shape (num, d) and starts as a normal of variance 1, cut off at 3. Equals ``weight[ids]``, whose
     gradient torch computes faster through its own function.
 
-    Raises TypeError where ids are not integers, ValueError where one is not in 0 … num - 1.
+    Raises ValueError where ids are not integers, or one is not in 0 … num - 1; TypeError where they are no tensor.
     """
 
     def __init__(

@@ -26,8 +26,8 @@ class TransformerLM(nn.Module):
     position_embedding.weight (context_length, D) for learned positions.
 
     Raises (when called):
-        TypeError: ids are not integers.
-        ValueError: ids of a wrong shape or range, a sequence longer than ``config.context_length`` or the cache.
+        TypeError: ids are no tensor.
+        ValueError: ids of a wrong dtype, shape or range, a sequence longer than ``config.context_length`` or the cache.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -137,5 +137,5 @@ def test_bad_prompts(model: TransformerLM, arguments: tuple[list[int], int], mes
 def test_bad_options(model: TransformerLM, options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model.generate([1], 3, **options)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="prompt_ids must be a tensor of int64"):
+    with pytest.raises(ValueError, match="prompt_ids must be a tensor of int64"):
         model.generate(torch.tensor([1.0]), 3)

@@ -107,7 +107,7 @@ def test_bad_arguments() -> None:
         Embedding(10, 4)(torch.tensor([3, 10]))
     with pytest.raises(ValueError, match=r"ids must be in 0 … 9, not -1"):
         Embedding(10, 4)(torch.tensor([-1]))
-    with pytest.raises(TypeError, match="ids must be a tensor of int64"):
+    with pytest.raises(ValueError, match="ids must be a tensor of int64"):
         Embedding(10, 4)(torch.tensor([1.0]))
     with pytest.raises(ValueError, match=r"activation must be one of .*'relu2', not 'elu'"):
         FFN(4, 8, "elu")

@@ -144,7 +144,7 @@ def test_bad_arguments() -> None:
             rope(torch.randn(2, 8), torch.tensor([3, wrong]))
     with pytest.raises(ValueError, match=r"token_positions must broadcast to \(2, 5\)"):
         rope(torch.randn(2, 5, 8), torch.arange(4))
-    with pytest.raises(TypeError, match="token_positions must be a tensor of int64"):
+    with pytest.raises(ValueError, match="token_positions must be a tensor of int64"):
         rope(torch.randn(2, 8), torch.tensor([0.0, 1.0]))
     with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., T, 8\), not \(2, 6\)"):
         rope(torch.randn(2, 6))

@@ -218,7 +218,7 @@ def test_bad_calls() -> None:
     with pytest.raises(ValueError, match=r"ids must be in 0 … 49, not 50"):
         model(torch.tensor([[50]]))
     with pytest.raises(
-        TypeError, match=r"token_ids must be a tensor of int64 \(or int32\), not torch\.float32"
+        ValueError, match=r"token_ids must be a tensor of int64 \(or int32\), not torch\.float32"
     ):
         model(torch.zeros(1, 3))
     with pytest.raises(TypeError, match=r"token_ids must be a tensor of int64 .*, not list"):
