@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from course_lib import _kernels
 from course_lib.model.functional import scaled_dot_product_attention
@@ -23,9 +24,14 @@ def can_fuse(*tensors: Tensor) -> bool:
     """Whether the kernels take these tensors: float32 on the CPU, with memory that may be read.
 
     Under ``torch.compile`` they do not, since the compiler fuses the formulas itself; nor under ``torch.func``
-    transforms, whose tensors have no memory of their own.
+    transforms, whose tensors have no memory of their own; nor while something watches torch's operations, such as its
+    flop counter, which would not see the kernels.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or is_in_torch_dispatch_mode()
+    ):
         return False
     for tensor in tensors:
         if tensor.dtype is not torch.float32 or not tensor.is_cpu or type(tensor) not in _WITH_MEMORY:

@@ -76,13 +76,8 @@ def can_project_together(x: Tensor, linears: Sequence[nn.Module]) -> bool:
 
 
 def project_together(x: Tensor, linears: Sequence[Linear]) -> Tensor:
-    """The results of ``linears`` side by side: x (N, d_in) → (N, sum of their d_out).
-
-    Where the weights are large, one product with all of them below one another. Copying them together costs less than
-    it saves: in the backward pass too there is one product for x, whose gradients need no adding up.
-    """
-    weights: list[Tensor] = [linear.weight for linear in linears]
-    return multiply_by(x, weights) if can_multiply(x, *weights) else x @ torch.cat(weights).T
+    """The results of ``linears`` side by side: x (N, d_in) → (N, sum of their d_out)."""
+    return multiply_by(x, [linear.weight for linear in linears])
 
 
 class Embedding(nn.Module):

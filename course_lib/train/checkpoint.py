@@ -177,7 +177,10 @@ def _remove_all_but_listed(path: Path) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError):
         listed = {file["name"] for file in _read_index(path)["files"].values()}
         for file in path.iterdir():
-            if file.name not in listed and (file.suffix == ".safetensors" or file.name.endswith(".tmp")):
+            # A killed safetensors leaves .tmp and six letters, a killed atomic_write something that ends in .tmp.
+            if file.name not in listed and (
+                file.suffix in (".safetensors", ".tmp") or file.name.startswith(".tmp")
+            ):
                 file.unlink()
 
 

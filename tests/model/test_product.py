@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import _kernels
 from course_lib.model import Linear
@@ -42,7 +43,9 @@ def test_product_on_every_instruction_set(isa: str, rows: int, depth: int, width
             assert bool((c[:, width:] == 7).all())
 
 
-def test_gradients_of_any_order_and_any_strides() -> None:
+@pytest.mark.parametrize("threads", [1, 2])  # by the kernel, where there is one, and by torch's product
+def test_gradients_of_any_order_and_any_strides(threads: int) -> None:
+    torch.set_num_threads(threads)
     base = torch.randn(32, 5, 3, requires_grad=True)
     weights = [torch.randn(n, 32, requires_grad=True) for n in (16, 48, 16)]
 
@@ -56,7 +59,9 @@ def test_gradients_of_any_order_and_any_strides() -> None:
     torch.testing.assert_close(derivatives(multiply_by), derivatives(by_torch), atol=1e-2, rtol=1e-3)
 
 
-def test_frozen_inputs_shared_weights_and_a_single_row() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_frozen_inputs_shared_weights_and_a_single_row(threads: int) -> None:
+    torch.set_num_threads(threads)
     x, weight = torch.randn(16, requires_grad=True), torch.randn(16, 16, requires_grad=True)
     frozen = torch.randn(32, 16)
 
@@ -80,5 +85,9 @@ def test_where_the_kernel_is_used() -> None:
     assert not can_multiply(x, torch.randn(32, 48).T)
     with torch.autocast("cpu", torch.bfloat16):
         assert not can_multiply(x, weight)
+    with FlopCounterMode(display=False) as counter:
+        assert not can_multiply(x, weight)
+        multiply_by(x, (weight, weight))
+    assert counter.get_total_flops() == 2 * 6 * 32 * 96, "torch's counter sees the product"
     torch.set_num_threads(2)
     assert not can_multiply(x, weight)

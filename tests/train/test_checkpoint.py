@@ -322,6 +322,17 @@ while True:
 """
 
 
+def test_what_killed_saves_left_in_a_checkpoint_goes_with_the_next_save(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", small_model(0), step=1)
+    left = (".tmpAb3Xy9", ".checkpoint.json.0123456789abcdef.tmp", "model-0123456789abcdef.safetensors")
+    for name in left:
+        (tmp_path / "c" / name).write_bytes(b"half")
+    (tmp_path / "c" / "notes.txt").write_text("mine")
+    save_checkpoint(tmp_path / "c", small_model(1), step=2)
+    names = os.listdir(tmp_path / "c")
+    assert len(names) == 3 and not set(names) & set(left) and "notes.txt" in names
+
+
 def test_killed_at_any_moment_a_checkpoint_is_whole(tmp_path: Path) -> None:
     chance = random.Random(0)
     for _ in range(4):
