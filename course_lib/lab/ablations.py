@@ -16,6 +16,7 @@ import pandas as pd
 
 from course_lib.files import PathLike, atomic_write, progress
 from course_lib.lab.capstone import Material, configuration, held_out_bits, prepare, run_anew
+from course_lib.model import ModelConfig
 from course_lib.train import TrainConfig
 
 BASELINE = "nothing changed"
@@ -39,16 +40,29 @@ _STORED = files("course_lib.lab") / "ablations.json"
 
 
 def ablation_configuration(material: Material, name: str, *, seed: int = 0) -> TrainConfig:
-    """The chapter's run with one change, 200 steps of it.
+    """The chapter's small run with one change, 200 steps of it.
 
     Raises ValueError for a name that is not in :data:`MENU`.
     """
     if name not in MENU:
         raise ValueError(f"name={name!r} is not on the menu; there are {', '.join(map(repr, MENU))}")
     fields = dict(MENU[name])
-    base = configuration(material, steps=200, eval_every=0, sample_every=0, seed=seed)
-    model = dataclasses.replace(base.model, **fields.pop("model", {}))
-    return dataclasses.replace(base, model=model, **fields)
+    # At any COURSE_SCALE the same run: it is to be compared with stored ones.
+    shape = ModelConfig(
+        vocab_size=material.tokenizer.vocab_size, context_length=64, d_model=96, num_layers=2, num_heads=4
+    )
+    base = configuration(
+        material,
+        model=dataclasses.replace(shape, **fields.pop("model", {})),
+        steps=200,
+        batch_size=16,
+        warmup_steps=10,
+        threads=1,
+        eval_every=0,
+        sample_every=0,
+        seed=seed,
+    )
+    return dataclasses.replace(base, **fields)
 
 
 @cache

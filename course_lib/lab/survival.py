@@ -47,6 +47,7 @@ def short_configuration(material: Material) -> TrainConfig:
         steps=150,
         batch_size=8,
         warmup_steps=10,
+        threads=1,
         checkpoint_every=10,
         eval_every=0,
         eval_batches=20,
