@@ -1,4 +1,4 @@
-"""The explorers of chapters 2 to 11: the cell that makes one, how a reader moves it, and what it must then say.
+"""The explorers of chapters 2 to 12: the cell that makes one, how a reader moves it, and what it must then say.
 
 What it must say is computed here by formula or by a library, not by the explorer. Data that a chapter trains for is
 replaced by random numbers.
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from course_lib.lab.ablations import stored
 from tests.browser import explorer_data as data
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 sys.path.append({str(ROOT)!r})
 from course_lib import show
-from course_lib.lab import activations, cross_entropy, newton_schulz, normalization, schedules, step_memory
+from course_lib.lab import ablations, activations, cross_entropy, newton_schulz, normalization, schedules, step_memory
 from course_lib.lab import weight_decay
 from course_lib.show import muon, trajectories
 from course_lib.show import newton_schulz as polynomials
@@ -29,6 +30,7 @@ from course_lib.show.logit_explorer import logit_explorer
 from course_lib.show.memmap_explorers import loader_explorer, step_memory_explorer, timeline_explorer
 from course_lib.show.optimizer_paths import path_explorer
 from course_lib.show.resource_explorer import resource_calculator
+from course_lib.show.training import ablation_explorer
 from tests.browser import explorer_data as data
 torch.set_num_threads(1)"""
 
@@ -188,6 +190,16 @@ def _shape() -> Sequence[str]:
 
     held = memory(ModelConfig(32_000, 128, 512, 4, 4), 1, "adamw", loss_chunk=256)
     return [f"{held / 1e6:,.0f} MB at the peak; the largest part is optimizer, {held.share('optimizer'):.0%}"]
+
+
+def _ablation() -> Sequence[str]:
+    runs = stored().set_index(["change", "seed"])["bits_per_byte"]
+    change = "attention: one KV head (MQA)"
+    difference = runs[change, 2] - runs["nothing changed"].mean()
+    return [
+        f"{change}, seed 2: {runs[change, 2]:.3f} bits a byte, {difference:+.3f} to the mean",
+        f"the stored runs of this change have {runs[change].mean():.3f}",
+    ]
 
 
 def _calculator() -> Sequence[str]:
@@ -379,6 +391,12 @@ CASES = (
             ("context", "ArrowLeft"),
         ),
         _shape,
+    ),
+    Case(
+        "ablations",
+        "ablation_explorer(ablations.stored(), data.stored_run, baseline=ablations.BASELINE, start='positions: none')",
+        (("change", "attention: one KV head (MQA)"), ("seed", "End")),
+        _ablation,
     ),
     Case(
         "resources",

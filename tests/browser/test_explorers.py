@@ -1,4 +1,4 @@
-"""Every explorer of chapters 2 to 11 in JupyterLab: each control is moved, and what is then seen is worked out anew."""
+"""Every explorer of chapters 2 to 12 in JupyterLab: each control is moved, and what is then seen is worked out anew."""
 
 import base64
 import math

@@ -65,11 +65,18 @@ def test_the_live_picture_follows_the_run(monkeypatch: pytest.MonkeyPatch) -> No
     assert last["application/vnd.jupyter.widget-view+json"]["model_id"] == live._image.model_id
 
 
-def test_the_live_picture_is_not_redrawn_at_every_step() -> None:
+def test_between_two_frames_nothing_is_drawn_and_the_last_state_always_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(draw, "display", lambda value, display_id: SimpleNamespace(update=lambda value: None))
+    monkeypatch.setattr(draw, "_SECONDS_BETWEEN_FRAMES", 1e9)
     live = draw.LiveTraining(CONFIG, bytes_per_token=2.0, baselines=BASELINES)
-    for state in states(4):
-        live(state)
-    assert live.frames <= 2 and len(live.training) == 4
+    with live:
+        for state in states(4):
+            live(state)
+        assert live.frames == 1 and len(live.training) == 4
+        assert live._image.tooltip.startswith("A training run that has not begun")
+    assert live.frames == 2 and live._image.tooltip.startswith("After 128 tokens")
 
 
 def test_standings_have_a_bar_each_and_ours_stands_out() -> None:
