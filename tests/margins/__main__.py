@@ -1,0 +1,156 @@
+"""How far each numeric assertion of notebooks and tests stays from its bound, over machines and seeds.
+
+    python -m tests.margins record OUT.jsonl --cpu avx2 --seed 1 --threads 2 02 05    two chapters
+    python -m tests.margins record OUT.jsonl tests/optim tests/test_loss.py           tests
+    python -m tests.margins table OUT.jsonl [MORE.jsonl ...] [--below 2]
+
+A margin is the distance of an assertion's mean value from its bound, in units of the largest deviation from that mean in
+any run. Below 2, a machine that was not tried may well fail. For comparisons with a tolerance it is the tolerance over the
+largest difference seen.
+"""
+
+import argparse
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+from nbclient import NotebookClient
+
+from tests.margins.recorder import Instrument
+
+ROOT = Path(__file__).parents[2]
+CAPS = {
+    "native": {},
+    "avx2": {
+        "COURSE_CPU_CAPABILITY": "avx2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+    "portable": {
+        "COURSE_CPU_CAPABILITY": "portable",
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    },
+}
+
+
+def record(options: argparse.Namespace) -> None:
+    """Run chapters or tests once on a machine as described by ``options`` and append what their asserts compared."""
+    run = {"cpu": options.cpu, "seed": options.seed, "threads": options.threads}
+    os.environ.update(CAPS[options.cpu], COURSE_MARGINS_FILE=str(options.out.resolve()))
+    os.environ.update(COURSE_MARGINS_RUN=json.dumps(run), PYTHONPATH=str(ROOT))
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads)))
+    chapters = [name for name in options.what if name.isdigit()]
+    paths = [name for name in options.what if not name.isdigit()]
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if path.name[:2] in chapters:
+            _record_notebook(path)
+    if paths:
+        with (
+            tempfile.TemporaryDirectory() as folder
+        ):  # pytest keeps rewritten modules: not where others find them
+            environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "CI": "true"}
+            command = [sys.executable, "-m", "pytest", "-p", "tests.margins.plugin", "-q", *paths]
+            subprocess.run(command, cwd=ROOT, env=environment, check=False)
+
+
+def _record_notebook(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "assert " in cell.source:
+            tree = Instrument(f"{path.name[:2]} {cell.id}", keep_going=True).visit(ast.parse(cell.source))
+            cell.source = ast.unparse(tree)
+    start = (
+        "import json, os, pathlib\nfrom tests.margins.recorder import Recorder, shift_seeds\n"
+        "run = json.loads(os.environ['COURSE_MARGINS_RUN'])\n"
+        "Recorder(pathlib.Path(os.environ['COURSE_MARGINS_FILE']), run).install()\nshift_seeds(run['seed'])\ndel run"
+    )
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(start))
+    client = NotebookClient(
+        notebook, timeout=900, allow_errors=True, resources={"metadata": {"path": path.parent}}
+    )
+    client.execute()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                print(f"{path.name} {cell.id}: {output.ename}: {output.evalue}"[:300], flush=True)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print the assertions by margin, the smallest first, with the values seen."""
+    records = [
+        json.loads(line) for path in options.files for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    for failure in (r for r in records if r.get("holds") is False):
+        run = f"{failure['cpu']}, seed {failure['seed']}, {failure['threads']} thread(s)"
+        print(f"FAILS  {run}: {failure['where']}: {failure['text'][:160]} {failure['error']}")
+    rows = sorted(_margins(records), key=lambda row: row[0])
+    print(
+        f"{len(rows)} numeric assertions; {sum(row[0] < options.below for row in rows)} below {options.below:g}"
+    )
+    print("margin  runs  where  |  assertion  |  left side, right side: smallest to largest")
+    for margin, runs, where, text, values in rows:
+        if margin < options.below:
+            print(f"{margin:6.2f}  {runs:4}  {where}  |  {text[:150]}  |  {values}")
+
+
+def _margins(records: list[dict[str, Any]]) -> Iterator[tuple[float, int, str, str, str]]:
+    """(margin, number of runs, place, text, values) of each assertion: its worst element, over all runs."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for item in records:
+        if "slack" in item or "used" in item:
+            groups[item.get("test", ""), item["where"], item["text"], item["index"]].append(item)
+    for (_, where, text, _), items in groups.items():
+        runs = {(item["cpu"], item["seed"], item["threads"]) for item in items}
+        if "used" in items[0]:
+            worst = max(item["used"] for item in items)
+            yield 1 / worst if worst else np.inf, len(runs), where, text, f"{worst:.2g} of the tolerance"
+            continue
+        elements: dict[int, list[float]] = defaultdict(list)
+        for item in items:
+            elements[item["call"]].append(item["slack"])
+        margin = min(_margin(np.array(slacks)) for slacks in elements.values())
+        sides = [[item[side] for item in items] for side in ("left", "right")]
+        values = ", ".join(f"{min(side):.4g}…{max(side):.4g}" for side in sides)
+        yield margin, len(runs), where, text, values
+
+
+def _margin(slacks: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    mean = slacks.mean()
+    deviation = np.abs(slacks - mean).max()
+    if not np.isfinite(mean) or deviation == 0:
+        return np.inf if slacks.min() >= 0 else -np.inf
+    return float(mean / deviation)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.margins", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    recording = commands.add_parser("record", help="run chapters (02 05) or test paths and append to a file")
+    recording.add_argument("out", type=Path)
+    recording.add_argument("what", nargs="+", metavar="CHAPTER|PATH")
+    recording.add_argument("--cpu", choices=CAPS, default="native")
+    recording.add_argument("--seed", type=int, default=0, help="added to every seed of torch and NumPy")
+    recording.add_argument("--threads", type=int, default=1)
+    recording.set_defaults(run=record)
+    printing = commands.add_parser("table", help="margins over all runs of the files")
+    printing.add_argument("files", nargs="+", type=Path)
+    printing.add_argument("--below", type=float, default=2.0)
+    printing.set_defaults(run=table)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()
