@@ -4,9 +4,9 @@
     python -m tests.margins record OUT.jsonl tests/optim tests/test_loss.py           tests
     python -m tests.margins table OUT.jsonl [MORE.jsonl ...] [--below 2]
 
-A margin is the distance of an assertion's mean value from its bound, in units of the largest deviation from that mean in
-any run. Below 2, a machine that was not tried may well fail. For comparisons with a tolerance it is the tolerance over the
-largest difference seen.
+A margin is the distance of an assertion's mean value from its bound, in units of the largest deviation from that mean
+in any run. Below 2, a machine that was not tried may well fail. For comparisons with a tolerance it is the tolerance
+over the largest difference seen.
 """
 
 import argparse

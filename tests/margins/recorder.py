@@ -1,7 +1,8 @@
 """How far every numeric assertion was from its bound: rewritten asserts that write down both sides.
 
 The rewriting leaves an assertion's verdict alone. Ordering comparisons (<, <=, >, >=), ``between``, ``isclose`` and
-``allclose`` are recorded where they decide the verdict: under ``and``, ``not`` and ``all``, not inside ``any``, ``or`` or a sum.
+``allclose`` are recorded where they decide the verdict: under ``and``, ``not`` and ``all``, not inside ``any``, ``or``
+or a sum.
 """
 
 import ast
@@ -168,10 +169,8 @@ class Recorder:
                 lefts, rights = (np.broadcast_to(side, distances.shape).ravel() for side in (a, b))
         except (ValueError, TypeError):  # shapes that only pandas aligns
             distances = lefts = rights = np.array([])
-        if len(distances) > _MANY:
-            keep = np.array([np.nanargmin(distances)])
-        else:
-            keep = np.arange(len(distances))
+        many = len(distances) > _MANY
+        keep = np.array([np.nanargmin(distances)]) if many else np.arange(len(distances))
         key = f"{where}|{index}"
         for element in keep:
             values = [float(v[element]) for v in (distances, lefts, rights)]
