@@ -1,8 +1,8 @@
 """How far each numeric assertion of notebooks and tests stays from its bound, over machines and seeds.
 
-    python -m tests.margins record OUT.jsonl --cpu avx2 --seed 1 --threads 2 02 05    two chapters
-    python -m tests.margins record OUT.jsonl tests/optim tests/test_loss.py           tests
-    python -m tests.margins table OUT.jsonl [MORE.jsonl ...] [--below 2]
+    make margins ARGS="record OUT.jsonl --seed 1 --threads 2 02 05"             two chapters
+    make margins CPU=avx2 ARGS="record OUT.jsonl tests/optim tests/test_loss.py"  tests, capped
+    make margins ARGS="table OUT.jsonl [MORE.jsonl ...] [--below 2]"
 
 A margin is the distance of an assertion's mean value from its bound, in units of the largest deviation from that mean
 in any run. Below 2, a machine that was not tried may well fail. For comparisons with a tolerance it is the tolerance
@@ -28,27 +28,13 @@ from nbclient import NotebookClient
 from tests.margins.recorder import Instrument
 
 ROOT = Path(__file__).parents[2]
-CAPS = {
-    "native": {},
-    "avx2": {
-        "COURSE_CPU_CAPABILITY": "avx2",
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    },
-    "portable": {
-        "COURSE_CPU_CAPABILITY": "portable",
-        "ATEN_CPU_CAPABILITY": "default",
-        "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
-    },
-}
 
 
 def record(options: argparse.Namespace) -> None:
-    """Run chapters or tests once on a machine as described by ``options`` and append what their asserts compared."""
-    run = {"cpu": options.cpu, "seed": options.seed, "threads": options.threads}
-    os.environ.update(CAPS[options.cpu], COURSE_MARGINS_FILE=str(options.out.resolve()))
+    """Run chapters or tests once and append what their asserts compared."""
+    cpu = os.environ.get("COURSE_CPU_CAPABILITY", "native")
+    run = {"cpu": cpu, "seed": options.seed, "threads": options.threads}
+    os.environ.update(COURSE_MARGINS_FILE=str(options.out.resolve()))
     os.environ.update(COURSE_MARGINS_RUN=json.dumps(run), PYTHONPATH=str(ROOT))
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads)))
     chapters = [name for name in options.what if name.isdigit()]
@@ -140,7 +126,6 @@ def main() -> None:
     recording = commands.add_parser("record", help="run chapters (02 05) or test paths and append to a file")
     recording.add_argument("out", type=Path)
     recording.add_argument("what", nargs="+", metavar="CHAPTER|PATH")
-    recording.add_argument("--cpu", choices=CAPS, default="native")
     recording.add_argument("--seed", type=int, default=0, help="added to every seed of torch and NumPy")
     recording.add_argument("--threads", type=int, default=1)
     recording.set_defaults(run=record)
