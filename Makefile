@@ -1,5 +1,6 @@
 # make lab    set everything up (once) and open the course in JupyterLab; ARGS="--port 9000" goes to JupyterLab
-# make test   the tests and every notebook, from top to bottom; ARGS="-k bpe" goes to pytest
+# make test   the tests and every notebook, from top to bottom; ARGS="-k bpe" goes to pytest;
+#             CPU=avx2 or CPU=portable as on an older processor (works with lab as well)
 # make lint   formatting, lint rules, types, who imports whom
 # make help   all targets
 #
@@ -23,6 +24,27 @@ ALLOW_ROOT := $(shell test "$$(id -u)" != 0 || echo --allow-root)
 
 # The environment's commands (course, jupyter) are found first, in notebooks and in JupyterLab's terminals too.
 IN_VENV = VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH"
+
+# What a processor without AVX-512 (and AMX), or without AVX2, would do: for the kernels of the course, of torch, of the
+# libraries below it and of NumPy. OPENBLAS_CORETYPE keeps a value that the machine needs.
+CPU ?=
+ifeq ($(CPU),avx2)
+export COURSE_CPU_CAPABILITY := avx2
+export ATEN_CPU_CAPABILITY := avx2
+export ONEDNN_MAX_CPU_ISA := AVX2
+export MKL_ENABLE_INSTRUCTIONS := AVX2
+export NPY_DISABLE_CPU_FEATURES := X86_V4 AVX512_ICL AVX512_SPR
+export OPENBLAS_CORETYPE ?= Haswell
+else ifeq ($(CPU),portable)
+export COURSE_CPU_CAPABILITY := portable
+export ATEN_CPU_CAPABILITY := default
+export ONEDNN_MAX_CPU_ISA := SSE41
+export MKL_ENABLE_INSTRUCTIONS := SSE4_2
+export NPY_DISABLE_CPU_FEATURES := X86_V3 X86_V4 AVX512_ICL AVX512_SPR
+export OPENBLAS_CORETYPE ?= Nehalem
+else ifneq ($(CPU),)
+$(error CPU is '$(CPU)'; allowed are avx2, portable, or nothing for all that the processor has)
+endif
 
 define NO_COMPILER
 Error: no C++20 compiler works here; install GCC 11+ or Clang 14+ \

@@ -1,7 +1,9 @@
 """Fused kernels on contiguous float32 in memory. Private: use ``course_lib.model``.
 
 Memory comes as addresses (``Tensor.data_ptr()``), unchecked: the caller answers for kind and size. ``isa`` is one of
-``available_isas()``, by default the last, fastest one. Calls release the interpreter lock.
+``available_isas()``, by default the last, fastest one: what the processor can run, up to the one that the environment
+variable ``COURSE_CPU_CAPABILITY`` names (``avx512``, ``avx2`` or ``portable``; another value is an ImportError). Calls
+release the interpreter lock.
 """
 
 def available_isas() -> list[str]: ...

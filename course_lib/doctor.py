@@ -24,6 +24,7 @@ Status = Literal["ok", "note", "problem"]
 PACKAGES = ("numpy", "torch", "matplotlib", "pandas", "regex", "jupyterlab", "ipywidgets", "anywidget")
 """Packages that the notebooks import; their versions are reported."""
 
+_CAPABILITY = "COURSE_CPU_CAPABILITY"
 _SPEED_TEST_BYTES = 5_000_000
 _SPEED_TEST_VOCABULARY = 10_000
 _SPEED_TEST_SECONDS = 0.5
@@ -65,11 +66,18 @@ class Report:
 
 
 def check(*, speed: bool = True) -> Report:
-    """Look at versions, the compiled engine, threads, the cache, vocabularies and, with ``speed``, at speed.
+    """Look at versions, the compiled modules, threads, the cache, vocabularies and, with ``speed``, at speed.
 
     Takes about three seconds with the speed test and far less without.
     """
-    parts: list[Callable[[], Iterator[Finding]]] = [_versions, _engine, _machine, _cache, _vocabularies]
+    parts: list[Callable[[], Iterator[Finding]]] = [
+        _versions,
+        _engine,
+        _kernels,
+        _machine,
+        _cache,
+        _vocabularies,
+    ]
     if speed:
         parts.append(_speed)
     return Report(tuple(finding for part in parts for finding in part()))
@@ -115,6 +123,22 @@ def _engine() -> Iterator[Finding]:
     else:
         yield Finding("engine", how)
     yield Finding("threads", f"{engine.default_num_threads()} used by default")
+
+
+def _kernels() -> Iterator[Finding]:
+    try:
+        kernels = importlib.import_module("course_lib._kernels")
+    except ImportError as error:
+        wrong_value = _CAPABILITY in str(error)
+        advice = f"unset {_CAPABILITY}" if wrong_value else "pip install -e . (needs a C++20 compiler)"
+        yield Finding("kernels", f"not usable ({error})", "problem", advice)
+        return
+    isa = kernels.available_isas()[-1]
+    cap = os.environ.get(_CAPABILITY)
+    if cap:
+        yield Finding("kernels", f"{isa}, at most {cap}", "note", f"{_CAPABILITY} says so")
+    else:
+        yield Finding("kernels", isa)
 
 
 def _machine() -> Iterator[Finding]:

@@ -166,6 +166,7 @@ void register_product(py::module_& module) {
 
 PYBIND11_MODULE(_kernels, module) {
     module.doc() = "Fused kernels on float32 in memory. Private: use course_lib.model.";
+    kernels::available_isas();  // a wrong COURSE_CPU_CAPABILITY is an ImportError here
     module.def("available_isas", [] {
         py::list names;
         for (const kernels::Isa isa : kernels::available_isas()) {

@@ -1,12 +1,16 @@
 """The doctor reports what is missing and does not fail on it."""
 
 import importlib
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from course_lib import doctor
+from course_lib import _kernels, doctor
 from course_lib.doctor import Finding, Report, check
 
 
@@ -39,6 +43,24 @@ def test_a_missing_engine_is_a_problem_with_advice(monkeypatch: pytest.MonkeyPat
     assert by_name(report)["engine"].status == "problem"
     [line] = [line for line in str(report).splitlines() if "engine" in line]
     assert line.startswith("! ") and "C++20 compiler" in line
+
+
+def test_the_kernels_instructions_and_their_cap_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSE_CPU_CAPABILITY", raising=False)
+    fastest = _kernels.available_isas()[-1]
+    assert by_name(check(speed=False))["kernels"] == Finding("kernels", fastest)
+    monkeypatch.setenv("COURSE_CPU_CAPABILITY", "avx2")
+    capped = by_name(check(speed=False))["kernels"]
+    assert (capped.status, capped.advice) == ("note", "COURSE_CPU_CAPABILITY says so")
+
+
+def test_a_wrong_cap_is_a_problem_that_names_it() -> None:
+    environment = {**os.environ, "COURSE_CPU_CAPABILITY": "sse9"}
+    command = [sys.executable, "-m", "course_lib.cli", "doctor", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    [kernels] = [finding for finding in json.loads(done.stdout)["findings"] if finding["name"] == "kernels"]
+    assert kernels["status"] == "problem"
+    assert "'sse9'" in kernels["value"] and kernels["advice"] == "unset COURSE_CPU_CAPABILITY"
 
 
 def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

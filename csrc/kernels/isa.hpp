@@ -11,7 +11,8 @@ enum class Isa { portable, avx2, avx512 };
 
 std::string_view name(Isa isa);
 
-// What this processor can run, the fastest last.
+// What this processor can run, the fastest last, up to the one that the environment variable
+// COURSE_CPU_CAPABILITY names, if it is set. Throws std::invalid_argument if that names none of them.
 std::span<const Isa> available_isas();
 
 namespace detail {
