@@ -36,12 +36,12 @@ void Merger::merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer&
     std::size_t count = pretoken.size();
     for (std::size_t i = 0; i < count; ++i) symbol[i] = vocabulary.byte_id(pretoken[i]);
     for (std::size_t i = 0; i + 1 < count; ++i) {
-        const PairTable::Rule rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
+        const MergeTable::Rule rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
         rank[i] = rule.rank;
         merged[i] = rule.result;
     }
     const auto update = [&](std::size_t i) {
-        const PairTable::Rule rule = vocabulary.rule(symbol[i], symbol[i + 1]);
+        const MergeTable::Rule rule = vocabulary.rule(symbol[i], symbol[i + 1]);
         rank[i] = rule.rank;
         merged[i] = rule.result;
     };
@@ -50,7 +50,7 @@ void Merger::merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer&
         for (std::size_t i = 1; i + 1 < count; ++i) {
             if (rank[i] < rank[best]) best = i;
         }
-        if (rank[best] == PairTable::no_rank) break;
+        if (rank[best] == MergeTable::no_rank) break;
         symbol[best] = merged[best];
         --count;
         const std::size_t tail = count - best - 1;
@@ -70,21 +70,21 @@ void Merger::merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& 
     symbols_.resize(count);
     heap_.clear();
     for (std::uint32_t i = 0; i < count; ++i) {
-        PairTable::Rule rule;
+        MergeTable::Rule rule;
         if (i + 1 < count) rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
         symbols_[i] = {vocabulary.byte_id(pretoken[i]), i - 1, i + 1 < count ? i + 1 : none, rule.rank,
                        rule.result};
-        if (rule.rank != PairTable::no_rank) heap_.push_back((std::uint64_t{rule.rank} << 32) | i);
+        if (rule.rank != MergeTable::no_rank) heap_.push_back((std::uint64_t{rule.rank} << 32) | i);
     }
     std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
 
     const auto update = [&](std::uint32_t position) {
         Symbol& left = symbols_[position];
-        PairTable::Rule rule;
+        MergeTable::Rule rule;
         if (left.next != none) rule = vocabulary.rule(left.id, symbols_[left.next].id);
         left.rank = rule.rank;
         left.merged = rule.result;
-        if (rule.rank == PairTable::no_rank) return;
+        if (rule.rank == MergeTable::no_rank) return;
         heap_.push_back((std::uint64_t{rule.rank} << 32) | position);
         std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
     };
@@ -95,13 +95,13 @@ void Merger::merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& 
         const auto position = static_cast<std::uint32_t>(candidate);
         Symbol& left = symbols_[position];
         // Stale if the pair has changed since: a consumed symbol has no rank any more.
-        if (left.rank != static_cast<std::uint32_t>(candidate >> 32) || left.rank == PairTable::no_rank)
+        if (left.rank != static_cast<std::uint32_t>(candidate >> 32) || left.rank == MergeTable::no_rank)
             continue;
         Symbol& right = symbols_[left.next];
         left.id = left.merged;
         left.next = right.next;
         if (left.next != none) symbols_[left.next].previous = position;
-        right.rank = PairTable::no_rank;
+        right.rank = MergeTable::no_rank;
         update(position);
         if (position != 0) update(left.previous);
     }

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "bpe/pair_table.hpp"
+#include "bpe/candidate_table.hpp"
 #include "bpe/train_text.hpp"
 
 namespace bpe {
@@ -28,7 +28,7 @@ struct Candidate {
 template <class Less>
 class PairQueue {
   public:
-    PairQueue(PairTable& table, Less less) : table_(table), less_(less) {}
+    PairQueue(CandidateTable& table, Less less) : table_(table), less_(less) {}
 
     void push(const Candidate& candidate) {
         const std::size_t bucket = bucket_of(candidate.count);
@@ -99,7 +99,7 @@ class PairQueue {
 
     static constexpr std::size_t look_ahead = 8;
 
-    PairTable& table_;
+    CandidateTable& table_;
     Less less_;
     std::uint64_t last_ = std::numeric_limits<std::uint64_t>::max();
     std::array<std::vector<Candidate>, 65> buckets_;

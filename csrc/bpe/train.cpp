@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
+#include "bpe/candidate_table.hpp"
 #include "bpe/pair_queue.hpp"
-#include "bpe/pair_table.hpp"
 #include "bpe/train_text.hpp"
 
 namespace bpe {
@@ -294,7 +294,7 @@ class Trainer {
     std::vector<std::uint8_t> all_bytes_;
     std::vector<SymbolBytes> bytes_;
     std::vector<Position> lengths_;
-    PairTable table_;
+    CandidateTable table_;
     PairQueue<PairLess> queue_;
     HugeArray<Position> first_lists_;
     PositionArena arena_;

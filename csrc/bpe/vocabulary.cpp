@@ -6,7 +6,7 @@
 
 namespace bpe {
 
-PairTable::PairTable(const std::vector<Merge>& merges) {
+MergeTable::MergeTable(const std::vector<Merge>& merges) {
     const std::size_t capacity = std::bit_ceil(2 * merges.size() + 2);
     entries_.assign(capacity, Entry{});
     mask_ = capacity - 1;

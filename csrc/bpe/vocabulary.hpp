@@ -26,7 +26,7 @@ struct Merge {
 
 // Finds the rule for a pair of ids. A flat table with linear probing, at most half full: most questions are
 // about pairs that do not merge, and an empty slot answers those at once.
-class PairTable {
+class MergeTable {
   public:
     static constexpr std::uint32_t no_rank = std::numeric_limits<std::uint32_t>::max();
 
@@ -35,8 +35,8 @@ class PairTable {
         TokenId result = 0;
     };
 
-    PairTable() = default;
-    explicit PairTable(const std::vector<Merge>& merges);
+    MergeTable() = default;
+    explicit MergeTable(const std::vector<Merge>& merges);
 
     Rule find(TokenId left, TokenId right) const {
         for (std::size_t slot = home(left, right);; slot = (slot + 1) & mask_) {
@@ -88,10 +88,10 @@ class Vocabulary {
     }
 
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
-    PairTable::Rule rule(TokenId left, TokenId right) const { return pairs_.find(left, right); }
+    MergeTable::Rule rule(TokenId left, TokenId right) const { return pairs_.find(left, right); }
 
     // The rule for two neighbouring bytes, by direct look-up: the first round of every merge asks only those.
-    PairTable::Rule byte_rule(std::uint8_t left, std::uint8_t right) const {
+    MergeTable::Rule byte_rule(std::uint8_t left, std::uint8_t right) const {
         return byte_rules_[(std::size_t{left} << 8) | right];
     }
 
@@ -115,8 +115,8 @@ class Vocabulary {
     std::vector<std::size_t> offsets_;
     std::vector<bool> known_;
     std::array<TokenId, 256> byte_ids_;
-    PairTable pairs_;
-    std::vector<PairTable::Rule> byte_rules_;
+    MergeTable pairs_;
+    std::vector<MergeTable::Rule> byte_rules_;
     std::vector<TokenId> whole_tokens_;  // an open-addressing set of ids by their bytes, at most half full
     std::size_t longest_whole_token_ = 0;
 };

@@ -21,9 +21,9 @@ struct TrainPair {
     std::uint32_t num_positions;  // 0: the slot has never been used
 };
 
-class PairTable {
+class CandidateTable {
   public:
-    PairTable() : slots_(first_slots) {}
+    CandidateTable() : slots_(first_slots) {}
 
     void prefetch(Symbol left, Symbol right) const { __builtin_prefetch(&slots_[place_of(left, right)], 1); }
 
