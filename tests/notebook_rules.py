@@ -68,6 +68,16 @@ class Chapter:
         ends = [index for _, index in starts[1:]] + [len(self.cells)]
         return [(text, self.cells[start:end]) for (text, start), end in zip(starts, ends, strict=True)]
 
+    @property
+    def scopes(self) -> Iterator[tuple[str, nbformat.NotebookNode]]:
+        """Every code cell after the title of its ``##`` section; "" above the first."""
+        titles = {index: text for level, text, index in self.headings if level == 2}
+        title = ""
+        for index, cell in enumerate(self.cells):
+            title = titles.get(index, title)
+            if cell.cell_type == "code":
+                yield title, cell
+
 
 def prose_lines(source: str) -> Iterator[str]:
     """The lines of a Markdown cell that are not in a code block."""
@@ -193,11 +203,11 @@ def _asserts(source: str) -> bool:
     return any(
         isinstance(node, ast.Assert)
         or (isinstance(node, ast.Call) and ast.unparse(node.func) == "exercises.check")
-        for node in ast.walk(_tree(source))
+        for node in ast.walk(syntax(source))
     )
 
 
-def _tree(source: str) -> ast.Module:
+def syntax(source: str) -> ast.Module:
     """The syntax tree; empty for what is not Python, which the rule ``code`` reports."""
     try:
         return ast.parse(source)
@@ -213,9 +223,9 @@ def code(chapter: Chapter) -> Iterator[str]:
             yield f"{cell.id} has {len(lines)} lines; {MAX_LINES} are the limit"
         if _INSTALL.search(cell.source):
             yield f"{cell.id} installs something or leaves Python"
-        elif not _tree(cell.source).body:
+        elif not syntax(cell.source).body:
             yield f"{cell.id} is no Python"
-        for node in ast.walk(_tree(cell.source)):
+        for node in ast.walk(syntax(cell.source)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
@@ -253,7 +263,7 @@ def definitions(chapter: Chapter) -> list[str]:
         node.name
         for cell in chapter.code
         if "solution" not in cell.metadata.get("tags", ())
-        for node in ast.walk(_tree(cell.source))
+        for node in ast.walk(syntax(cell.source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     ]
 

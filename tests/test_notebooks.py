@@ -7,10 +7,11 @@ import nbformat
 import pytest
 
 from course_lib.lab.chapters import CHAPTERS
-from tests import notebook_rules
-from tests.notebook_rules import RULES, Chapter
+from tests import notebook_rules, notebook_state
+from tests.notebook_rules import Chapter
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+RULES = (*notebook_rules.RULES, *notebook_state.RULES)
 
 
 def test_the_list_of_chapters_names_the_notebooks_that_are_there() -> None:
@@ -138,6 +139,116 @@ def test_a_broken_rule_is_reported(cell: int, source: str, complaint: str) -> No
     notebook = good()
     notebook.cells[cell].source = source
     assert [line for line in complaints(notebook) if line.startswith(complaint)], complaints(notebook)
+
+
+def in_two_sections(first: str, second: str, third: str = "assert 1") -> nbformat.NotebookNode:
+    """The good notebook with other code: one cell in its first section, two in the second."""
+    notebook = good()
+    notebook.cells[2].source = f"assert 1\n{first}"
+    slide = {"slideshow": {"slide_type": "-"}}
+    notebook.cells[5:5] = [
+        nbformat.v4.new_code_cell(source, id=f"x-second-{part}", metadata=slide)
+        for part, source in enumerate((f"assert 1\n{second}", third))
+    ]
+    return notebook
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "x = 2",
+        "y, (x, *z) = 1, (2, 3)",
+        "x: int = 2",
+        "x += 1",
+        "for x in (): pass",
+        "with open('f') as x: pass",
+        "try: pass\nexcept ValueError as x: pass",
+        "import x",
+        "import numpy as x",
+        "from numpy import sin as x",
+        "def x(): ...",
+        "class x: ...",
+        "print(x := 2)",
+        "print([x := i for i in (1, 2)])",
+        "match 1:\n    case x: pass",
+        "def f():\n    global x\n    x = 1",
+        "del x",
+    ],
+)
+def test_a_name_of_another_section_is_not_bound_again(second: str) -> None:
+    told = complaints(in_two_sections("x = 1", second))
+    assert "rebinding: x-second-0 binds x, a name of x-cell-2 in another section" in told
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("x = 1", "print([x for x in (1, 2)], {x: 1 for x in (1, 2)}, lambda x: x)"),
+        ("x = 1", "def f(x):\n    x = x + 1\n    for x in (): pass"),
+        ("x = 1", "class A:\n    x = 1"),
+        ("x = 1", "print(dict(x=1), x)"),
+        ("for _ in (): pass", "for _ in (): pass"),
+        ("import os.path, numpy as np", "import os.path, numpy as np"),
+        ("from numpy import sin, cos", "from numpy import cos"),
+    ],
+)
+def test_the_same_letters_are_not_always_the_same_name(first: str, second: str) -> None:
+    assert complaints(in_two_sections(first, second)) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "complaint"),
+    [
+        ("y = 1\nprint(y)", "y = 2", None),  # each cell makes its own
+        ("y = 1", "print(y)", None),
+        ("y = x", "y = y + 1", "x-second-1 reads y, which x-second-1 binds anew"),
+        ("y = x", "y += 1", "x-second-1 reads y, which x-second-1 binds anew"),
+        ("y = x", "del y", "x-second-1 reads y, which x-second-1 binds anew"),
+        ("y = 1", "print([y for _ in (1,)])\ny = 2", "x-second-1 reads y, which x-second-1 binds anew"),
+    ],
+)
+def test_what_a_cell_reads_is_not_bound_anew_in_its_section(
+    second: str, third: str, complaint: str | None
+) -> None:
+    told = [line for line in complaints(in_two_sections("x = 1", second, third)) if "rebinding" in line]
+    assert told == ([f"rebinding: {complaint}"] if complaint else [])
+
+
+def test_a_cell_between_two_that_bind_a_name_is_reported() -> None:
+    notebook = in_two_sections("x = 1", "y = 1", "print(y)")
+    slide = {"slideshow": {"slide_type": "-"}}
+    notebook.cells.insert(7, nbformat.v4.new_code_cell("y = 2", id="x-second-2", metadata=slide))
+    assert complaints(notebook) == ["rebinding: x-second-1 reads y, which x-second-2 binds anew"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "complaint"),
+    [
+        ("x = [1]", "x.append(2)", "x-second-0 changes x of another cell: x.append(2)"),
+        ("x = [1]", "x[0] = 2", "x-second-0 changes x of another cell: x[0]"),
+        ("x = {}", "x['a'].b[1] += 2", "x-second-0 changes x of another cell: x['a'].b[1]"),
+        ("x = {}", "del x['a']", "x-second-0 changes x of another cell: x['a']"),
+        ("x = f()", "x.drop(columns='a', inplace=True)", "x-second-0 changes x of another cell: x.drop("),
+        ("x = f()", "x.weight.mul_(2)", "x-second-0 changes x of another cell: x.weight.mul_(2)"),
+        ("x = f()", "x.step()", "x-second-0 changes x of another cell: x.step()"),
+        ("x = f()", "x.cleanup()", "x-second-0 changes x of another cell: x.cleanup()"),
+        ("x = f()", "next(x)", "x-second-0 changes x of another cell: next(x)"),
+        ("x = (i for i in (1, 2))", "print(*x)", "x-second-0 uses up x of another cell"),
+        ("y, x = 1, np.random.default_rng(0)", "x.normal()", "x-second-0 uses up x of another cell"),
+        ("x = torch.Generator().manual_seed(0)", "f(generator=x)", "x-second-0 uses up x of another cell"),
+        ("x = 1", "torch.manual_seed(0)", "x-second-0 changes the state of the process: torch.manual_seed("),
+        ("x = 1", "plt.rcParams['a'] = 1", "x-second-0 changes the state of the process: rcParams"),
+        ("x = 1", "torch.set_num_threads(1)", "x-second-0 changes the state of the process: set_num_thr"),
+        ("x = 1", "torch.set_default_dtype(d)", "x-second-0 changes the state of the process: set_default_"),
+        ("torch.set_num_threads(1)", "f()", None),  # once, at the beginning
+        ("x = 1", "x_ = []\nx_.append(1)\nx_[0] = 2\nprint('torch.manual_seed(0)')", None),
+        ("x = 1", "def f(x):\n    x.append(1)", None),
+        ("x = f()", "print(x.add_prefix('a'), x.__len__(), np.add(x, 1))", None),
+    ],
+)
+def test_what_another_cell_made_is_not_changed(first: str, second: str, complaint: str | None) -> None:
+    told = [line.removeprefix("changes: ") for line in complaints(in_two_sections(first, second))]
+    assert [line[: len(complaint or "")] for line in told] == ([complaint] if complaint else []), told
 
 
 def test_traces_of_a_machine_are_reported() -> None:
