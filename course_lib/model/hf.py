@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.errors import FormatError
 from course_lib.model.config import ModelConfig, RopeScaling
+from course_lib.model.names import plain_names
 from course_lib.model.transformer import TransformerLM
 
 MODEL_TYPES = ("llama", "mistral", "qwen3")
@@ -32,23 +34,25 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
     """A :class:`TransformerLM` that gives the same logits as the Hugging Face model with these weights.
 
     Args:
-        state_dict: from ``model.state_dict()`` or a safetensors file; the names may begin with ``model.``. The tensors
-            are copied, in their dtype.
+        state_dict: from ``model.state_dict()`` or a safetensors file; the names may begin with ``model.`` and hold what
+            torch.compile and parallel wrappers add. Of tied embeddings one name is enough. The tensors are copied, in
+            their dtype.
         hf_config: the model's ``config``, or the contents of its ``config.json`` as a mapping; of type ``llama``,
             ``mistral`` or ``qwen3``.
 
     Raises:
         ValueError: another type of model, an option that this model has not (biases, other activations, mixed kinds of
             layers, other rotary scalings), or weights that are missing, left over, or of another shape.
+        FormatError: hf_config ties the embeddings, but ``state_dict`` holds two different tensors for them.
     """
     config = config_from_hf(hf_config)
     renamed = {
-        _rename(name): tensor
-        for name, tensor in state_dict.items()
+        _rename(plain): state_dict[name]
+        for name, plain in plain_names(state_dict).items()
         if not name.endswith("rotary_emb.inv_freq")
     }
-    if config.tie_embeddings and "token_embeddings.weight" in renamed:
-        renamed.setdefault("lm_head.weight", renamed["token_embeddings.weight"])
+    if config.tie_embeddings:
+        _complete_tied(renamed)
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in TransformerLM(config).state_dict().items()}
     missing, left_over = sorted(expected.keys() - renamed.keys()), sorted(renamed.keys() - expected.keys())
@@ -63,6 +67,20 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
     model = TransformerLM(config).to(renamed["token_embeddings.weight"].dtype)
     model.load_state_dict(renamed)
     return model
+
+
+def _complete_tied(weights: dict[str, Tensor]) -> None:
+    """Give the one table of tied embeddings both of its names, whichever of them the file has."""
+    names = ("token_embeddings.weight", "lm_head.weight")
+    tables = [weights[name] for name in names if name in weights]
+    if len(tables) == 2 and tables[0] is not tables[1] and not torch.equal(*tables):
+        raise FormatError(
+            "state_dict",
+            "lm_head.weight",
+            "differs from embed_tokens.weight, but hf_config ties them: it belongs to another model",
+        )
+    if tables:
+        weights.update(dict.fromkeys(names, tables[0]))
 
 
 def config_from_hf(hf_config: Any) -> ModelConfig:

@@ -1,9 +1,11 @@
 """Published weights: the same logits and the same text as transformers, on random weights."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_model
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -14,6 +16,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from course_lib.errors import FormatError
 from course_lib.model import config_from_hf, from_hf
 
 SIZES: dict[str, Any] = {
@@ -112,6 +115,53 @@ def test_names_without_prefix_and_dtype() -> None:
     model = from_hf(base.state_dict(), config)
     assert model.lm_head.weight.dtype == torch.bfloat16
     assert model(torch.tensor([[1, 2]])).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kept", ["lm_head.weight", "model.embed_tokens.weight"])
+def test_one_name_of_tied_embeddings_is_enough(kept: str) -> None:
+    """safetensors' save_model keeps one name of a tensor that has two, the first in the alphabet."""
+    kind, config = MODELS["qwen3 tied"]
+    theirs = kind(config).eval()
+    state = theirs.state_dict()
+    other = {"lm_head.weight", "model.embed_tokens.weight"} - {kept}
+    ours = from_hf({name: tensor for name, tensor in state.items() if name not in other}, config)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids), theirs(ids).logits, atol=1e-4, rtol=0)
+    assert ours.lm_head.weight is ours.token_embeddings.weight
+    neither = {name: tensor for name, tensor in state.items() if name not in {kept, *other}}
+    with pytest.raises(ValueError, match=r"missing \['lm_head\.weight', 'token_embeddings\.weight'\]"):
+        from_hf(neither, config)
+    untied = {**config.to_dict(), "tie_word_embeddings": False}
+    with pytest.raises(ValueError, match="missing"):
+        from_hf({kept: state[kept], **neither}, untied)
+
+
+def test_a_file_written_by_save_model_is_read(tmp_path: Path) -> None:
+    kind, config = MODELS["llama tied"]
+    theirs = kind(config)
+    save_model(theirs, str(tmp_path / "model.safetensors"))
+    ours = from_hf(load_file(tmp_path / "model.safetensors"), config)
+    assert torch.equal(ours.lm_head.weight, theirs.lm_head.weight)
+
+
+def test_untied_weights_are_refused_by_a_tied_config() -> None:
+    kind, config = MODELS["llama tied"]
+    state = dict(kind(config).state_dict())
+    from_hf({**state, "lm_head.weight": state["lm_head.weight"].clone()}, config)  # equal: no harm
+    state["lm_head.weight"] = state["lm_head.weight"] + 0.01
+    with pytest.raises(
+        FormatError, match=r"lm_head\.weight: differs from embed_tokens\.weight.*hf_config ties"
+    ):
+        from_hf(state, config)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod."])
+def test_names_that_wrappers_made_are_understood(prefix: str) -> None:
+    kind, config = MODELS["qwen3"]
+    state = kind(config).state_dict()
+    ours = from_hf({prefix + name: tensor for name, tensor in state.items()}, config)
+    assert torch.equal(ours.layers[2].ffn.w3.weight, state["model.layers.2.mlp.up_proj.weight"])
 
 
 def test_what_does_not_fit_is_named() -> None:
