@@ -16,17 +16,19 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, atomic_write, sync_folder
+from course_lib.model.names import plain_names
 from course_lib.train.packing import pack, unpack
 
 _KIND = "course_lib checkpoint"
@@ -66,7 +68,8 @@ def save_checkpoint(
 
     Args:
         path: the folder; its parent must exist.
-        model: any module. Tensors that share memory (tied weights) are stored once.
+        model: any module. Tensors that share memory (tied weights) are stored once. Names are stored without what
+            torch.compile, DataParallel and DDP add to them.
         optimizer: any torch optimizer.
         step: number of updates done.
         extra: anything made of dicts, lists, tuples, numbers, strings, None and tensors.
@@ -80,7 +83,8 @@ def save_checkpoint(
     replaced = path.is_dir() and any(path.iterdir())
     if (path.exists() and not path.is_dir()) or (replaced and not (path / _INDEX).is_file()):
         raise FileExistsError(f"{path} exists and is not a checkpoint; nothing was written")
-    trees = {"model": dict(model.state_dict()), "extra": extra}
+    state = model.state_dict()
+    trees = {"model": {plain: state[name] for name, plain in plain_names(state).items()}, "extra": extra}
     if optimizer is not None:
         trees["optimizer"] = optimizer.state_dict()
     packed = {name: pack(tree, name) for name, tree in trees.items()}
@@ -121,16 +125,18 @@ def load_checkpoint(path: PathLike, model: nn.Module, optimizer: Stateful | None
     """Load a checkpoint into ``model`` and, if given, ``optimizer``.
 
     All files are read and compared with their checksums, and all names and shapes with those of the model, before
-    anything is changed.
+    anything is changed. What torch.compile, DataParallel and DDP add to names does not count, neither in the model nor
+    in the checkpoint. Tied weights of a checkpoint may be loaded into a model that does not tie them, which then
+    computes the same.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        FormatError: it is not a checkpoint, not complete, damaged, or one of another model or optimizer.
+        FormatError: it is not a checkpoint, not complete, damaged, or one of another model or optimizer: also where the
+            model ties weights that differ in the checkpoint.
     """
     path = Path(path)
     index = _read_index(path)
-    state = _read_tree(path, index, "model")
-    _check_model(path, model, state)
+    state = _state_for(path, model, _read_tree(path, index, "model"))
     checkpoint = Checkpoint(index["step"], _read_tree(path, index, "extra"))
     if optimizer is not None:
         found = index["optimizer_class"]
@@ -235,16 +241,49 @@ def _named_damage(file: Path, place: str) -> Iterator[None]:
         raise FormatError(file, place, f"damaged: {type(error).__name__} {error}") from error
 
 
-def _check_model(path: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
+def _state_for(path: Path, model: nn.Module, saved: Any) -> dict[str, Any]:
+    """What was saved, by the names of ``model``, after checking that it fits."""
+    if not (isinstance(saved, dict) and all(isinstance(name, str) for name in saved)):
+        raise FormatError(path / _INDEX, "model", "damaged: it is no table of names")
     own = model.state_dict()
-    for name in own:
-        if name not in state:
-            raise FormatError(path, name, "is not in the checkpoint: it belongs to another model")
+    plain = plain_names(own)
+    state = {name: saved[stored] for stored, name in _stored_names(path, plain, saved).items()}
     for name, tensor in state.items():
-        if name not in own:
+        if isinstance(own[name], Tensor) != isinstance(tensor, Tensor):
             raise FormatError(
-                path, name, "is in the checkpoint but not in the model: it belongs to another model"
+                path / _INDEX, f"model.{plain[name]}", "damaged: a tensor, or none, was expected"
             )
         if isinstance(tensor, Tensor) and tensor.shape != own[name].shape:
             shapes = f"has shape {tuple(tensor.shape)}, in the model {tuple(own[name].shape)}"
-            raise FormatError(path, name, f"{shapes}: it belongs to another model")
+            raise FormatError(path, plain[name], f"{shapes}: it belongs to another model")
+    _check_ties(path, own, state)
+    return state
+
+
+def _stored_names(path: Path, plain: Mapping[str, str], saved: Iterable[str]) -> dict[str, str]:
+    """Each name in the checkpoint → the model's name for it; ``plain``: each of the model's names without wrappers."""
+    names = {short: name for name, short in plain.items()}
+    found = {short: stored for stored, short in plain_names(saved).items()}
+    for short in names:
+        if short not in found:
+            raise FormatError(path, short, "is not in the checkpoint: it belongs to another model")
+    for short in found:
+        if short not in names:
+            raise FormatError(
+                path, short, "is in the checkpoint but not in the model: it belongs to another model"
+            )
+    return {found[short]: name for short, name in names.items()}
+
+
+def _check_ties(path: Path, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Raise FormatError where the model has one tensor for what are two different ones in the checkpoint."""
+    first: dict[tuple[Any, ...], str] = {}
+    for name, tensor in own.items():
+        if not isinstance(tensor, Tensor) or not tensor.numel() or tensor.is_meta:
+            continue
+        memory = (tensor.data_ptr(), tensor.device, tensor.dtype, tuple(tensor.shape), tensor.stride())
+        other = first.setdefault(memory, name)
+        if state[other] is not state[name] and not torch.equal(state[other], state[name]):
+            raise FormatError(
+                path, name, f"differs from {other}, with which the model ties it: it belongs to another model"
+            )

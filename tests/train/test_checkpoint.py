@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ from course_lib.train.packing import pack, unpack
 def small_model(seed: int = 0, **options: Any) -> nn.Module:
     torch.manual_seed(seed)
     return TransformerLM(
-        ModelConfig(vocab_size=50, context_length=16, d_model=16, num_layers=1, num_heads=2, **options)
+        ModelConfig(
+            **{"vocab_size": 50, "context_length": 16, "d_model": 16, "num_layers": 1, "num_heads": 2}
+            | options
+        )
     )
 
 
@@ -83,6 +87,95 @@ def test_tied_weights_are_stored_once_and_stay_tied(tmp_path: Path) -> None:
     loaded = small_model(1, tie_embeddings=True)
     load_checkpoint(tmp_path / "tied", loaded)
     assert loaded.lm_head.weight is loaded.token_embeddings.weight  # type: ignore[union-attr]
+
+
+def test_a_model_that_ties_its_weights_takes_no_checkpoint_in_which_they_differ(tmp_path: Path) -> None:
+    untied = small_model()
+    save_checkpoint(tmp_path / "untied", untied)
+    tied = small_model(1, tie_embeddings=True)
+    before = {name: tensor.clone() for name, tensor in tied.state_dict().items()}
+    with pytest.raises(FormatError, match=r"lm_head\.weight: differs from token_embeddings\.weight"):
+        load_checkpoint(tmp_path / "untied", tied)
+    assert equal(before, dict(tied.state_dict()))
+    with torch.no_grad():
+        untied.lm_head.weight.copy_(untied.token_embeddings.weight)  # type: ignore[union-attr, operator, arg-type]
+    save_checkpoint(tmp_path / "equal", untied)
+    load_checkpoint(tmp_path / "equal", tied)
+    assert equal(dict(tied.state_dict()), dict(untied.state_dict()))
+
+
+def test_tied_weights_may_be_untied(tmp_path: Path) -> None:
+    tied, untied = small_model(tie_embeddings=True), small_model(1)
+    save_checkpoint(tmp_path / "c", tied)
+    load_checkpoint(tmp_path / "c", untied)
+    ids = torch.arange(10)[None]
+    assert torch.equal(tied(ids), untied(ids))
+    assert untied.lm_head.weight is not untied.token_embeddings.weight  # type: ignore[union-attr]
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    wrapped: nn.Module = torch.compile(model)  # type: ignore[assignment]
+    return wrapped
+
+
+def with_compiled_layer(model: nn.Module) -> nn.Module:
+    model.layers[0] = compiled(model.layers[0])  # type: ignore[index, operator]
+    return model
+
+
+def distributed(model: nn.Module) -> nn.Module:
+    return nn.parallel.DistributedDataParallel(model)
+
+
+WRAPPED: dict[str, Any] = {
+    "plain": lambda model: model,
+    "compiled": compiled,
+    "parallel": nn.DataParallel,
+    "distributed": distributed,
+    "a compiled layer": with_compiled_layer,
+    "compiled, then distributed": lambda model: distributed(compiled(with_compiled_layer(model))),
+    "parallel, then compiled": lambda model: compiled(nn.DataParallel(model)),
+}
+
+
+@pytest.fixture(scope="module")
+def process_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    store = tmp_path_factory.mktemp("store") / "file"
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+# Compiling and DDP import parts of torch that torch itself has deprecated.
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_wrapped_models_are_saved_without_wrappers_and_loaded_in_any(tmp_path: Path, wrap: str) -> None:
+    model = WRAPPED[wrap](small_model())
+    optimizer = torch.optim.AdamW(model.parameters())
+    step(model, optimizer)
+    save_checkpoint(tmp_path / "c", model, optimizer)
+    plain = small_model(1)
+    assert set(json.loads((tmp_path / "c" / "checkpoint.json").read_text())["model"]) == set(
+        plain.state_dict()
+    )
+    for other in WRAPPED.values():
+        loaded = other(small_model(1))
+        load_checkpoint(tmp_path / "c", loaded, torch.optim.AdamW(loaded.parameters()))
+        assert equal(list(loaded.state_dict().values()), list(model.state_dict().values()))
+        with pytest.raises(FormatError, match=r"c: layers\.1\..*: is not in the checkpoint"):
+            load_checkpoint(tmp_path / "c", other(small_model(num_layers=2)))
+
+
+def test_attributes_that_are_called_like_wrappers_keep_apart(tmp_path: Path) -> None:
+    def pair(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.ModuleDict({"module": nn.ModuleDict({"a": nn.Linear(2, 2)}), "a": nn.Linear(2, 2)})
+
+    saved, loaded = pair(0), pair(1)
+    save_checkpoint(tmp_path / "c", saved)
+    load_checkpoint(tmp_path / "c", loaded)
+    assert equal(dict(saved.state_dict()), dict(loaded.state_dict()))
 
 
 OPTIMIZERS: dict[str, Any] = {
