@@ -58,12 +58,13 @@ Error: $(PYTHON) lacks its venv module or its C headers; install them \
 (Debian/Ubuntu: sudo apt install python3-venv python3-dev; Fedora: sudo dnf install python3-devel), then run make again.
 endef
 
-.PHONY: lab test browser lint format notebooks student pins clean help setup
+.PHONY: lab test margins browser lint format notebooks student pins clean help setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make lab        open the course in JupyterLab (sets up .venv the first time)'
 	@echo 'make test       run the tests and every notebook'
+	@echo 'make margins    how far numeric assertions stay from their bounds (ARGS="record ..." or "table ...")'
 	@echo 'make browser    run the tests that drive Chromium'
 	@echo 'make lint       check formatting, lint rules, types and imports'
 	@echo 'make format     format Python, C++ and notebooks'
@@ -77,6 +78,10 @@ lab: setup
 
 test: setup
 	$(IN_VENV) python -m pytest $(ARGS)
+
+# How far the numeric assertions stay from their bounds; ARGS says what to record or print (tests/margins/__main__.py).
+margins: setup
+	$(IN_VENV) python -m tests.margins $(ARGS)
 
 browser: $(VENV)/.installed-browser
 	$(IN_VENV) python -m pytest -m browser tests/browser $(ARGS)
