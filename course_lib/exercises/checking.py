@@ -1,29 +1,40 @@
 """How an exercise is checked: inputs with results from an independent source, and the mistakes people make."""
 
-import copy
 import html
-import math
-import reprlib
 import textwrap
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
+
+from course_lib.exercises.comparing import right_but_coarse, same, unchanged
+from course_lib.exercises.running import Outcome, alike, place_of, run, takes
+from course_lib.exercises.showing import show, show_both, show_call
+
+SECONDS = 20.0
+"""How long an answer may compute on a case that sets no limit of its own. All cases are small;
+loading torch is what may take seconds."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An input and what it must give. ``why``: what a reader whose function fails here should think about."""
+    """An input and what it must give. ``why``: what a reader whose function fails here should think about.
+
+    ``at_most_seconds``: of computing, where the way to the result matters; a thousand times what a right answer needs.
+    """
 
     arguments: tuple[Any, ...]
     expected: Any
     why: str
+    at_most_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A typical wrong answer: a function that makes it, and what to say to a reader whose function does the same."""
+    """A typical wrong answer: a function that makes it, and what to say to a reader whose function does the same.
+
+    It is named only to an answer that does the same on every case: gives the same value, or raises the same type of
+    error. An exercise lists the more specific of two first; the first that fits is named.
+    """
 
     function: Callable[..., Any]
     message: str
@@ -82,100 +93,94 @@ def run_check(exercise: Exercise, answer: object) -> Passed:
     if not callable(answer):
         raise TypeError(f"answer={answer!r} must be the function you wrote, without parentheses")
     name = getattr(answer, "__name__", "answer")
-    count = 0
+    trials = _try(exercise, name, answer)
+    wrong = next((trial for trial in trials if not trial.right), None)
+    if wrong is None:
+        return Passed(exercise.id, len(trials))
+    explanation = _explanation(exercise, answer, trials, wrong)
+    raise CheckError("\n".join((*_what_happened(name, wrong), explanation))) from wrong.outcome.error
+
+
+@dataclass(frozen=True)
+class _Trial:
+    case: Case
+    outcome: Outcome
+
+    @property
+    def gives(self) -> bool:
+        """Whether there is a value, and it is right."""
+        return self.outcome.finished and same(self.outcome.value, self.case.expected)
+
+    @property
+    def right(self) -> bool:
+        return self.gives and unchanged(self.outcome.arguments, self.case.arguments)
+
+
+def _try(exercise: Exercise, name: str, answer: Callable[..., Any]) -> list[_Trial]:
+    """All cases, even after a wrong one: a mistake shows in all of them. But no more than one that must be stopped."""
+    trials = []
     for case in exercise.cases():
-        count += 1
-        result = _result(exercise, name, answer, case)
-        if not same(result, case.expected):
+        outcome = run(answer, case.arguments, case.at_most_seconds or SECONDS)
+        if isinstance(outcome.error, NotImplementedError) and not outcome.error.args:
             raise CheckError(
-                f"{_call(name, case)}\n  should give {_show(case.expected)}\n  but gives   {_show(result)}\n"
-                f"{_reason(exercise, answer, case, result)}"
+                f'{name} is not written yet: replace "raise NotImplementedError()". '
+                f'If you are stuck: exercises.hint("{exercise.id}")'
             )
-    return Passed(exercise.id, count)
-
-
-def _result(exercise: Exercise, name: str, answer: Callable[..., Any], case: Case) -> Any:
-    arguments = copy.deepcopy(case.arguments)
-    try:
-        result = answer(*arguments)
-    except NotImplementedError:
-        raise CheckError(
-            f'{name} is not written yet: replace "raise NotImplementedError()". '
-            f'If you are stuck: exercises.hint("{exercise.id}")'
-        ) from None
-    except Exception as error:
-        inside = traceback.extract_tb(error.__traceback__)[1:]  # the first entry is the call above
-        place = f"\n  in line {inside[-1].lineno}: {inside[-1].line or inside[-1].name}" if inside else ""
-        raise CheckError(
-            f"{_call(name, case)}\n  should give {_show(case.expected)}\n"
-            f"  but raised  {type(error).__name__}: {error}{place}"
-        ) from error
-    if result is None and case.expected is not None:
-        raise CheckError(f"{_call(name, case)}\n  returned None: is a return missing?")
-    if not same(arguments, case.arguments):
-        raise CheckError(
-            f"{_call(name, case)}\n  changed its arguments to {_show(arguments)}: whoever called {name} still needs "
-            "them. Work on a copy."
-        )
-    return result
-
-
-def _reason(exercise: Exercise, answer: Callable[..., Any], case: Case, result: Any) -> str:
-    """The message of the typical mistake that gives this very result, else the case's own.
-
-    Where several do, the other cases tell them apart.
-    """
-    suspects = [mistake for mistake in exercise.mistakes if _gives(mistake.function, case, result)]
-    for other in exercise.cases():
-        if len(suspects) < 2:
+        trials.append(_Trial(case, outcome))
+        if outcome.stopped:
             break
-        try:
-            result = answer(*copy.deepcopy(other.arguments))
-        except Exception:  # this input does not tell them apart
-            continue
-        suspects = [mistake for mistake in suspects if _gives(mistake.function, other, result)] or suspects
-    return suspects[0].message if suspects else case.why
+    return trials
 
 
-def _gives(function: Callable[..., Any], case: Case, result: Any) -> bool:
-    return same(function(*copy.deepcopy(case.arguments)), result)
+def _what_happened(name: str, trial: _Trial) -> Iterator[str]:
+    case, outcome = trial.case, trial.outcome
+    got, want, difference = show_both(outcome.value, case.expected)
+    yield show_call(name, case.arguments)
+    yield f"  should give {want}"
+    if outcome.stopped:
+        yield f"  but was stopped after {case.at_most_seconds or SECONDS:g} seconds of computing"
+    elif outcome.error:
+        yield f"  but raised  {type(outcome.error).__name__}: {outcome.error}"
+        yield from (f"  {place}" for place in [place_of(outcome.error)] if place)
+    elif trial.gives:
+        yield f"  and does, but has changed its arguments to {show(outcome.arguments)}"
+        return
+    else:
+        yield f"  but gives   {got}"
+        yield from (f"  ({line})" for line in [difference] if line)
+    if not unchanged(outcome.arguments, case.arguments):
+        yield f"  and changed its arguments to {show(outcome.arguments)}"
 
 
-def same(result: Any, expected: Any) -> bool:
-    """Whether a result is right: floats to 1e-6, a list is as good as a tuple, all else by ``==``.
-
-    >>> same([0.1 + 0.2, "a"], (0.3, "a"))
-    True
-    """
-    if isinstance(expected, float):
-        return isinstance(result, Real) and math.isclose(result, expected, rel_tol=1e-6, abs_tol=1e-12)
-    if isinstance(expected, list | tuple):
-        return (
-            isinstance(result, list | tuple)
-            and len(result) == len(expected)
-            and all(map(same, result, expected))
-        )
-    if isinstance(expected, Mapping):
-        return (
-            isinstance(result, Mapping)
-            and result.keys() == expected.keys()
-            and all(same(result[key], value) for key, value in expected.items())
-        )
-    return bool(result == expected)
+def _explanation(
+    exercise: Exercise, answer: Callable[..., Any], trials: Sequence[_Trial], wrong: _Trial
+) -> str:
+    """What to think about: the first mistake that reproduces every trial, else what this very trial tells."""
+    case, outcome = wrong.case, wrong.outcome
+    if outcome.stopped:
+        return case.why if case.at_most_seconds else f"Does a loop never end? {case.why}"
+    if wrong.gives:
+        return "Whoever called the function still needs its arguments: work on a copy."
+    if not takes(answer, case.arguments):
+        return f"Keep its first line as it was given: the check calls it with {_count(case.arguments)}."
+    for mistake in exercise.mistakes:
+        if all(_reproduces(mistake, trial) for trial in trials):
+            return mistake.message
+    if case.expected is not None and all(trial.outcome.is_none for trial in trials):
+        return "Is a return missing? Without one a function gives None."
+    if coarse := right_but_coarse(outcome.value, case.expected):
+        return f"This is right to the precision of {coarse}, too coarse for a check: compute in float32 or float64."
+    return case.why
 
 
-_writer = reprlib.Repr()
-_writer.maxstring = _writer.maxother = 200
-_writer.maxtuple = _writer.maxlist = _writer.maxdict = 24
+def _count(arguments: Sequence[Any]) -> str:
+    return "1 argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+
+
+def _reproduces(mistake: Mistake, trial: _Trial) -> bool:
+    """A trial that was stopped has nothing to reproduce."""
+    return trial.outcome.stopped or alike(run(mistake.function, trial.case.arguments, SECONDS), trial.outcome)
 
 
 def _indent(line: str) -> str:
     return " " * (len(line) - len(line.lstrip()) + 2) if line.startswith((" ", "✗")) else ""
-
-
-def _show(value: Any) -> str:
-    return _writer.repr(value)
-
-
-def _call(name: str, case: Case) -> str:
-    return f"{name}({', '.join(map(_show, case.arguments))})"

@@ -1,16 +1,21 @@
 """The checks themselves: typical mistakes get the message made for them, and results come from elsewhere."""
 
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from course_lib import exercises
-from course_lib.exercises import EXERCISES, Case, CheckError, Exercise, Hint, Mistake
-from course_lib.exercises.checking import run_check, same
+from course_lib.exercises import EXERCISES, Case, CheckError, Exercise, Hint, Mistake, checking
+from course_lib.exercises.checking import run_check
+from course_lib.exercises.comparing import same
 from course_lib.exercises.unigram import segmentations
 from course_lib.tokenizer.unigram import UnigramTokenizer
 
@@ -78,16 +83,57 @@ def in_place(numbers: list[int]) -> list[int]:
     return numbers
 
 
+def wrong_in_place(numbers: list[int]) -> list[int]:
+    numbers.append(0)
+    return numbers
+
+
+def forgets(numbers: list[int]) -> list[int] | None:
+    return numbers if not numbers else None
+
+
+def inside_numpy(numbers: list[int]) -> Any:
+    return np.stack([])
+
+
+def in_a_generator(numbers: list[int]) -> Any:
+    return (number // 0 for number in numbers)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
         (empty_stub, r'empty_stub is not written yet.*exercises\.hint\("test-double"\)'),
-        (divides, r"(?s)divides\(\[1, 2\]\).*raised  ZeroDivisionError.*in line \d+: return \[number // 0"),
-        (lambda: None, r"raised  TypeError: .*takes 0 positional arguments but 1 was given$"),
-        (lambda numbers: None, "returned None: is a return missing"),
-        (in_place, r"changed its arguments to \(\[2, 4\],\)"),
+        (
+            divides,
+            r"(?s)divides\(\[1, 2\]\)\n.*raised  ZeroDivisionError.*\n  in line \d+: return \[num.*\nEach number",
+        ),
+        (
+            in_a_generator,
+            r"(?s)raised  ZeroDivisionError.*in line \d+: return \(number // 0.*\nEach number twice\.$",
+        ),
+        (inside_numpy, r"(?s)raised  ValueError: .*\n  in line \d+: return np\.stack\(\[\]\)\n"),
+        (
+            lambda: None,
+            r"raised  TypeError: .*takes 0 positional .*\nKeep its first .*: the check calls it with 1 argument\.$",
+        ),
+        (lambda numbers: None, r"gives   None\n  \(the result is None, not a list\)\nIs a return missing\?"),
+        (forgets, r"gives   None\n  \(the result is None, not a list\)\nEach number twice\."),
+        (
+            in_place,
+            r"(?s)should give \[2, 4\]\n  and does, but has changed its arguments to \(\[2, 4\],\)\n.*work on a copy",
+        ),
+        (
+            wrong_in_place,
+            r"gives   \[1, 2, 0\]\n.*has 3 items.*\n  and changed its arguments to \(\[1, 2, 0\],\)\nEach",
+        ),
         (lambda numbers: numbers, r"(?s)should give \[2, 4\]\n  but gives   \[1, 2\]\nEach number twice\."),
         (lambda numbers: [2.0, 4.5], "Each number twice"),
+        (
+            lambda numbers: 2 * np.array([numbers]),
+            r"array\(\[\[2, 4\]\]\)\n  \(the result has the shape \(1, 2\), not \(2,\)",
+        ),
+        (lambda numbers: "2, 4", r"gives   '2, 4'\n  \(the result is a str, not a list\)\nEach"),
     ],
 )
 def test_messages_say_what_went_wrong(answer: Callable[..., Any], message: str) -> None:
@@ -98,17 +144,149 @@ def test_messages_say_what_went_wrong(answer: Callable[..., Any], message: str) 
     assert max(map(len, shown.splitlines())) <= 100
 
 
-def test_mistakes_that_look_alike_are_told_apart_by_the_other_cases() -> None:
-    cases = [Case((3,), 6, "why"), Case((4,), 8, "why")]
-    plus_two = Mistake(lambda number: number + 2, "plus two")
+def test_a_mistake_is_named_only_if_it_gives_every_result() -> None:
+    cases = [Case((2,), 4, "why two"), Case((3,), 6, "why three"), Case((4,), 8, "why four")]
+    squares = Mistake(lambda number: number**2, "a square")
     always_five = Mistake(lambda number: 5, "always five")
-    exercise = double(cases, plus_two, always_five)
-    with pytest.raises(CheckError, match="always five"):
+    exercise = double(cases, squares, always_five)
+    for wrong, message in (
+        (lambda number: number**2, "a square"),  # right for 2
+        (lambda number: 5.0, "always five"),
+        (lambda number: 9 if number == 3 else 2 * number, "why three"),
+        (lambda number: 9 if number == 3 else 1 // (4 - number), "why two"),
+        (lambda number: 5 if number < 4 else None, "why two"),
+    ):
+        with pytest.raises(CheckError, match=f"{message}$"):
+            run_check(exercise, wrong)
+
+
+def test_of_two_mistakes_that_fit_the_first_is_named() -> None:
+    exercise = double([Case((3,), 6, "why")], Mistake(lambda _: 5, "first"), Mistake(lambda _: 5, "second"))
+    with pytest.raises(CheckError, match=r"first$"):
         run_check(exercise, lambda number: 5)
-    with pytest.raises(CheckError, match="plus two"):
-        run_check(exercise, lambda number: number + 2)
-    with pytest.raises(CheckError, match="why"):
-        run_check(exercise, lambda number: 7)
+
+
+def test_an_answer_that_raises_is_explained() -> None:
+    cases = [Case((1.0,), 2.0, "one"), Case((0.0,), 0.0, "zero"), Case((3.0,), 6.0, "three")]
+    over = Mistake(lambda x: 2 * x * x / x, "x must not be divided by itself")
+    exercise = double(cases, over)
+
+    def of_other_numbers(x: float) -> float:
+        return 2 / (1 / x)
+
+    def of_other_type(x: float) -> float:
+        return 2 * x if x else int("x")
+
+    def raises_too_often(x: float) -> float:
+        return 2 * x / min(x, 3 - x)
+
+    for wrong, message in (
+        (of_other_numbers, "itself"),
+        (of_other_type, "zero"),
+        (raises_too_often, "zero"),
+        (over.function, "itself"),
+    ):
+        with pytest.raises(CheckError, match=rf"(?s)raised  .*Error: .*\n  in line .*\n.*{message}$"):
+            run_check(exercise, wrong)
+
+
+@pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["array", "tensor"])
+def test_arguments_of_all_kinds_are_copied_and_watched(make: Callable[[list[float]], Any]) -> None:
+    given = make([1.0, 2.0])
+    exercise = double([Case((given,), [2.0, 4.0], "why"), Case(({"a": given},), 3.0, "why")])
+
+    def changes(x: Any) -> Any:
+        if isinstance(x, dict):
+            x["a"] *= 1.0000001
+            return 3.0
+        x *= 2
+        return x
+
+    with pytest.raises(
+        CheckError, match=r"and does, but has changed its arguments to \((array|tensor)\(\[2\.0"
+    ):
+        run_check(double(list(exercise.cases())[:1]), changes)
+    with pytest.raises(CheckError, match="changed its arguments"):
+        run_check(double(list(exercise.cases())[1:]), changes)
+    assert given.tolist() == [1.0, 2.0]
+
+
+def test_two_bytes_a_number_are_too_coarse_and_said_to_be() -> None:
+    exercise = double([Case((1 / 3,), [1 / 3, 2 / 3], "why")])
+    for dtype in (torch.float64, torch.float32):
+        run_check(exercise, lambda x, dtype=dtype: torch.tensor([x, 2 * x], dtype=dtype, requires_grad=True))
+    for dtype in (torch.bfloat16, torch.float16):
+        name = str(dtype).removeprefix("torch.")
+        with pytest.raises(CheckError, match=f"right to the precision of {name}.*float32"):
+            run_check(exercise, lambda x, dtype=dtype: torch.tensor([x, 2 * x], dtype=dtype))
+        with pytest.raises(CheckError, match="why"):
+            run_check(exercise, lambda x, dtype=dtype: torch.tensor([x, 1.1 * x], dtype=dtype))
+
+
+def test_long_results_are_shown_where_they_differ() -> None:
+    expected = [[float(i), float(i * i)] for i in range(100)]
+    exercise = double([Case((3,), expected, "why")])
+
+    def nearly(_: int) -> Any:
+        result = torch.tensor(expected)
+        result[70, 1] = 5.0
+        return result
+
+    with pytest.raises(CheckError, match=r"first differ at \[70\]\[1\]") as failure:
+        run_check(exercise, nearly)
+    assert len(str(failure.value)) < 700
+    assert "[70.0, 4900.0]" in str(failure.value)
+    assert "[70.0, 5.0]" in str(failure.value)
+
+
+def test_an_answer_that_takes_too_long_is_stopped() -> None:
+    def fibonacci(n: int) -> int:
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    def stubborn(n: int) -> int:
+        while n > 3:
+            try:
+                n += 1
+            except Exception:
+                n = 5
+        return n
+
+    wrong_first = Case((3,), 2, "three")
+    long = Case((200,), 280571172992510140037611932413038677189525, "Each number once.", at_most_seconds=0.2)
+    doubled = Mistake(lambda n: 3, "three for ever")
+    before = signal.getsignal(signal.SIGPROF)
+    for answer in (fibonacci, stubborn):
+        cases = [long] if answer is stubborn else [wrong_first, long]
+        with pytest.raises(CheckError, match=r"stopped after 0\.2 seconds of computing\nEach number once\.$"):
+            run_check(double(cases, doubled), answer)
+    with pytest.raises(CheckError, match=r"three for ever$"):  # what was stopped has no result
+        run_check(double([wrong_first, long], doubled), stubborn)
+    assert signal.getsignal(signal.SIGPROF) is before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_an_endless_loop_is_stopped_without_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "SECONDS", 0.2)
+
+    def endless(numbers: list[int]) -> Any:
+        while True:
+            try:
+                numbers = numbers[:]
+            except Exception:
+                return numbers
+
+    with pytest.raises(
+        CheckError, match=r"stopped after 0\.2 seconds of computing\nDoes a loop never end\? Each"
+    ):
+        run_check(double(CASES), endless)
+
+
+def test_checks_work_where_nothing_can_be_stopped() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert (
+            pool.submit(run_check, double(CASES), lambda numbers: [2 * x for x in numbers]).result().cases
+            == 2
+        )
 
 
 def test_a_right_answer_passes_and_says_on_how_much() -> None:
