@@ -527,6 +527,9 @@ def compare(
 
 _SHOWN_BYTES = 240
 
+# What is surely meant as a path: a word that ends as file names do, or with folders in it.
+_PATH = re.compile(r"\S+\.[A-Za-z]\w{1,4}|[^\s:]*/[^\s:]*\w")
+
 
 @exercises_app.command()
 def student(
@@ -551,6 +554,8 @@ def _text_of(argument: str) -> tuple[str, bytes]:
         is_file = Path(argument).is_file()
     except (OSError, ValueError):
         is_file = False  # too long or otherwise impossible as a file name
+    if not is_file and _PATH.fullmatch(argument):
+        warnings.warn(f"there is no file {argument}: the name itself is compared", stacklevel=2)
     contents = check_input_file(argument).read_bytes() if is_file else argument.encode()
     if not contents:
         raise ValueError(f"{argument} is empty" if is_file else "a text to compare is empty")

@@ -34,9 +34,16 @@ def check_input_file(path: PathLike) -> Path:
     Raises FileNotFoundError, IsADirectoryError or PermissionError, each naming the path in one sentence.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        is_dir, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        shown = str(path)[:60]
+        raise FileNotFoundError(f"{shown}… is no file: {len(str(path)):,} characters are no path") from None
+    if is_dir:
         raise IsADirectoryError(f"{path} is a directory; a file is needed")
-    if not path.exists():
+    if not exists:
         raise FileNotFoundError(f"{path} does not exist")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path} may not be read (permission denied)")

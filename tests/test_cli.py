@@ -122,6 +122,20 @@ def test_compare_reads_files_and_knows_published_names(corpus: Path) -> None:
     assert file_row["bytes"] == corpus.stat().st_size and "pieces" not in file_row
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", ["missing.txt", "data/missing", "./a.json"])
+def test_compare_says_so_where_a_name_is_taken_for_a_text(trained: Path, name: str) -> None:
+    compared = run("tokenizer", "compare", name, "--tokenizer", trained)
+    assert compared.stderr.splitlines() == [f"course: there is no file {name}: the name itself is compared"]
+
+
+@pytest.mark.parametrize(
+    "text", ["the end.", "a/b or c", "e.g.", "3.14", "https://a.b/c", "No.1", "und/oder und"]
+)
+def test_compare_takes_texts_as_they_are(trained: Path, text: str) -> None:
+    assert run("tokenizer", "compare", text, "--tokenizer", trained).stderr == ""
+
+
 def test_bad_input_is_one_line_and_status_one(tmp_path: Path, corpus: Path, trained: Path) -> None:
     out, missing = tmp_path / "out", tmp_path / "missing.txt"
     empty, foreign, truncated = tmp_path / "empty.txt", tmp_path / "foreign.json", tmp_path / "truncated.json"

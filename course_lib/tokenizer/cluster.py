@@ -20,7 +20,6 @@ import collections
 import contextlib
 import importlib.metadata
 import math
-import os
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
@@ -50,7 +49,7 @@ from course_lib.tokenizer.training import (
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-Paths: TypeAlias = PathLike | Sequence[os.PathLike[str]]
+Paths: TypeAlias = PathLike | Sequence[PathLike]
 
 # Counts that are merged at a time: the tree is low, and a node's memory and wait are bounded.
 FAN_IN = 8
@@ -186,7 +185,7 @@ def count_pretokens(
     block_bytes: int | None = None,
     progress: bool = False,
 ) -> PretokenCounts:
-    """Count the pre-tokens of the file ``source``, or of several (``os.PathLike`` objects), on the workers.
+    """Count the pre-tokens of the file ``source``, or of several, on the workers.
 
     A worker counts about ``block_bytes`` at a time (by default between 16 and 256 MiB, four parts a thread if the
     text is large enough). A ``pattern`` without a compiled scanner offers no safe cuts: its files are counted whole.
@@ -352,9 +351,7 @@ def _check_files(client: "Client", source: Paths) -> list[_File]:
     files: list[_File] = []
     for path in read_source(source):
         if not isinstance(path, Path):
-            raise TypeError(
-                "source must be a path or several paths (os.PathLike objects): workers read files"
-            )
+            raise TypeError("source must be a path or several paths of existing files: workers read files")
         files.append(_File(str(path.absolute()), path.stat().st_size))
     if not files:
         raise ValueError("source names no file")

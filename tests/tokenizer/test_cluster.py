@@ -186,7 +186,7 @@ class TestOnWorkers:
     @pytest.mark.parametrize("block_bytes", [None, 40_000, 333_333])
     def test_training_equals_one_process(self, client: Client, corpus: Path, block_bytes: int | None) -> None:
         # A file named twice counts twice, in one process and here.
-        sources = [corpus, corpus]
+        sources = [corpus, str(corpus)]
         trained = cluster.train_bpe(sources, 900, [END], client=client, block_bytes=block_bytes)
         expected = train_bpe(sources, 900, [END])
         assert trained.merges == expected.merges and trained.sha256() == expected.sha256()
@@ -351,7 +351,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match="empty is empty"):
             cluster.train_bpe(tmp_path / "empty", 300, client=client)
         with pytest.raises(TypeError, match="workers read files"):
-            cluster.train_bpe(["a document"], 300, client=client)  # type: ignore[list-item]
+            cluster.train_bpe(["a document"], 300, client=client)
         with pytest.raises(FileNotFoundError, match="missing does not exist"):
             cluster.count_pretokens([tmp_path / "empty", tmp_path / "missing"], client=client)
 

@@ -6,9 +6,10 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import regex
@@ -16,7 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from course_lib.data import stories
-from course_lib.tokenizer import PATTERNS, Tokenizer, train_bpe
+from course_lib.tokenizer import PATTERNS, Tokenizer, reference, train_bpe
+from course_lib.tokenizer.unigram import UnigramTokenizer
+from course_lib.tokenizer.wordpiece import WordPieceTokenizer
 from tests.tokenizer.references import hard_text
 
 END = "<|endoftext|>"
@@ -196,6 +199,12 @@ class TestBadInput:
         with pytest.raises(TypeError, match="source"):
             train_bpe(source, 300)  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize("text", ["some text", "a word " * 2000, "a\0b"])
+    def test_a_text_where_a_path_is_meant(self, text: str) -> None:
+        with pytest.raises(FileNotFoundError, match="a text to train on goes into a list") as caught:
+            train_bpe(text, 300)
+        assert len(str(caught.value)) < 250
+
     @pytest.mark.parametrize("pattern", ["gpt2", r"\S+"])
     def test_lone_surrogate(self, pattern: str) -> None:
         with pytest.raises(ValueError, match="lone surrogate"):
@@ -209,6 +218,71 @@ class TestBadInput:
     def test_num_threads(self, num_threads: object) -> None:
         with pytest.raises(ValueError, match="num_threads"):
             train_bpe(["text"], 300, num_threads=num_threads)  # type: ignore[arg-type]
+
+
+TRAINERS: dict[str, Callable[[Any], object]] = {
+    "BPE": lambda source: train_bpe(source, 259).merges,
+    "BPE by regex": lambda source: train_bpe(source, 259, pattern=r"\S+").merges,
+    "BPE as defined": lambda source: reference.train_naive(source, 259).merges,
+    "Unigram": lambda source: UnigramTokenizer.train(source, 273).scores,
+    "WordPiece": lambda source: WordPieceTokenizer.train(source, 20, min_frequency=1).vocab,
+}
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+class TestLists:
+    """Files if all items name some, else documents, and a warning where that may be a mistake."""
+
+    @pytest.fixture(autouse=True)
+    def files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("shard1.txt").write_text("low lower lowest " * 9)
+        Path("shard2.txt").write_text("new newer newest " * 7)
+        Path("folder").mkdir()
+
+    def test_names_of_files_are_files(self, trainer: str) -> None:
+        train = TRAINERS[trainer]
+        paths = [Path("shard1.txt"), Path("shard2.txt")]
+        expected = train(paths)
+        assert expected == train([path.read_text() for path in paths])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*documents")
+            for names in (["shard1.txt", "shard2.txt"], ["shard1.txt", paths[1]], [paths[0], "shard2.txt"]):
+                assert train(names) == expected
+                assert train(iter(names)) == expected
+
+    @pytest.mark.parametrize("place", [0, 1, 20])
+    def test_a_file_name_among_documents_is_warned_of(self, trainer: str, place: int) -> None:
+        documents = ["low lower lowest"] * 20
+        documents.insert(place, "shard1.txt")
+        with pytest.warns(
+            UserWarning, match=r"taken as documents.*'shard1\.txt' is the name of a file"
+        ) as caught:
+            mixed = TRAINERS[trainer](documents)
+        assert caught[0].filename == __file__
+        Path("shard1.txt").unlink()
+        assert TRAINERS[trainer](documents) == mixed
+
+    @pytest.mark.parametrize(
+        "documents",
+        [
+            ["{}"],
+            ["{}", "folder"],
+            ["shard1.txt {}"],
+            ["{}\n" * 2000, "shard1.txt\n"],
+            ["{}", "a" * 300, "\0"],
+        ],
+    )
+    def test_documents_stay_documents(self, trainer: str, documents: list[str]) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*documents")
+            TRAINERS[trainer](
+                [document.replace("{}", "low lower lowest new newer newest") for document in documents]
+            )
+
+    def test_paths_and_documents_do_not_mix(self, trainer: str) -> None:
+        with pytest.raises(TypeError, match="'not a file', which is neither a path nor the name of a file"):
+            TRAINERS[trainer]([Path("shard1.txt"), "not a file"])
 
 
 @pytest.mark.parametrize("phase", ["counting", "merging"])
