@@ -223,7 +223,7 @@ def gather_batch(
 
     take = tokens.windows if isinstance(tokens, TokenFile) else partial(gather_windows, tokens)
     windows = take(starts, context_length + 1)  # (B, T + 1)
-    x = torch.empty(len(starts), context_length, dtype=torch.int64)
+    x = torch.empty(len(starts), context_length, dtype=torch.int64, device="cpu")
     y = torch.empty_like(x)
     np.copyto(x.numpy(), windows[:, :-1])
     np.copyto(y.numpy(), windows[:, 1:])

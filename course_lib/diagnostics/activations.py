@@ -135,7 +135,7 @@ class _AttentionWatch(TorchFunctionMode):
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         logits = scale * query.float() @ key.float().mT  # (..., H, T, S)
         if is_causal:
-            logits = logits.masked_fill(~torch.ones(logits.shape[-2:], dtype=torch.bool).tril(), -torch.inf)
+            logits = logits.masked_fill(~torch.ones_like(logits, dtype=torch.bool).tril(), -torch.inf)
         elif attn_mask is not None and attn_mask.dtype == torch.bool:
             logits = logits.masked_fill(~attn_mask, -torch.inf)
         elif attn_mask is not None:

@@ -77,10 +77,13 @@ def trajectory_projection(
         _, vectors = torch.linalg.eigh((path @ path.T).double())
         spanning = vectors[:, -2:].flip(-1).T.to(path.dtype) @ path
     else:
-        spanning = torch.randn(2, path.shape[1], generator=torch.Generator().manual_seed(seed)).to(path)
+        generator = torch.Generator().manual_seed(seed)
+        random = torch.randn(2, path.shape[1], generator=generator, dtype=torch.float32, device="cpu")
+        spanning = random.to(path)
     directions = torch.linalg.qr(spanning.T)[0].T
     # A fixed sense of the axes: the path starts to the left of its end, and below it.
-    directions = directions * torch.where(path[0] @ directions.T > 0, -1.0, 1.0).unsqueeze(-1)
+    along = path[0] @ directions.T
+    directions = directions * torch.where(along > 0, -torch.ones_like(along), 1.0).unsqueeze(-1)
     coordinates = path @ directions.T
     return Projection(coordinates, coordinates.square().sum(0) / total, directions, origin)
 

@@ -2,6 +2,10 @@
 
 Read in this order: functional, linear, norm, activation, ffn, rope, attention, online, cache, block, transformer,
 generation, hf. Where a formula is slow as it stands, its function says so and names the fast form beside it.
+
+What a module creates when it is made (parameters, tables, a cache without ``device`` or ``dtype``) is where torch's own
+modules would put it: on ``torch.set_default_device``, parameters and caches in ``torch.set_default_dtype``. What is
+computed afterwards depends on its inputs alone.
 """
 
 from course_lib.model.activation import ACTIVATIONS

@@ -76,7 +76,7 @@ class KVCache:
         batch_size: sequences side by side.
         max_seq_len: positions to make room for; default and upper bound: the model's context length.
         device: where the model is.
-        dtype: that of the model; default float32.
+        dtype: that of the model; by default torch's default, float32 unless it was changed.
 
     Raises:
         ValueError: ``max_seq_len`` is more than the model's context length.

@@ -66,7 +66,7 @@ def few_rows_product(x: Tensor, weight: Tensor) -> Tensor:
     """
     x, weight = x.contiguous(), weight.contiguous()
     outputs, width = weight.shape
-    y = torch.empty(*x.shape[:-1], outputs)
+    y = x.new_empty(*x.shape[:-1], outputs)
     _kernels.multiply_few_rows(
         x.numel() // width, width, outputs, x.data_ptr(), weight.data_ptr(), y.data_ptr()
     )
@@ -118,7 +118,7 @@ def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     x, weight = x.contiguous(), weight.contiguous()
     width = weight.shape[0]
     rows = x.numel() // width
-    y, inverse_rms = torch.empty_like(x), torch.empty(rows)
+    y, inverse_rms = torch.empty_like(x), x.new_empty(rows)
     _kernels.rms_norm_forward(
         rows, width, eps, x.data_ptr(), weight.data_ptr(), y.data_ptr(), inverse_rms.data_ptr()
     )

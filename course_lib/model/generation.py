@@ -162,9 +162,9 @@ def _as_batch(
         check_ids(prompt_ids, "prompt_ids")
         rows = [prompt_ids] if prompt_ids.ndim == 1 else list(prompt_ids)
     elif _is_single(prompt_ids):
-        rows = [torch.tensor(prompt_ids)]
+        rows = [torch.tensor(prompt_ids, device="cpu")]
     else:
-        rows = [torch.as_tensor(row) for row in prompt_ids]
+        rows = [row if isinstance(row, Tensor) else torch.tensor(row, device="cpu") for row in prompt_ids]
     if not rows or any(row.ndim != 1 or not len(row) for row in rows):
         raise ValueError(
             "prompt_ids must have shape (T,) or (B, T), or be a list of such rows, with at least one token"

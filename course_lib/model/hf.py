@@ -36,7 +36,7 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
     Args:
         state_dict: from ``model.state_dict()`` or a safetensors file; the names may begin with ``model.`` and hold what
             torch.compile and parallel wrappers add. Of tied embeddings one name is enough. The tensors are copied, in
-            their dtype.
+            their dtype, on their device.
         hf_config: the model's ``config``, or the contents of its ``config.json`` as a mapping; of type ``llama``,
             ``mistral`` or ``qwen3``.
 
@@ -64,7 +64,9 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
                 f"state_dict does not fit hf_config: {name} must have shape {tuple(shape)}, "
                 f"not {tuple(renamed[name].shape)}"
             )
-    model = TransformerLM(config).to(renamed["token_embeddings.weight"].dtype)
+    like = renamed["token_embeddings.weight"]
+    with torch.device(like.device):
+        model = TransformerLM(config).to(like.dtype)
     model.load_state_dict(renamed)
     return model
 

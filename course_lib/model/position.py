@@ -17,10 +17,10 @@ class SinusoidalEmbedding(nn.Module):
 
     def __init__(self, max_seq_len: int, d: int) -> None:
         super().__init__()
-        rates = torch.exp(torch.arange(0, d, 2, dtype=torch.float32) * (-math.log(10000.0) / d))
-        angles = torch.outer(torch.arange(max_seq_len, dtype=torch.float32), rates)
+        rates = torch.exp(torch.arange(0, d, 2, dtype=torch.float32, device="cpu") * (-math.log(10000.0) / d))
+        angles = torch.outer(torch.arange(max_seq_len, dtype=torch.float32, device="cpu"), rates)
         table = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)[:, :d]
-        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("table", table.to(torch.get_default_device()), persistent=False)
 
     def forward(self, positions: Tensor) -> Tensor:
         """(...) → (..., d)."""

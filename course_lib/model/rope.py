@@ -54,9 +54,9 @@ class RotaryEmbedding(nn.Module):
         self.theta, self.head_dim, self.max_seq_len, self.layout = theta, head_dim, max_seq_len, layout
         self.scaling = as_rope_scaling(scaling)
         frequencies, factor = rotary_frequencies(theta, head_dim, self.scaling)
-        angles = torch.outer(
-            torch.arange(max_seq_len, dtype=torch.float32), frequencies
-        )  # (max_seq_len, head_dim / 2)
+        positions = torch.arange(max_seq_len, dtype=torch.float32, device="cpu")
+        angles = torch.outer(positions, frequencies)  # (max_seq_len, head_dim / 2)
+        device = torch.get_default_device() if device is None else device
         self.register_buffer("cos", (angles.cos() * factor).to(device), persistent=False)
         self.register_buffer("sin", (angles.sin() * factor).to(device), persistent=False)
 
@@ -137,7 +137,8 @@ def rotary_frequencies(
 ) -> tuple[Tensor, float]:
     """The angles by which one step turns each pair, (head_dim / 2,), and the factor on cosine and sine.
 
-    The factor is 1 but for YaRN, where it makes attention sharper. Raises ValueError for an odd ``head_dim`` or a
+    In float32 on the CPU, whatever torch's defaults are: the same numbers for every device. The factor is 1 but for
+    YaRN, where it makes attention sharper. Raises ValueError for an odd ``head_dim`` or a
     ``theta`` that is not positive.
     """
     check_positive("head_dim", head_dim)
@@ -161,7 +162,7 @@ def rotary_frequencies(
 
 def _powers(theta: float, head_dim: int) -> Tensor:
     """theta^(-2i / head_dim) for pair i."""
-    return 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
+    return 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim)
 
 
 def _yarn(theta: float, head_dim: int, scaling: RopeScaling) -> tuple[Tensor, float]:
@@ -180,7 +181,7 @@ def _yarn(theta: float, head_dim: int, scaling: RopeScaling) -> tuple[Tensor, fl
 
     first = max(math.floor(pair_that_turns(scaling.beta_fast)), 0)
     last = min(math.ceil(pair_that_turns(scaling.beta_slow)), head_dim - 1)
-    index = torch.arange(head_dim // 2, dtype=torch.float32)
+    index = torch.arange(head_dim // 2, dtype=torch.float32, device="cpu")
     ramp = ((index - first) / max(last - first, 0.001)).clamp(0, 1)  # 0: kept, 1: interpolated
     frequencies = _powers(theta, head_dim)
     factor = scaling.attention_factor

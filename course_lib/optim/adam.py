@@ -35,7 +35,7 @@ class _AdamBase(CourseOptimizer):
         """The parameter's state, made at its first step; torch's names and types, so that states can be exchanged."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
-            state["step"] = torch.tensor(0.0)
+            state["step"] = torch.tensor(0.0, dtype=torch.float32, device="cpu")
             state["exp_avg"] = torch.zeros_like(param)
             state["exp_avg_sq"] = torch.zeros_like(param)
         return state

@@ -24,7 +24,7 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
         max_norm: Largest norm to leave as it is; ``inf`` to measure only.
 
     Returns:
-        The norm before clipping, a scalar tensor.
+        The norm before clipping, a scalar tensor on the CPU.
 
     Raises:
         ValueError: ``max_norm`` is not positive, or a gradient holds NaN or infinity.
@@ -33,7 +33,7 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
         raise ValueError(f"max_norm is {max_norm}; it must be positive")
     named = [(name, param.grad) for name, param in _named(params) if param.grad is not None]
     if not named:
-        return torch.tensor(0.0)
+        return torch.tensor(0.0, dtype=torch.float32, device="cpu")
     grads = [grad for _, grad in named]
     # Squares of half-precision numbers need float32, and their sum over many tensors the range of float64.
     dtype = torch.float64 if any(grad.dtype == torch.float64 for grad in grads) else torch.float32
@@ -49,7 +49,7 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
         scale = max_norm / (value + 1e-6)
         for (pieces,) in cache_sized(grads):
             torch._foreach_mul_(pieces, scale)
-    return torch.tensor(value, dtype=dtype)
+    return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 def _named(params: Tensor | Iterable[Any]) -> Iterable[tuple[str, Tensor]]:

@@ -14,7 +14,7 @@ from course_lib.train.processes import Processes
 
 def byte_lengths(tokenizer: Tokenizer) -> Tensor:
     """The number of bytes of each token, (V,) int64, by id."""
-    lengths = torch.zeros(max(tokenizer.vocab) + 1, dtype=torch.int64)
+    lengths = torch.zeros(max(tokenizer.vocab) + 1, dtype=torch.int64, device="cpu")
     for token_id, token in tokenizer.vocab.items():
         lengths[token_id] = len(token)
     return lengths
@@ -54,14 +54,14 @@ def evaluate(
     windows = BatchStream(array, 1, context_length, seed=0).num_windows  # checks the tokens too
     if max_batches is not None:
         windows = min(windows, max_batches * batch_size)
-    sums = torch.zeros(3, dtype=torch.float64)  # loss, tokens, bytes
+    sums = torch.zeros(3, dtype=torch.float64, device="cpu")  # loss, tokens, bytes
     for first in range(among.rank * batch_size, windows, among.world_size * batch_size):
         count = min(batch_size, windows - first)
         starts = np.arange(first, first + count) * context_length
         x, y = gather_batch(array, starts, context_length)
         loss = float(loss_module(x.to(device), y.to(device)))
         size = int(lengths[y].sum()) if lengths is not None else 0
-        sums += torch.tensor([loss * y.numel(), y.numel(), size], dtype=torch.float64)
+        sums += sums.new_tensor([loss * y.numel(), y.numel(), size])
     loss_sum, num_tokens, num_bytes = among.sum(sums.to(device if among.world_size > 1 else "cpu")).tolist()
     result = {"valid_loss": loss_sum / num_tokens}
     if lengths is not None and num_bytes:

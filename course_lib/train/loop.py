@@ -16,7 +16,7 @@ from course_lib.data import BatchStream, TokenFile
 from course_lib.errors import FormatError
 from course_lib.files import atomic_write, hold_folder
 from course_lib.files import progress as progress_bar
-from course_lib.model import TransformerLM
+from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import clip_grad_norm
 from course_lib.tokenizer import Tokenizer
 from course_lib.train.checkpoint import load_checkpoint, save_checkpoint
@@ -131,7 +131,7 @@ class _Run:
         start = self._prepare_folder(stack, resume=resume)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = TransformerLM(config.model).to(among.device)
+            self.model = _new_model(config.model).to(among.device)
         precision = choose_precision(config.precision, among.device)
         self.loss = LanguageModelLoss(
             self.model, chunk_size=config.loss_chunk, z_loss=config.z_loss, precision=precision
@@ -283,7 +283,7 @@ class _Run:
     def _gradients(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]], float]:
         """Add up the gradients of a batch, part by part; return its loss, its parts, and the wait for them."""
         parts = self.config.accumulate
-        total = torch.zeros((), device=self.among.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.among.device)
         batches, waited = [], 0.0
         for part in range(parts):
             asked = time.perf_counter()
@@ -367,9 +367,20 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Tr
         config = TrainConfig.from_dict(read_run(folder)["config"])
     except (TypeError, ValueError) as error:
         raise FormatError(folder, "extra.config", str(error)) from error
-    model = TransformerLM(config.model)
+    model = _new_model(config.model)
     load_checkpoint(folder, model)
     return model.to(device).eval(), config
+
+
+def _new_model(config: ModelConfig) -> TransformerLM:
+    """A model in float32 on the CPU, whatever torch's defaults are: it begins with the same numbers everywhere."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            return TransformerLM(config)
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextlib.contextmanager
