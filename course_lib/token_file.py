@@ -13,7 +13,7 @@ import re
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -45,6 +45,9 @@ class TokenFile:
     ``path``: the file of ids. ``tokens``: the mapped array, shape ``(count,)``, read-only. ``vocab_size``:
     all ids are below it. ``sha256``: of the ids' bytes. ``tokenizer_sha256``: of the tokenizer that made
     them.
+
+    Pickled and copied, it is a path: whoever unpickles opens the file again, which raises FormatError when it is no
+    longer the same one. A spawned worker of a DataLoader gets a few hundred bytes.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class TokenFile:
         self.vocab_size = vocab_size
         self.sha256 = sha256
         self.tokenizer_sha256 = tokenizer_sha256
+        # Another process, or a later moment, may have another working directory.
+        self._absolute = str(Path(path).absolute())
+        self._identity: _Identity | None = None
         self._descriptor: int | None = None
 
     @classmethod
@@ -67,30 +73,39 @@ class TokenFile:
         path = check_input_file(path)
         described = _read_description(path)
         dtype, count = np.dtype(described["dtype"]), described["count"]
-        size = path.stat().st_size
-        if size != count * dtype.itemsize:
-            raise FormatError(
+        with open(path, "rb") as file:
+            identity = _Identity.of(file.fileno())
+            if identity.size != count * dtype.itemsize:
+                raise FormatError(
+                    path,
+                    f"byte {identity.size}",
+                    f"the file ends here, but its description promises {count} ids of {dtype.itemsize} bytes",
+                )
+            # Whoever replaces a token file removes its description first.
+            if _read_description(path) != described:
+                raise FormatError(path, "", "was replaced while it was opened")
+            # An empty file cannot be mapped.
+            tokens = np.memmap(file, dtype=dtype, mode="r", shape=(count,)) if count else np.empty(0, dtype)
+            tokens.flags.writeable = False
+            opened = cls(
                 path,
-                f"byte {size}",
-                f"the file ends here, but its description promises {count} ids of {dtype.itemsize} bytes",
+                tokens,
+                vocab_size=described["vocab_size"],
+                sha256=described["sha256"],
+                tokenizer_sha256=described["tokenizer_sha256"],
             )
-        # An empty file cannot be mapped.
-        tokens = np.memmap(path, dtype=dtype, mode="r", shape=(count,)) if count else np.empty(0, dtype)
-        tokens.flags.writeable = False
-        opened = cls(
-            path,
-            tokens,
-            vocab_size=described["vocab_size"],
-            sha256=described["sha256"],
-            tokenizer_sha256=described["tokenizer_sha256"],
-        )
+            opened._identity = identity
+            if tokens.nbytes > _MAPPED_BYTES and hasattr(os, "preadv"):
+                # Kept from here on: under its name, there may later be another file.
+                opened._descriptor = os.dup(file.fileno())
+                weakref.finalize(opened, os.close, opened._descriptor)
         if verify:
             opened.verify()
         return opened
 
     def verify(self) -> None:
         """Read every id and compare the checksum; raises FormatError when the bytes are not those written."""
-        with open(self.path, "rb") as file:
+        with open(self._absolute, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != self.sha256:
             raise FormatError(self.path, "", f"the ids were changed: SHA-256 {found}, not {self.sha256}")
@@ -135,10 +150,10 @@ class TokenFile:
         """
         if len(starts) and not 0 <= int(starts.min()) <= int(starts.max()) <= len(self) - length:
             raise IndexError(f"windows of {length} ids must start in 0 … {len(self) - length}")
-        if self.tokens.nbytes <= _MAPPED_BYTES or not hasattr(os, "preadv"):
+        if self._descriptor is None:
             result = gather_windows(self.tokens, starts, length)
         else:
-            result = self._read_windows(starts, length)
+            result = self._read_windows(self._descriptor, starts, length)
         if result.size and result.max() >= self.vocab_size:
             row, column = np.argwhere(result >= self.vocab_size)[0]
             place = f"token {starts[row] + column}"
@@ -149,19 +164,45 @@ class TokenFile:
             )
         return result
 
-    def _read_windows(self, starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:
-        if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDONLY)
-            weakref.finalize(self, os.close, self._descriptor)
+    def _read_windows(self, descriptor: int, starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:
         result = np.empty((len(starts), length), self.dtype)
         for row, start in zip(result.view(np.uint8), starts.tolist(), strict=True):
-            if os.preadv(self._descriptor, [row], start * self.dtype.itemsize) != row.nbytes:
+            if os.preadv(descriptor, [row], start * self.dtype.itemsize) != row.nbytes:
                 raise FormatError(self.path, "", "the file was truncated while it was in use")
         return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (type(self), self._absolute, self._identity, self.sha256, self.tokenizer_sha256)
 
     def __repr__(self) -> str:
         details = f"{len(self)} ids, dtype={self.dtype.str}, vocab_size={self.vocab_size}"
         return f"TokenFile({str(self.path)!r}, {details})"
+
+
+class _Identity(NamedTuple):
+    """What tells a file from others without reading it."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, descriptor: int) -> Self:
+        found = os.fstat(descriptor)
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _reopen(
+    kind: type[TokenFile], path: str, identity: _Identity | None, sha256: str, tokenizer_sha256: str
+) -> TokenFile:
+    """The token file that was pickled or copied; FormatError if it is another one by now."""
+    opened = kind.open(path)
+    if (opened.sha256, opened.tokenizer_sha256) != (sha256, tokenizer_sha256):
+        raise FormatError(path, "", f"holds other tokens than when it was copied: SHA-256 {opened.sha256}")
+    if opened._identity != identity:
+        opened.verify()  # another file with this description: a copy, perhaps on another machine
+    return opened
 
 
 def gather_windows(tokens: NDArray[Any], starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:

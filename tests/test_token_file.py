@@ -1,9 +1,12 @@
 """Token files: what is written is read back, and nothing else is accepted."""
 
+import copy
+import gc
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from course_lib import token_file
 from course_lib.errors import FormatError
 from course_lib.token_file import TokenFile, description_path, token_dtype, write_token_file
 
@@ -93,6 +97,96 @@ def test_a_file_cut_short_while_in_use_is_noticed(tmp_path: Path, monkeypatch: p
     os.truncate(tmp_path / "t.bin", 60)
     with pytest.raises(FormatError, match="truncated while it was in use"):
         tokens.windows(np.array([25]), 10)
+
+
+COPIES: dict[str, Callable[[TokenFile], TokenFile]] = {
+    "pickle": lambda tokens: pickle.loads(pickle.dumps(tokens)),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.fixture(params=[0, 1 << 26], ids=["read", "mapped"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("course_lib.token_file._MAPPED_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("count", [0, 1, 5000])
+def test_a_copy_is_a_path_and_outlives_the_original(tmp_path: Path, how: str, count: int) -> None:
+    tokens = write(tmp_path / "t.bin", [i % 300 for i in range(count)])
+    tokens.windows(np.arange(0), 1)
+    assert len(pickle.dumps(tokens)) < 1000
+    copied = COPIES[how](tokens)
+    assert type(copied) is TokenFile and copied.vocab_size == 300 and list(copied) == list(tokens)
+    assert (copied.sha256, copied.tokenizer_sha256) == (tokens.sha256, tokens.tokenizer_sha256)
+    expected = [i % 300 for i in range(count)][-9:]
+    del tokens
+    gc.collect()
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]  # they take the numbers that were closed
+    try:
+        assert copied.windows(np.array([count - len(expected)]), len(expected)).tolist() == [expected]
+    finally:
+        for descriptor in others:
+            os.close(descriptor)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_copy_finds_its_file_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "t.bin", [1, 2, 3])
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub" / "t.bin", [4, 5, 6])
+    monkeypatch.chdir(tmp_path)
+    tokens = TokenFile.open("t.bin")
+    monkeypatch.chdir("sub")
+    tokens.verify()
+    for copied in (tokens, copy.copy(tokens), pickle.loads(pickle.dumps(tokens))):
+        assert copied.windows(np.array([0]), 3).tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_copy_of_a_file_that_changed_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "t.bin"
+    tokens = write(path, [1, 2, 3])
+    pickled = pickle.dumps(tokens)
+    write(path, [4, 5, 6])
+    with pytest.raises(FormatError, match=r"t\.bin: holds other tokens than when it was copied"):
+        pickle.loads(pickled)
+    with pytest.raises(FormatError, match="holds other tokens"):
+        copy.deepcopy(tokens)
+    assert tokens.windows(np.array([0]), 3).tolist() == [[1, 2, 3]]  # the file that was opened
+    write(path, [1, 2, 3])  # the same tokens again, in another file
+    assert list(pickle.loads(pickled)) == [1, 2, 3]
+    path.write_bytes(b"\x01\x00\x02\x00\x04\x00")
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(FormatError, match="ids were changed"):
+        pickle.loads(pickled)
+    path.write_bytes(b"\x01\x00")
+    with pytest.raises(FormatError, match="the file ends here"):
+        pickle.loads(pickled)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"t\.bin does not exist"):
+        pickle.loads(pickled)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.bin"
+    write(path, [1, 2, 3])
+    read = token_file._read_description
+    replacements = iter([[4, 5, 6]])
+
+    def replaced_after(place: Path) -> dict[str, Any]:
+        described = read(place)
+        for ids in replacements:
+            write(path, ids)
+        return described
+
+    monkeypatch.setattr(token_file, "_read_description", replaced_after)
+    with pytest.raises(FormatError, match="replaced while it was opened"):
+        TokenFile.open(path)
 
 
 def test_the_file_holds_little_endian_ids_and_nothing_else(tmp_path: Path) -> None:

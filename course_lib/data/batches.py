@@ -80,7 +80,8 @@ class BatchStream:
 
     Two things follow. The sequence of global batches depends on ``world_size * batch_size`` only, so that two
     processes see what one process with the double batch sees. And the position in the stream is one number: it can be
-    saved and resumed at once, also on another number of processes.
+    saved and resumed at once, also on another number of processes. A stream can be pickled and copied; a
+    :class:`~course_lib.data.TokenFile` in it goes by its path.
 
     Iterate over it, or call :func:`next`; both continue where the last batch ended. Memory: 8 bytes a window, and for a
     moment at the start of an epoch 28.
@@ -156,6 +157,13 @@ class BatchStream:
             parts.append(self._order[place : place + count])
             first, count = first + len(parts[-1]), count - len(parts[-1])
         return np.concatenate(parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_order"}  # 8 bytes a window
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._order = _order(self.num_windows, self.seed, self._order_epoch)
 
     def state_dict(self) -> StreamState:
         """Where the stream stands, the same on all ranks: for :meth:`load_state_dict` and for JSON."""

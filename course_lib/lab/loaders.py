@@ -115,7 +115,7 @@ class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
     """Windows without overlap, one at a time, as torch's DataLoader asks for them."""
 
     def __init__(self, path: Path, context_length: int) -> None:
-        self.tokens = np.memmap(path, np.uint16, mode="r")
+        self.tokens = TokenFile.open(path)  # not a memmap: a spawned worker would get all of its bytes
         self.context_length = context_length
 
     def __len__(self) -> int:

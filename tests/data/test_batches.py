@@ -1,8 +1,12 @@
 """Batches: the windows that were asked for, each once an epoch, from any position, on any number of processes."""
 
+import copy
+import gc
 import json
+import pickle
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +132,63 @@ def test_both_ways_of_asking_go_on_where_the_other_stopped() -> None:
             break
     assert stream.epoch == 1.5
     assert stream.num_windows == 10
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream))]
+)
+@pytest.mark.parametrize("mapped_bytes", [0, 1 << 26])
+def test_a_copied_stream_goes_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: Any, mapped_bytes: int
+) -> None:
+    monkeypatch.setattr("course_lib.token_file._MAPPED_BYTES", mapped_bytes)
+    stream = BatchStream(token_file(tmp_path / "t.bin", 100_000), 7, 5, seed=3)
+    assert len(pickle.dumps(stream)) < 2000
+    for _ in range(3000):  # into the second epoch
+        next(stream)
+    other = copied(stream)
+    expected = [next(stream)[0].tolist() for _ in range(3)]
+    assert [next(other)[0].tolist() for _ in range(3)] == expected
+    del stream
+    gc.collect()
+    next(other)
+
+
+class WholeWindows(torch.utils.data.IterableDataset[torch.Tensor]):
+    """What somebody's own dataset may look like: a token file, a stream, and a share for each worker."""
+
+    def __init__(self, tokens: TokenFile) -> None:
+        self.tokens = tokens
+        self.stream = BatchStream(tokens, 4, 1024, seed=1)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        worker = torch.utils.data.get_worker_info()
+        share = BatchStream(self.tokens, 4, 1024, seed=1, rank=worker.id, world_size=worker.num_workers)
+        for _ in range(3):
+            yield next(share)[0]
+
+
+@pytest.mark.parametrize(("context", "workers"), [("spawn", 2), ("forkserver", 1)])
+def test_workers_that_are_spawned_open_the_file_themselves(
+    tmp_path: Path, context: str, workers: int
+) -> None:
+    # Large enough to be read, not mapped, also in the workers; a sparse file is made at once.
+    path = tmp_path / "t.bin"
+    token_file(path, 10)
+    with open(path, "r+b") as file:
+        file.truncate(2 * 40_000_000)
+    description = path.with_name("t.bin.json")
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"count": 40_000_000}))
+    tokens = TokenFile.open(path)
+    dataset = WholeWindows(tokens)
+    assert len(pickle.dumps(dataset)) < 4000
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=None, num_workers=workers, multiprocessing_context=context
+    )
+    seen = [batch.tolist() for batch in loader]
+    ranks = [BatchStream(tokens, 4, 1024, seed=1, rank=rank, world_size=workers) for rank in range(workers)]
+    expected = [next(ranks[rank])[0].tolist() for _ in range(3) for rank in range(workers)]
+    assert seen == expected
 
 
 def test_a_batch_does_not_share_memory_with_the_file(tmp_path: Path) -> None:
