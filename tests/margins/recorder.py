@@ -1,8 +1,7 @@
 """How far every numeric assertion was from its bound: rewritten asserts that write down both sides.
 
 The rewriting leaves an assertion's verdict alone. Ordering comparisons (<, <=, >, >=), ``between``, ``isclose`` and
-``allclose`` are recorded where they decide the verdict: under ``and``, ``not`` and ``all``, not inside ``any``, ``or``
-or a sum.
+``allclose`` are recorded where they decide the verdict: under ``and`` and ``all``, not inside ``any``, ``or`` or a sum.
 """
 
 import ast
@@ -56,7 +55,7 @@ class Instrument(ast.NodeTransformer):
         match node:
             case ast.BoolOp(op=ast.And(), values=values):
                 node.values = [self._decides(value) for value in values]
-            case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
+            case ast.UnaryOp(op=ast.Invert(), operand=operand):
                 node.operand = self._decides(operand)
             case ast.Compare(ops=ops) if any(type(op).__name__ in _COMPARE for op in ops):
                 return self._compare(node)
