@@ -54,6 +54,14 @@ _DEEPSEEK = (
 )
 _WHOLE_TEXT = r"[\s\S]+"
 
+# What "Digits" before "ByteLevel" cuts, by (individual_digits, use_regex).
+_AFTER_DIGITS = {
+    (True, True): "starcoder",
+    (False, True): PATTERNS["starcoder"].replace(r"|\p{N}|", r"|\p{N}+|"),
+    (True, False): r"\p{N}|\P{N}+",
+    (False, False): r"\p{N}+|\P{N}+",
+}
+
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -199,6 +207,10 @@ def _read_pre_tokenizer(path: PathLike, pre_tokenizer: Any) -> str:
         )
     if last.get("add_prefix_space", True):
         raise FormatError(path, f"{place}.add_prefix_space", "a space before the text is not supported")
+    if steps and steps[0][1].get("type") == "Digits":
+        if len(steps) > 1:
+            raise FormatError(path, steps[1][0], "a split between 'Digits' and 'ByteLevel' is not supported")
+        return _AFTER_DIGITS[bool(steps[0][1].get("individual_digits")), bool(last.get("use_regex", True))]
     if last.get("use_regex", True):
         if steps:
             raise FormatError(path, f"{place}.use_regex", "a second split after another one is not supported")
@@ -371,6 +383,10 @@ def _write_pre_tokenizer(path: PathLike, pattern: str) -> dict[str, Any]:
     pattern = resolve_pattern(pattern)[0] or pattern
     if pattern == "gpt2":
         return _byte_level()
+    for (individual, use_regex), known in _AFTER_DIGITS.items():
+        if pattern == known:
+            digits = {"type": "Digits", "individual_digits": individual}
+            return {"type": "Sequence", "pretokenizers": [digits, _byte_level(use_regex=use_regex)]}
     if pattern == "deepseek":
         splits: tuple[str, ...] = _DEEPSEEK
     elif pattern in _SPLITS:

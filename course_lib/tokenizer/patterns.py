@@ -50,6 +50,9 @@ PATTERNS: Final[dict[str, str]] = {
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
         r"|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
+    # StarCoder and SmolLM. Their tokenizer.json cuts out every digit, and then what is left by GPT-2's pattern. In one
+    # pattern, a digit counts as the text's end.
+    "starcoder": r"'(?:[sdmt]|ll|ve|re)|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+",
 }
 """The published patterns by name, as regular expressions of the ``regex`` package."""
 

@@ -49,8 +49,10 @@ struct Classes {
           symbols(~(block.letters | block.digits | block.spaces)) {}
 };
 
-// The certain starts of a block of which the first `length` >= 3 bytes, starting at `begin`, are known.
-inline Mask gpt2(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
+// The certain starts of a block of which the first `length` >= 3 bytes, starting at `begin`, are known. For
+// GPT-2 and StarCoder.
+template <Pattern pattern>
+Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
     const Classes in(block);
     // A run of letters, digits or symbols starts a pre-token, unless a blank before it belongs to it.
     Mask starts =
@@ -65,7 +67,12 @@ inline Mask gpt2(const AsciiBlock& block, const std::uint8_t* begin, std::size_t
     }
     // White space starts one where its run begins, and again with its last character if something visible
     // follows: the look-ahead of \s+(?!\S) gives that one up.
-    starts |= run_starts(in.spaces) | (in.spaces & ~after(in.spaces));
+    Mask last_spaces = in.spaces & ~after(in.spaces);
+    if constexpr (pattern == Pattern::starcoder) {
+        starts |= in.digits;
+        last_spaces &= ~after(in.digits);  // where a digit was cut out, the look-ahead sees the text's end
+    }
+    starts |= run_starts(in.spaces) | last_spaces;
     return starts & up_to(length - 2);  // the neighbour of the last byte is not known
 }
 
@@ -150,8 +157,12 @@ std::size_t cut_block(const std::uint8_t* begin, const std::uint8_t** ends) {
     if constexpr (pattern == Pattern::deepseek) unknown |= block.controls;
     const auto length = static_cast<std::size_t>(std::countr_zero(unknown));
     if (length < 3) return 0;
-    cuts::Mask starts = pattern == Pattern::gpt2 ? cuts::gpt2(block, begin, length)
-                                                 : cuts::cl100k_family<pattern>(block, begin, length);
+    cuts::Mask starts = 0;
+    if constexpr (pattern == Pattern::gpt2 || pattern == Pattern::starcoder) {
+        starts = cuts::gpt2_family<pattern>(block, begin, length);
+    } else {
+        starts = cuts::cl100k_family<pattern>(block, begin, length);
+    }
     starts &= ~cuts::Mask{1};  // the block's own start is nobody's end
     std::size_t count = 0;
     for (; starts != 0; starts &= starts - 1) ends[count++] = begin + std::countr_zero(starts);

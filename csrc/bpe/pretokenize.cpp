@@ -75,22 +75,26 @@ struct SpaceRun {
     }
 };
 
+// GPT-2, and StarCoder, which cuts out every digit first and treats each remaining segment like a text of its
+// own.
+template <Pattern pattern>
 Pointer next_gpt2(Pointer at, Pointer end) {
+    constexpr bool single_digits = pattern == Pattern::starcoder;
     if (const Pointer stop = contraction<Case::sensitive>(at, end); stop != at) return stop;
     Pointer start = at;
     Character first = character_at(at, end);
     if (*at == ' ' && at + 1 < end) {
         const Character second = character_at(at + 1, end);
-        if (!second.is(space)) {
+        if (!second.is(single_digits ? space | digit : space)) {
             start = at + 1;
             first = second;
         }
     }
     if (first.is(letter)) return run_of(letter, start, end);
-    if (first.is(digit)) return run_of(digit, start, end);
+    if (first.is(digit)) return single_digits ? start + first.length : run_of(digit, start, end);
     if (!first.is(space)) return run_without(letter | digit | space, start, end);
     const SpaceRun run(at, end);
-    return run.without_last(at, run.end < end);
+    return run.without_last(at, run.end < end && !(single_digits && character_at(run.end, end).is(digit)));
 }
 
 // ` ?[^\s\p{L}\p{N}]+[\r\n]*`, with "/" among the line ends for o200k; `at` itself if it does not match.
@@ -225,8 +229,8 @@ Pointer next_deepseek(Pointer at, Pointer end) {
 
 template <Pattern pattern>
 Pointer next_pretoken(Pointer at, Pointer end) {
-    if constexpr (pattern == Pattern::gpt2) {
-        return next_gpt2(at, end);
+    if constexpr (pattern == Pattern::gpt2 || pattern == Pattern::starcoder) {
+        return next_gpt2<pattern>(at, end);
     } else if constexpr (pattern == Pattern::o200k) {
         return next_o200k(at, end);
     } else if constexpr (pattern == Pattern::deepseek) {
@@ -274,6 +278,7 @@ std::optional<Pattern> pattern_from_name(std::string_view name) {
     if (name == "deepseek") return Pattern::deepseek;
     if (name == "qwen2") return Pattern::qwen2;
     if (name == "llama3") return Pattern::llama3;
+    if (name == "starcoder") return Pattern::starcoder;
     return std::nullopt;
 }
 
@@ -292,6 +297,8 @@ std::size_t pretokenize(Pattern pattern, const std::uint8_t* begin, const std::u
             return scan<Pattern::qwen2>(begin, end, ends, capacity);
         case Pattern::llama3:
             return scan<Pattern::llama3>(begin, end, ends, capacity);
+        case Pattern::starcoder:
+            return scan<Pattern::starcoder>(begin, end, ends, capacity);
     }
     return 0;
 }

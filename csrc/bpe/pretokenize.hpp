@@ -9,7 +9,7 @@
 
 namespace bpe {
 
-enum class Pattern : std::uint8_t { gpt2, cl100k, o200k, deepseek, qwen2, llama3 };
+enum class Pattern : std::uint8_t { gpt2, cl100k, o200k, deepseek, qwen2, llama3, starcoder };
 
 std::optional<Pattern> pattern_from_name(std::string_view name);
 

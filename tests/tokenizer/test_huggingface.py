@@ -17,7 +17,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from course_lib.errors import FormatError
 from course_lib.tokenizer.formats import TokenizerData, to_bytes
 from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json
-from course_lib.tokenizer.patterns import PATTERNS
+from course_lib.tokenizer.patterns import PATTERNS, pretokenize
 
 BYTES = [bytes([byte]) for byte in range(256)]
 TEXT = "low lower lowest, newer wider: 我来学习语文，跟我学习。 It's 2024!\n\n  don't   stop\t" * 3
@@ -26,6 +26,15 @@ TEXT = "low lower lowest, newer wider: 我来学习语文，跟我学习。 It's
 TEXTS = st.text(st.characters(exclude_categories=["Cn", "Co", "Cs"]), max_size=30) | st.text(
     " \n\r\t\u3000'sSlLſtaA1२/.,!?-_我ßé\u0301\u200d\U0001f469", max_size=30
 )
+
+
+# What "Digits" before "ByteLevel" becomes, by (individual_digits, use_regex).
+AFTER_DIGITS = {
+    (True, True): "starcoder",
+    (False, True): r"'(?:[sdmt]|ll|ve|re)|\p{N}+| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+",
+    (True, False): r"\p{N}|\P{N}+",
+    (False, False): r"\p{N}+|\P{N}+",
+}
 
 
 def encode(data: TokenizerData, text: str) -> list[int]:
@@ -146,17 +155,47 @@ def test_whatever_is_written_is_read_back(
         assert theirs.encode(text).ids == [token_id]
 
 
+@pytest.mark.parametrize(("individual", "use_regex"), AFTER_DIGITS)
+@given(text=TEXTS)
+@example(text="a 1  2   b12c 's3 \u00b2\u2162 5'll")
+@settings(deadline=None)
+def test_digits_are_cut_out_first(individual: bool, use_regex: bool, text: str) -> None:
+    theirs = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=individual),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex),
+        ]
+    )
+    pieces = [to_bytes(piece) for piece, _ in theirs.pre_tokenize_str(text)]
+    pattern = AFTER_DIGITS[individual, use_regex]
+    assert pieces == [piece.encode() for piece in pretokenize(text, pattern)]
+
+
+@pytest.mark.parametrize(("individual", "use_regex"), AFTER_DIGITS)
+def test_digits_are_read_and_written(
+    tmp_path: Path, trained: dict[str, Any], individual: bool, use_regex: bool
+) -> None:
+    steps = sequence(
+        {"type": "Digits", "individual_digits": individual}, BYTE_LEVEL | {"use_regex": use_regex}
+    )
+    data = read_tokenizer_json(write(tmp_path / "t.json", changed(trained, "pre_tokenizer", steps)))
+    assert data.pattern == AFTER_DIGITS[individual, use_regex]
+    write_tokenizer_json(tmp_path / "again.json", data)
+    assert json.loads((tmp_path / "again.json").read_text())["pre_tokenizer"] == steps
+
+
 @given(TEXTS)
 @example(" \n  ")
 @example("a\n \n")
 @example("12345 1234\r\n'ſ 'S'LL我来ゟ3ab!ab\n")
 @settings(deadline=None)
-@pytest.mark.parametrize("name", ["gpt2", "cl100k", "o200k", "llama3", "qwen2", "deepseek"])
+@example("a 1  2   b12c 's3 \u00b2\u2162 5'll")
+@pytest.mark.parametrize("name", [*PATTERNS, *AFTER_DIGITS.values()])
 def test_patterns_cut_alike_in_hugging_face(
     tmp_path_factory: pytest.TempPathFactory, pretokenizers: Callable[[str], Any], name: str, text: str
 ) -> None:
     pieces = [to_bytes(piece) for piece, _ in pretokenizers(name).pre_tokenize_str(text)]
-    assert pieces == [piece.encode() for piece in regex.findall(PATTERNS[name], text)]
+    assert pieces == [piece.encode() for piece in regex.findall(PATTERNS.get(name, name), text)]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +205,7 @@ def pretokenizers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], A
 
     def load(name: str) -> Any:
         if name not in loaded:
-            path = tmp_path_factory.mktemp("patterns") / f"{name}.json"
+            path = tmp_path_factory.mktemp("patterns") / "t.json"
             write_tokenizer_json(path, TokenizerData(dict(enumerate(BYTES)), [], {}, name))
             loaded[name] = tokenizers.Tokenizer.from_file(str(path)).pre_tokenizer
         return loaded[name]
@@ -271,8 +310,14 @@ def test_pre_tokenizers_are_recognised(
         ("pre_tokenizer", sequence(SPLIT, SPLIT, BYTE_LEVEL), "pre_tokenizer", "2 splits in a row"),
         (
             "pre_tokenizer",
-            sequence({"type": "Digits", "individual_digits": True}, BYTE_LEVEL),
-            "pre_tokenizer.pretokenizers[0]",
+            sequence({"type": "Digits", "individual_digits": True}, SPLIT, BYTE_LEVEL),
+            "pre_tokenizer.pretokenizers[1]",
+            "a split between 'Digits' and 'ByteLevel'",
+        ),
+        (
+            "pre_tokenizer",
+            sequence(SPLIT, {"type": "Digits", "individual_digits": True}, BYTE_LEVEL),
+            "pre_tokenizer.pretokenizers[1]",
             "'Digits' is not supported",
         ),
         (
