@@ -269,8 +269,9 @@ def generate(
         raise ValueError(f"the prompt has {len(ids)} tokens; the model sees {config.model.context_length}")
     ends = [loaded.special_token_ids[name] for name in ("<|endoftext|>",) if name in loaded.special_token_ids]
     made = model.generate(
-        ids, min(tokens, room), temperature=temperature, top_k=top_k, top_p=top_p, stop_ids=ends, seed=seed
-    ).tolist()
+        ids, min(tokens, room), temperature=temperature, top_k=top_k, top_p=top_p, stop_ids=ends, seed=seed,
+        allowed_ids=loaded.vocab,
+    ).tolist()  # fmt: skip
     text = loaded.decode(made)
     _report(as_json, text, {"text": text, "prompt_tokens": len(ids), "new_tokens": len(made) - len(ids)})
 

@@ -68,6 +68,18 @@ def test_a_model_continues_a_text(trained: Path) -> None:
     assert greedy[0] == greedy[1]
 
 
+def test_a_model_with_a_padded_vocabulary_continues_a_text(config_file: Path, tmp_path: Path) -> None:
+    config = TrainConfig.from_toml(config_file)
+    padded = replace(
+        config, steps=2, directory=str(tmp_path / "run"), model=replace(config.model, vocab_size=3000)
+    )
+    padded.to_toml(tmp_path / "c.toml")
+    run("train", tmp_path / "c.toml")
+    for temperature in (0, 1):
+        made = run_json("generate", tmp_path / "run", "--prompt", "Once", "--temperature", temperature)
+        assert made["text"].startswith("Once")
+
+
 def test_generate_says_what_is_missing(trained: Path, tmp_path: Path) -> None:
     assert "holds no checkpoint" in failure("generate", tmp_path, "--prompt", "x")
     assert "the prompt is empty" in failure("generate", trained, "--prompt", "")

@@ -25,6 +25,7 @@ def generate(
     stop_ids: Collection[int] = (),
     seed: int | None = None,
     use_cache: bool = True,
+    allowed_ids: Collection[int] | None = None,
 ) -> Tensor:
     """Continue each prompt by ``max_new_tokens`` tokens, or up to and including the first of ``stop_ids``.
 
@@ -39,6 +40,8 @@ def generate(
         stop_ids: a sequence that has drawn one of them ends there; in a batch it is filled up by repeating it.
         seed: the same seed gives the same tokens; default: torch's global generator.
         use_cache: keep keys and values. Without, each step computes the whole sequence again: same tokens, slower.
+        allowed_ids: draw from these only, such as ``tokenizer.vocab``: a vocabulary that was padded, or has gaps, holds
+            ids that no tokenizer decodes; default: all.
 
     Returns:
         Prompt and continuation, int64, (T + new,) for one prompt without batch dimension, else (B, T + new). It is
@@ -57,6 +60,7 @@ def generate(
     check_id_range(prompts, model.config.vocab_size, "prompt_ids")
     stops = torch.tensor(sorted(stop_ids), dtype=torch.int64, device=device)
     check_id_range(stops, model.config.vocab_size, "stop_ids")
+    forbidden = _forbidden(allowed_ids, model.config.vocab_size, device)
     total = prompts.shape[1] + max_new_tokens
     if total > model.config.context_length:
         raise ValueError(
@@ -68,12 +72,27 @@ def generate(
 
     def draw(ids: Tensor) -> Tensor:
         logits = model.lm_head(model.hidden(ids, cache=cache)[:, -1])  # (B, V)
+        if forbidden is not None:
+            logits = logits.masked_fill(forbidden, float("-inf"))
         return sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
 
     with torch.inference_mode():
         ids = _continue(draw, prompts, lengths, total, stops, reread=not use_cache)
     ids = ids.clone()  # an ordinary tensor, which may go into a model that learns
     return ids[0] if _is_single(prompt_ids) else ids
+
+
+def _forbidden(allowed_ids: Collection[int] | None, vocab_size: int, device: torch.device) -> Tensor | None:
+    """(V,) bool, true for what must not be drawn; None if everything may be."""
+    if allowed_ids is None:
+        return None
+    if not allowed_ids:
+        raise ValueError("allowed_ids is empty: no token is left to draw")
+    allowed = torch.tensor(sorted(allowed_ids), dtype=torch.int64, device=device)
+    check_id_range(allowed, vocab_size, "allowed_ids")
+    forbidden = torch.ones(vocab_size, dtype=torch.bool, device=device)
+    forbidden[allowed] = False
+    return forbidden if forbidden.any() else None
 
 
 def _continue(

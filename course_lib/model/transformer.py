@@ -95,6 +95,7 @@ class TransformerLM(nn.Module):
         stop_ids: Collection[int] = (),
         seed: int | None = None,
         use_cache: bool = True,
+        allowed_ids: Collection[int] | None = None,
     ) -> Tensor:
         """Continue a prompt, or several side by side; see :func:`course_lib.model.generation.generate`."""
         return generate(
@@ -107,6 +108,7 @@ class TransformerLM(nn.Module):
             stop_ids=stop_ids,
             seed=seed,
             use_cache=use_cache,
+            allowed_ids=allowed_ids,
         )
 
     def new_cache(self, batch_size: int = 1, max_seq_len: int | None = None) -> KVCache:

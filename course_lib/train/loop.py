@@ -336,7 +336,9 @@ class _Run:
 
     def _sample(self, tokenizer: Tokenizer) -> str:
         length = min(self.config.sample_tokens, self.config.model.context_length - len(self.prompt))
-        ids = self.model.generate(self.prompt, length, temperature=0.8, seed=self.step)
+        ids = self.model.generate(
+            self.prompt, length, temperature=0.8, seed=self.step, allowed_ids=tokenizer.vocab
+        )
         return tokenizer.decode(ids.tolist())
 
     def _save(self) -> None:

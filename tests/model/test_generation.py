@@ -1,14 +1,16 @@
 """Drawing tokens: the cache changes nothing, filters keep what they say, the same seed gives the same text."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.model import ModelConfig, TransformerLM, sample
 from course_lib.model.generation import keep_top_k, keep_top_p
+from course_lib.tokenizer import Tokenizer
 
 CONFIG = ModelConfig(50, 32, 32, 2, 4, 2)
 
@@ -73,6 +75,47 @@ def test_seeds(model: TransformerLM) -> None:
     model.generate([1, 2], 5, seed=7)
     assert torch.equal(torch.get_rng_state(), state)
     assert not one.is_inference() and one.dtype == torch.int64
+
+
+@settings(max_examples=30)
+@given(
+    gaps=st.sets(st.integers(256, 299), max_size=30),
+    padding=st.integers(0, 40),
+    temperature=st.sampled_from([0.0, 1.0]),
+    top_k=st.sampled_from([None, 1, 7, 1000]),
+    top_p=st.sampled_from([None, 0.5, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_what_a_tokenizer_allows_can_be_decoded(
+    gaps: set[int], padding: int, temperature: float, top_k: int | None, top_p: float | None, seed: int
+) -> None:
+    """A vocabulary with holes, as cl100k_base has, and a model whose own is larger still."""
+    ids = [token for token in range(300) if token not in gaps]
+    vocab = {token: bytes([token]) if token < 256 else b"t%d" % token for token in ids}
+    tokenizer = Tokenizer(vocab, [])
+    torch.manual_seed(seed)
+    model = TransformerLM(ModelConfig(tokenizer.vocab_size + padding, 16, 8, 1, 2))
+    with torch.no_grad():  # what must not come is the most likely
+        for token in set(range(model.config.vocab_size)) - set(ids):
+            model.lm_head.weight[token] = 50 * model.lm_head.weight[65]
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    made = model.generate([[65], [66, 67]], 6, allowed_ids=tokenizer.vocab, **options)
+    for row in made.tolist():
+        assert tokenizer.decode(row)
+    assert set(made.flatten().tolist()) <= set(ids)
+    assert torch.equal(
+        made, model.generate([[65], [66, 67]], 6, allowed_ids=sorted(ids), use_cache=False, **options)
+    )
+
+
+def test_allowed_ids_that_cannot_be_are_named(model: TransformerLM) -> None:
+    everything = model.generate([1], 9, seed=0)
+    assert torch.equal(model.generate([1], 9, seed=0, allowed_ids=range(50)), everything)
+    assert set(model.generate([1], 9, seed=0, allowed_ids={4}).tolist()[1:]) == {4}
+    with pytest.raises(ValueError, match="allowed_ids is empty"):
+        model.generate([1], 9, allowed_ids=[])
+    with pytest.raises(ValueError, match=r"allowed_ids must .*50"):
+        model.generate([1], 9, allowed_ids=[3, 50])
 
 
 LOGITS = st.lists(st.floats(-5, 5), min_size=1, max_size=12)

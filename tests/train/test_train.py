@@ -302,6 +302,15 @@ def test_files_that_do_not_belong_together_are_refused_before_any_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_padded_vocabulary_can_be_sampled(corpus: Corpus, tmp_path: Path) -> None:
+    model = dataclasses.replace(corpus.config(tmp_path).model, vocab_size=3000)
+    config = corpus.config(
+        tmp_path / "run", steps=2, model=model, tokenizer=str(corpus.folder / "tokenizer.json"), sample_every=1,
+    )  # fmt: skip
+    result = train(config, progress=False)
+    assert all(record["sample"].startswith("Once upon a time") for record in result.records)
+
+
 def _written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
