@@ -7,6 +7,7 @@ solutions stand in the notebooks only, between nbgrader's markers; ``course_lib.
 from course_lib.exercises import (
     attention,
     capstone,
+    encoding,
     gating,
     loss,
     memmap,
@@ -29,6 +30,7 @@ EXERCISES: dict[str, Exercise] = {
     for chapter in (
         start,
         tokenizer,
+        encoding,
         unigram,
         normalization,
         gating,

@@ -22,10 +22,20 @@ def _context_cases() -> Iterator[Case]:
     yield Case((1_019, 1, 1, 5, 2), 50, "The 51st token would need all of its 20 bytes.")
     yield Case((19, 1, 1, 5, 2), 0, "Not even one token's 20 bytes fit.")
     yield Case((5_368_709_120, 80, 64, 128, 2), 2_048, "LLaMA 65B keeps 2,621,440 bytes a token.")
+    yield Case((1_000, 2, 3, 5, 4), 4, "2 * 2 * 3 * 5 numbers of four bytes are 240 bytes a token.")
+    yield Case((1_000, 2, 3, 5, 1), 16, "2 * 2 * 3 * 5 numbers of one byte are 60 bytes a token.")
 
 
 def _keys_only(memory: int, layers: int, kv_heads: int, head_dim: int, bytes_per_number: int) -> int:
     return memory // (layers * kv_heads * head_dim * bytes_per_number)
+
+
+def _two_byte_numbers(memory: int, layers: int, kv_heads: int, head_dim: int, bytes_per_number: int) -> int:  # noqa: ARG001
+    return memory // (4 * layers * kv_heads * head_dim)
+
+
+def _numbers_for_bytes(memory: int, layers: int, kv_heads: int, head_dim: int, bytes_per_number: int) -> int:  # noqa: ARG001
+    return memory // (2 * layers * kv_heads * head_dim)
 
 
 def _one_layer(memory: int, layers: int, kv_heads: int, head_dim: int, bytes_per_number: int) -> int:  # noqa: ARG001
@@ -67,14 +77,24 @@ def _attend_cases() -> Iterator[Case]:
             [[1.0, 0.0, 0.5], [0.0, 1.0, -1.0], [0.3, 0.3, 0.3]],
             [[1.0, 0.0], [0.0, 1.0], [5.0, -5.0]],
         ),
-        ([40.0, 40.0, 40.0, 40.0], [[10.0, 10.0, 10.0, 10.0], [9.99, 10.0, 10.0, 10.0]], [[1.0], [0.0]]),
+        (
+            [1.0, 0.5],
+            [[0.3, -0.4], [1.0, 2.0], [0.0, 1.0], [-1.0, 0.5], [2.0, 0.1]],
+            [[1.0], [2.0], [4.0], [8.0], [16.0]],
+        ),
     ):
         yield Case(
             (query, keys, values),
             _attend(query, keys, values),
-            "Scores are query·key / sqrt(d), weights exp(score) / sum of all exp(score), the result their mean. "
-            "Subtract the largest score before exp.",
+            "Scores are query·key / sqrt(d), weights exp(score) / sum of all exp(score); the result is the mean of the "
+            "values with these weights.",
         )
+    large = ([40.0, 40.0, 40.0, 40.0], [[10.0, 10.0, 10.0, 10.0], [9.99, 10.0, 10.0, 10.0]], [[1.0], [0.0]])
+    yield Case(
+        large,
+        _attend(*large),
+        "exp(800) is too large for a float. Subtract the largest score from all before exp: the weights stay the same.",
+    )
 
 
 def _unscaled(query: list[float], keys: list[list[float]], values: list[list[float]]) -> list[float]:
@@ -83,6 +103,15 @@ def _unscaled(query: list[float], keys: list[list[float]], values: list[list[flo
 
 def _over_d(query: list[float], keys: list[list[float]], values: list[list[float]]) -> list[float]:
     return _weighted(_scores(query, keys) / len(query), values)
+
+
+def _over_keys(query: list[float], keys: list[list[float]], values: list[list[float]]) -> list[float]:
+    return _weighted(_scores(query, keys) / math.sqrt(len(keys)), values)
+
+
+def _without_softmax(query: list[float], keys: list[list[float]], values: list[list[float]]) -> list[float]:
+    scores = _scores(query, keys) / math.sqrt(len(query))
+    return [float(x) for x in scores @ np.array(values)]
 
 
 def _hardest(query: list[float], keys: list[list[float]], values: list[list[float]]) -> list[float]:
@@ -101,6 +130,7 @@ def _kv_head_cases() -> Iterator[Case]:
     yield Case((6, 8, 8), 6, "With as many key heads as query heads, each has its own.")
     yield Case((6, 8, 1), 0, "With one key head all read that one.")
     yield Case((5, 6, 3), 2, "Groups of two: 0 and 1, 2 and 3, 4 and 5.")
+    yield Case((10, 12, 4), 3, "Groups of three: 0 to 2, 3 to 5, 6 to 8, 9 to 11.")
 
 
 def _in_turn(head: int, num_heads: int, num_kv_heads: int) -> int:  # noqa: ARG001
@@ -146,8 +176,26 @@ def _just_added(first: Report, second: Report) -> Report:
 
 def _second_shrinks(first: Report, second: Report) -> Report:
     """As when the first half always has the larger score."""
-    shrink = math.exp(min(second[0] - first[0], 50.0))
+    shrink = math.exp(second[0] - first[0])
     return first[0], first[1] + shrink * second[1], first[2] + shrink * second[2]
+
+
+def _grows(first: Report, second: Report) -> Report:
+    largest = max(first[0], second[0])
+    grow = [math.exp(largest - report[0]) for report in (first, second)]
+    return largest, grow[0] * first[1] + grow[1] * second[1], grow[0] * first[2] + grow[1] * second[2]
+
+
+def _mean_of_values(first: Report, second: Report) -> Report:
+    largest, total, weighted = _just_added(
+        *(_shrunk(report, max(first[0], second[0])) for report in (first, second))
+    )
+    return largest, total, weighted / total
+
+
+def _shrunk(report: Report, largest: float) -> Report:
+    shrink = math.exp(report[0] - largest)
+    return largest, shrink * report[1], shrink * report[2]
 
 
 def _values_forgotten(first: Report, second: Report) -> Report:
@@ -165,6 +213,8 @@ EXERCISES = (
         "round down.",
         mistakes=(
             Mistake(_keys_only, "There are keys and values: twice as many numbers."),
+            Mistake(_two_byte_numbers, "This takes every number for two bytes: use bytes_per_number."),
+            Mistake(_numbers_for_bytes, "This counts numbers. The memory is in bytes: use bytes_per_number."),
             Mistake(_one_layer, "Every layer has its own keys and values."),
             Mistake(_rounded_up, "A token needs all of its bytes: round down."),
         ),
@@ -179,6 +229,10 @@ EXERCISES = (
             Mistake(_unscaled, "The scores are not divided by sqrt(d)."),
             Mistake(
                 _over_d, "The scores are divided by d; the standard deviation of a score grows with sqrt(d)."
+            ),
+            Mistake(_over_keys, "sqrt(d) has the number of features of the query, not the number of keys."),
+            Mistake(
+                _without_softmax, "These are scores as weights: take exp of them, and divide by their sum."
             ),
             Mistake(_hardest, "This returns the value of the best key alone. The softmax mixes all of them."),
             Mistake(_not_normalized, "The weights must sum to 1: divide by the sum of the exponentials."),
@@ -212,6 +266,14 @@ EXERCISES = (
             Mistake(
                 _second_shrinks,
                 "This takes the first report's largest score, which need not be the larger one.",
+            ),
+            Mistake(
+                _grows,
+                "The factor is upside down: exp(m - m') of the old m and the new, larger m' is at most 1.",
+            ),
+            Mistake(
+                _mean_of_values,
+                "The last number is divided by the sum. A report holds the sum itself, so that it can be merged again.",
             ),
             Mistake(
                 _values_forgotten, "The weighted sums of values are relative to the largest scores, too."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.exercises.comparing import right_but_coarse, same, unchanged
+from course_lib.exercises.comparing import plain, right_but_coarse, rounded, same, unchanged
 from course_lib.exercises.running import Outcome, alike, place_of, run, takes
 from course_lib.exercises.showing import show, show_both, show_call
 
@@ -170,7 +170,13 @@ def _explanation(
         return "Is a return missing? Without one a function gives None."
     if coarse := right_but_coarse(outcome.value, case.expected):
         return f"This is right to the precision of {coarse}, too coarse for a check: compute in float32 or float64."
+    if any(all(_is_rounded(trial, digits) for trial in trials) for digits in range(7)):
+        return "This is right but rounded: return the number with all its digits."
     return case.why
+
+
+def _is_rounded(trial: _Trial, digits: int) -> bool:
+    return trial.outcome.finished and same(trial.outcome.value, rounded(plain(trial.case.expected), digits))
 
 
 def _count(arguments: Sequence[Any]) -> str:

@@ -79,6 +79,17 @@ def right_but_coarse(result: Any, expected: Any) -> str:
 _COARSE = {"float16": 4 * 2.0**-11, "bfloat16": 4 * 2.0**-8}  # four roundings
 
 
+def rounded(value: Any, digits: int) -> Any:
+    """A plain value with every float in it rounded to ``digits`` decimal places."""
+    if isinstance(value, float):
+        return round(value, digits)
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    return value
+
+
 def settle(value: Any) -> Any:
     """``value`` with lists for its iterators (generators, map, zip) and dict views: some can be read only once."""
     if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
@@ -96,9 +107,9 @@ def is_tensor(value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """``value`` in Python's own numbers, lists, tuples, dicts and sets; what is none of them stays as it is."""
-    if isinstance(value, str | bytes) or value is None:
-        return value
-    if isinstance(value, bytearray | memoryview):
+    if value is None or isinstance(value, str):
+        return value if value is None else str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if is_tensor(value) or isinstance(value, np.generic | np.ndarray) or hasattr(value, "__array__"):
         return _plain_array(value)
@@ -137,16 +148,16 @@ def _difference(result: Any, expected: Any, near: _Near) -> Difference | None:
     found = _compare(got, want, (), None, near)
     if found is None:
         return None
-    what = _other_shape(_shape(got), _shape(want))
+    what = "" if isinstance(want, tuple) else _other_shape(_shape(got), _shape(want))
     return replace(found, what=what) if what else found
 
 
 def _compare(
     got: Any, want: Any, path: tuple[Any, ...], scale: float | None, near: _Near
 ) -> Difference | None:
-    if kind(got) != kind(want) and not (isinstance(want, complex) and is_number(got)):
+    if _kind(got) != _kind(want) and not (isinstance(want, complex) and is_number(got)):
         place = f"{where(path)} is" if path else "the result is"
-        return Difference(path, f"{place} {kind(got)}, not {kind(want)}")
+        return Difference(path, f"{place} {_name(got)}, not {_name(want)}")
     if isinstance(want, list | tuple):
         return _compare_items(got, want, path, scale, near)
     if isinstance(want, dict):
@@ -237,26 +248,28 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | complex | Fraction) and not isinstance(value, bool)
 
 
-def kind(value: Any) -> str:
-    """What a plain value is, in words; two values of one kind can be compared."""
-    if value is None:
-        return "None"
-    if isinstance(value, complex):
-        return "a complex number"
+def _kind(value: Any) -> Any:
+    """Two plain values of one kind can be compared."""
     if is_number(value):
+        return complex if isinstance(value, complex) else float
+    return list if isinstance(value, tuple) else type(value)
+
+
+_NAMES = {
+    type(None): "None",
+    complex: "a complex number",
+    list: "a list",
+    tuple: "a tuple",
+    dict: "a dict",
+    frozenset: "a set",
+    bytes: "bytes",
+}
+
+
+def _name(value: Any) -> str:
+    if is_number(value) and not isinstance(value, complex):
         return "a number"
-    names = {
-        list: "a list",
-        tuple: "a list",
-        dict: "a dict",
-        frozenset: "a set",
-        str: "a str",
-        bytes: "bytes",
-    }
-    for base, name in names.items():
-        if isinstance(value, base):
-            return name
-    return f"an object of type {type(value).__name__}" if not isinstance(value, bool) else "a bool"
+    return _NAMES.get(type(value)) or f"a {type(value).__name__}"
 
 
 def where(path: tuple[Any, ...]) -> str:

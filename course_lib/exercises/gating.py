@@ -35,6 +35,15 @@ GATED_WIDTH = Exercise(
             "This rounds down. Round up, so that the gated layer never has fewer parameters.",
         ),
         Mistake(
+            lambda d, multiple: -(-(8 * d // 3) // multiple) * multiple,
+            "This cuts 8/3 d to a whole number before it rounds up, as Llama's own code does: with a multiple of 1 the "
+            "layer ends up too narrow.",
+        ),
+        Mistake(
+            lambda d, multiple: 8 * d / 3,
+            "This is the width at which the parameters are equal. Round it up to a multiple.",
+        ),
+        Mistake(
             lambda d, multiple: -(-4 * d // multiple) * multiple,
             "4 d is the width of a plain layer. A gated one has three matrices instead of two: 2/3 of it.",
         ),
@@ -51,7 +60,9 @@ GATED_WIDTH = Exercise(
 def _silu_slope_cases() -> Iterator[Case]:
     yield Case((0.0,), 0.5, "At 0 the sigmoid is 1/2, and z times its slope is 0.")
     for z in (1.0, -1.0, 2.5, -6.0, 20.0):
-        yield Case((z,), _silu_slope_by_autograd(z), "torch's autograd gives another slope.")
+        s = _sigmoid(z)
+        why = f"At {z:g} the sigmoid is {s:.4g} and its own slope {s * (1 - s):.4g}. By the product rule z is a factor."
+        yield Case((z,), _silu_slope_by_autograd(z), why)
 
 
 def _silu_slope_by_autograd(z: float) -> float:
@@ -78,6 +89,10 @@ SILU_SLOPE = Exercise(
         Mistake(
             lambda z: _sigmoid(z) * (1 - _sigmoid(z)),
             "This is the slope of the sigmoid, not of z times the sigmoid.",
+        ),
+        Mistake(
+            lambda z: z * _sigmoid(z) * (1 - _sigmoid(z)),
+            "This is the second half of the product rule. The first is missing: the sigmoid itself, + s.",
         ),
         Mistake(
             lambda z: _sigmoid(z) + _sigmoid(z) * (1 - _sigmoid(z)),
@@ -147,6 +162,14 @@ def _dead_share_cases() -> Iterator[Case]:
         0.5,
         "A unit that gives negative values, as SiLU does, is alive.",
     )
+    yield Case(
+        ([[0.5, 0.0, -0.25, 0.0, 1.0], [-0.5, 0.0, 0.0, 0.0, -2.0], [0.0, 0.0, 0.0, 0.0, 1.0]],),
+        0.4,
+        "Units 1 and 3 are dead. Units 0 and 4 fire above and below 0, unit 2 once below 0.",
+    )
+    yield Case(
+        ([[0.0, 1e-9], [0.0, 0.0], [0.0, 0.0]],), 0.5, "Unit 1 fires once, ever so little: dead is exactly 0."
+    )
 
 
 def _share(flags: Sequence[bool]) -> float:
@@ -169,12 +192,28 @@ DEAD_SHARE = Exercise(
             "This counts tokens (rows) without an active unit. Units are the columns.",
         ),
         Mistake(
+            lambda hidden: _share([sum(unit) == 0 for unit in zip(*hidden, strict=True)]),
+            "The values of a unit can cancel: their sum is 0 although the unit fires. Each of them must be 0.",
+        ),
+        Mistake(
+            lambda hidden: _share([max(unit) == 0 for unit in zip(*hidden, strict=True)]),
+            "A largest value of 0 leaves room for negative ones, which are values, too. Each of them must be 0.",
+        ),
+        Mistake(
             lambda hidden: _share([any(value == 0 for value in unit) for unit in zip(*hidden, strict=True)]),
             "A unit that is 0 for some tokens is merely selective. Dead means 0 for all of them.",
         ),
         Mistake(
             lambda hidden: _share([all(value <= 0 for value in unit) for unit in zip(*hidden, strict=True)]),
             "Negative values are values: they carry information and gradient. Dead is exactly 0.",
+        ),
+        Mistake(
+            lambda hidden: sum(all(value == 0 for value in unit) for unit in zip(*hidden, strict=True)),
+            "This is the number of dead units: divide by the number of units.",
+        ),
+        Mistake(
+            lambda hidden: sum(not any(unit) for unit in zip(*hidden, strict=True)) / len(hidden),
+            "This divides by the number of tokens (rows). It is a share of the units, the columns.",
         ),
         Mistake(
             lambda hidden: _share([any(value != 0 for value in unit) for unit in zip(*hidden, strict=True)]),

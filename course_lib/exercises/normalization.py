@@ -18,7 +18,9 @@ def _relative_increment_cases() -> Iterator[Case]:
     )
     yield Case((100, 1.0), 0.1, "Layer 100 reads a stream of variance 100.")
     yield Case(
-        (6, 0.25), 1 / 3, "The stream before layer 6 has variance 1 + 5 / 4 = 9 / 4; 1/4 of 9/4 is 1/9."
+        (6, 0.25),
+        1 / 3,
+        "The stream before layer 6 has variance 1 + 5 / 4 = 9 / 4, the increment 1 / 4: a ninth, and the root of it.",
     )
     yield Case((1, 0.04), 0.2, "Before layer 1 nothing was added yet.")
 
@@ -40,7 +42,11 @@ RELATIVE_INCREMENT = Exercise(
         ),
         Mistake(
             lambda layer, variance: math.sqrt(variance / (variance * layer)),
-            "The embedding is part of the stream too: it brings the first variance of 1.",
+            "This is 1 / sqrt(k), whatever the variance. The embedding is part of the stream, with a variance of 1.",
+        ),
+        Mistake(
+            lambda layer, variance: math.sqrt((1 + variance * (layer - 1)) / variance),
+            "This is the stream relative to the increment: the fraction is upside down.",
         ),
         Mistake(
             lambda layer, variance: math.sqrt(variance) / (1 + math.sqrt(variance) * (layer - 1)),
@@ -57,7 +63,19 @@ def _scale_norm_cases() -> Iterator[Case]:
     yield Case(([0.0, -2.0, 0.0], 1.0), [0.0, -1.0, 0.0], "The norm is 2, and the sign stays.")
     yield Case(([1.0, 1.0, 1.0, 1.0], 2.0), [1.0] * 4, "The norm of four ones is 2. No mean is subtracted.")
     yield Case(([2.0, 3.0, 6.0], 14.0), [4.0, 6.0, 12.0], "4 + 9 + 36 = 49: the norm is 7.")
+    x = [0.3, -1.7, 2.2, 0.9, -0.1]
+    yield Case(
+        (x, 1.5),
+        [value * 1.5 / math.dist(x, [0.0] * 5) for value in x],
+        "The squares add up to 8.64, so the factor is 1.5 / 2.939.",
+    )
     yield Case(([1e-3, 0.0], 1.0), [1.0, 0.0], "However short the vector, its length becomes g.")
+
+
+def _scaled_without_mean(x: Sequence[float], g: float) -> list[float]:
+    centred = [value - sum(x) / len(x) for value in x]
+    norm = math.sqrt(sum(value * value for value in centred))
+    return [g * value / norm for value in centred]
 
 
 def _scaled(x: Sequence[float], factor: float) -> list[float]:
@@ -88,6 +106,10 @@ SCALE_NORM = Exercise(
             lambda x, g: _scaled(x, 1 / math.sqrt(sum(v * v for v in x))),
             "This has length 1 whatever g is: g, the one learned number, is missing.",
         ),
+        Mistake(
+            _scaled_without_mean,
+            "This subtracts the mean first, as LayerNorm does. ScaleNorm only divides by the norm.",
+        ),
     ),
 )
 
@@ -108,11 +130,19 @@ def _rms_backward_cases() -> Iterator[Case]:
         [16 / 25 / math.sqrt(12.5), -12 / 25 / math.sqrt(12.5)],
         "Take from dy its part along x: (1, 0) - 3/25 · (3, 4) = (16, -12) / 25, then divide by the root mean square.",
     )
-    for x, dy in (
-        ([0.5, -1.5, 2.0], [0.1, 0.2, -0.3]),
-        ([1.0, 2.0, 3.0, -4.0, 0.5], [1.0, -1.0, 0.5, 2.0, 0.0]),
+    for x, dy, why in (
+        (
+            [0.5, -1.5, 2.0],
+            [0.1, 0.2, -0.3],
+            "Three numbers: the mean square is (0.25 + 2.25 + 4) / 3, the mean of dy · x is (0.05 - 0.3 - 0.6) / 3.",
+        ),
+        (
+            [1.0, 2.0, 3.0, -4.0, 0.5],
+            [1.0, -1.0, 0.5, 2.0, 0.0],
+            "Five numbers: the mean square is 30.25 / 5, the mean of dy · x is -7.5 / 5.",
+        ),
     ):
-        yield Case((x, dy), _autograd(x, dy), "torch's autograd gives another gradient.")
+        yield Case((x, dy), _autograd(x, dy), why)
 
 
 def _autograd(x: list[float], dy: list[float]) -> list[float]:
@@ -134,6 +164,11 @@ def _without_mean(x: Sequence[float], dy: Sequence[float]) -> list[float]:
     return [(d - v / rms * along) / rms for d, v in zip(dy, x, strict=True)]
 
 
+def _rms_gradient(x: Sequence[float], dy: Sequence[float]) -> list[float]:
+    along = sum(d * v for d, v in zip(dy, x, strict=True)) / sum(v * v for v in x)
+    return [(d - v * along) / _rms(x) for d, v in zip(dy, x, strict=True)]
+
+
 def _unnormed_projection(x: Sequence[float], dy: Sequence[float]) -> list[float]:
     rms = _rms(x)
     along = sum(d * v for d, v in zip(dy, x, strict=True)) / len(x)
@@ -153,6 +188,14 @@ RMS_BACKWARD = Exercise(
         ),
         Mistake(
             _without_mean, "The part along x takes the mean of dy · y over the components, not their sum."
+        ),
+        Mistake(
+            lambda x, dy: [_rms(x) * dx for dx in _rms_gradient(x, dy)],
+            "The part along x is gone, as it must be. What is left is divided by the root mean square.",
+        ),
+        Mistake(
+            lambda x, dy: [2 * d / _rms(x) - dx for d, dx in zip(dy, _rms_gradient(x, dy), strict=True)],
+            "The part along x is added: subtract it. A longer x makes r longer, too, and y stays what it was.",
         ),
         Mistake(
             _unnormed_projection,

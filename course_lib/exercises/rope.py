@@ -15,6 +15,8 @@ def _pairs_cases() -> Iterator[Case]:
     yield Case((10_000.0, 8, 10_000), 4, "The slowest pair needs 6,283 tokens: all come round.")
     yield Case((500_000.0, 128, 8192), 35, "Llama 3: wavelengths grow by 500,000^(1/64), about 1.23, a pair.")
     yield Case((16.0, 4, 26), 2, "The pairs turn in 2 pi and in 4 * 2 pi = 25.1 tokens.")
+    yield Case((100.0, 6, 1000), 3, "There are only three pairs; they turn in 6.3, 29 and 135 tokens.")
+    yield Case((16.0, 4, 1), 0, "Nothing comes round within one token, and no count is below 0.")
 
 
 def _turn_in_one_radian(theta: float, head_dim: int, length: int) -> int:
@@ -27,6 +29,14 @@ def _half_the_exponent(theta: float, head_dim: int, length: int) -> int:
 
 def _pairs_that_do_not(theta: float, head_dim: int, length: int) -> int:
     return sum(2 * math.pi * theta ** (2 * i / head_dim) > length for i in range(head_dim // 2))
+
+
+def _as_many_as_features(theta: float, head_dim: int, length: int) -> int:
+    return sum(2 * math.pi * theta ** (2 * i / head_dim) <= length for i in range(head_dim))
+
+
+def _without_bounds(theta: float, head_dim: int, length: int) -> int:
+    return math.floor(head_dim / 2 * math.log(length / (2 * math.pi)) / math.log(theta)) + 1
 
 
 def _turn(vector: Sequence[float], position: float, theta: float) -> list[float]:
@@ -66,6 +76,29 @@ def _backwards(vector: Sequence[float], position: int, theta: float) -> list[flo
 
 def _one_speed(vector: Sequence[float], position: int, theta: float) -> list[float]:
     return [x for i in range(0, len(vector), 2) for x in _turn(vector[i : i + 2], position, theta)]
+
+
+def _overwritten(vector: Sequence[float], position: int, theta: float) -> list[float]:
+    """The second line of each pair reads what the first has just written."""
+    turned = list(vector)
+    for i in range(0, len(vector), 2):
+        angle = position * theta ** (-i / len(vector))
+        turned[i] = turned[i] * math.cos(angle) - turned[i + 1] * math.sin(angle)
+        turned[i + 1] = turned[i] * math.sin(angle) + turned[i + 1] * math.cos(angle)
+    return turned
+
+
+def _twice_the_exponent(vector: Sequence[float], position: int, theta: float) -> list[float]:
+    return _turn(vector, position, theta**2)
+
+
+def _in_degrees(vector: Sequence[float], position: int, theta: float) -> list[float]:
+    return _turn(vector, math.radians(position), theta)
+
+
+def _first_elements_first(vector: Sequence[float], position: int, theta: float) -> list[float]:
+    turned = _turn(vector, position, theta)
+    return turned[0::2] + turned[1::2]
 
 
 def _half_apart(vector: Sequence[float], position: int, theta: float) -> list[float]:
@@ -157,6 +190,14 @@ EXERCISES = (
                 "theta^(2i/d) tokens turn a pair by one radian; a full turn has 2 pi of them.",
             ),
             Mistake(_half_the_exponent, "The exponent is 2i/d: i counts pairs, d counts features."),
+            Mistake(
+                _as_many_as_features,
+                "There are d/2 pairs, so i runs from 0 to d/2 - 1; this goes on to d - 1.",
+            ),
+            Mistake(
+                _without_bounds,
+                "The formula is right between the bounds. There are no fewer than 0 pairs that turn, and at most d/2.",
+            ),
             Mistake(_pairs_that_do_not, "These are the pairs that do not come round."),
         ),
     ),
@@ -169,6 +210,22 @@ EXERCISES = (
         mistakes=(
             Mistake(
                 _backwards, "This turns the other way: (a, b) must become (a cos - b sin, a sin + b cos)."
+            ),
+            Mistake(
+                _overwritten,
+                "The second element of a pair is computed from the first after that has been overwritten: keep the old "
+                "a until b is done.",
+            ),
+            Mistake(
+                _first_elements_first,
+                "The pairs are turned rightly, but put down in another order: 0 and 1 stay side by side.",
+            ),
+            Mistake(
+                _twice_the_exponent,
+                "Pair i turns by theta^(-2i/d). An index that runs over 0, 2, 4, … is 2i already.",
+            ),
+            Mistake(
+                _in_degrees, "The angle is in radians: a position of 1 turns the first pair by one radian."
             ),
             Mistake(
                 _one_speed, "All pairs turn at the speed of the first. Pair i turns by theta^(-2i/d) a token."
@@ -190,6 +247,7 @@ EXERCISES = (
                 _inverse_order,
                 "This is the way back, from half-split to interleaved. Row j is taken from order[j].",
             ),
+            Mistake(lambda head_dim: list(range(head_dim)), "This is the order they are in: nothing moves."),
             Mistake(_odd_first, "The first element of each pair comes first: the even rows."),
         ),
     ),

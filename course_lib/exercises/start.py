@@ -23,6 +23,10 @@ def _tokens_per_byte(text: str, tokens: Sequence[int]) -> float:
     return len(tokens) / len(text.encode())
 
 
+def _whole_bytes_per_token(text: str, tokens: Sequence[int]) -> int:
+    return len(text.encode()) // len(tokens)
+
+
 def _bytes_per_distinct_token(text: str, tokens: Sequence[int]) -> float:
     return len(text.encode()) / len(set(tokens))
 
@@ -42,6 +46,9 @@ EXERCISES = (
             Mistake(
                 _tokens_per_byte,
                 "This is upside down: tokens per byte. The compression ratio grows when fewer tokens are needed.",
+            ),
+            Mistake(
+                _whole_bytes_per_token, "// rounds down, and the ratio need not be a whole number: use /."
             ),
             Mistake(
                 _bytes_per_distinct_token,

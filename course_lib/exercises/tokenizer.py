@@ -5,13 +5,13 @@ Results come from numbers worked out by hand, from the compiled engine, and from
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from course_lib.exercises.checking import Case, Exercise, Mistake
-from course_lib.tokenizer import Tokenizer, pretokenize, train_bpe
+from course_lib.tokenizer import pretokenize, train_bpe
 from course_lib.tokenizer.reference import Pair, Word, merge, split_bytes
 
-_TEXTS = (
+TEXTS = (
     "she sells sea shells by the sea shore, the shells she sells are sea shells for sure",
     "跟我学习语文，跟我来。学习，学习，再学习。",
     "how much wood would a woodchuck chuck if a woodchuck could chuck wood",
@@ -23,11 +23,13 @@ _TEXTS = (
 def _half_vocab_cases() -> Iterator[Case]:
     # Solve tables · V · d = 12 · L · d² for V; by hand.
     yield Case(
-        (64, 1, True), 768, "One layer of width 64 has 12 · 64 · 64 parameters, as many as 768 rows of 64."
+        (64, 1, True), 768.0, "One layer of width 64 has 12 · 64 · 64 parameters, as many as 768 rows of 64."
     )
-    yield Case((768, 12, True), 110_592, "Each of the 12 layers is worth 12 · 768 rows.")
-    yield Case((768, 12, False), 55_296, "Untied, there are two tables: half as many rows in each.")
-    yield Case((4096, 32, False), 786_432, "The wider and deeper the model, the later its vocabulary weighs.")
+    yield Case((768, 12, True), 110_592.0, "Each of the 12 layers is worth 12 · 768 rows.")
+    yield Case((768, 12, False), 55_296.0, "Untied, there are two tables: half as many rows in each.")
+    yield Case(
+        (4096, 32, False), 786_432.0, "The wider and deeper the model, the later its vocabulary weighs."
+    )
 
 
 EMBEDDING_HALF = Exercise(
@@ -42,11 +44,23 @@ EMBEDDING_HALF = Exercise(
             "An untied model has two tables of V rows: the embedding and the output head.",
         ),
         Mistake(
-            lambda d_model, num_layers, tied: 12 * num_layers * d_model**2 // (1 if tied else 2),
+            lambda d_model, num_layers, tied: 12 * num_layers * d_model / 2,
+            "A tied model has one table of V rows, which is embedding and output head at once.",
+        ),
+        Mistake(
+            lambda d_model, num_layers, tied: 12 * num_layers * d_model / (2 if tied else 1),
+            "The other way round: tied, embedding and output head share one table; untied, there are two.",
+        ),
+        Mistake(
+            lambda d_model, num_layers, tied: 6 * num_layers * d_model / (1 if tied else 2),
+            "Here the tables hold half as much as the layers, a third of all. They are to hold as much as the layers.",
+        ),
+        Mistake(
+            lambda d_model, num_layers, tied: 12 * num_layers * d_model**2 / (1 if tied else 2),
             "These are the parameters of the layers. A row of the table has d numbers: divide by d.",
         ),
         Mistake(
-            lambda d_model, num_layers, tied: 12 * d_model // (1 if tied else 2),
+            lambda d_model, num_layers, tied: 12 * d_model / (1 if tied else 2),
             "This is for a single layer; there are num_layers of them.",
         ),
     ),
@@ -73,12 +87,24 @@ def _best_pair_cases() -> Iterator[Case]:
         "Tuples of bytes are compared part by part: b'ab' is greater than b'a', whatever follows.",
     )
     yield Case(
-        ({(b"a",): 9, (b"b", b"b", b"b"): 2, (b"c", b"b"): 3},), (b"b", b"b"), "bbb holds b + b twice."
+        ({(b"th", b"e"): 4, (b"q", b"u"): 4, (b"i", b"ng"): 4},),
+        (b"th", b"e"),
+        "Three pairs occur 4 times; b'th' is greater than b'q' and b'i'.",
+    )
+    yield Case(
+        ({(b"z", b"a"): 5, (b"the", b"re"): 5, (b"z", b""): 1, (b"c", b"d"): 5},),
+        (b"z", b"a"),
+        "b'z' is greater than b'the': bytes are compared one by one, and the longer text does not win.",
+    )
+    yield Case(
+        ({(b"a",): 9, (b"b", b"b", b"b"): 2, (b"c", b"b"): 3},),
+        (b"b", b"b"),
+        "bbb holds b + b twice. A word of one token has no pair.",
     )
     yield Case(
         ({(b"\xff", b"a"): 1, (b"z", b"a"): 1},), (b"\xff", b"a"), "Bytes above 127 are greater than letters."
     )
-    for text in _TEXTS:
+    for text in TEXTS:
         words = Counter(split_bytes(word.encode()) for word in pretokenize(text))
         yield Case(
             (dict(words),),
@@ -109,6 +135,16 @@ def _greatest_text_of_equals(words: Mapping[Word, int]) -> Pair:
     return max(counts, key=lambda pair: (counts[pair], pair[0] + pair[1]))
 
 
+def _last_of_equals(words: Mapping[Word, int]) -> Pair:
+    counts = _count_pairs(words)
+    return max(reversed(counts), key=counts.__getitem__)
+
+
+def _longest_of_equals(words: Mapping[Word, int]) -> Pair:
+    counts = _count_pairs(words)
+    return max(counts, key=lambda pair: (counts[pair], len(pair[0] + pair[1]), pair))
+
+
 def _words_counted_once(words: Mapping[Word, int]) -> Pair:
     counts = _count_pairs(words, by_word=True)
     return max(counts, key=lambda pair: (counts[pair], pair))
@@ -125,6 +161,16 @@ BEST_PAIR = Exercise(
             _first_of_equals,
             "The count is the highest, but of equal counts this takes the pair that was seen first: the result then "
             "depends on the order of the words. The rule: the lexicographically greater pair.",
+        ),
+        Mistake(
+            _last_of_equals,
+            "The count is the highest, but of equal counts this takes the pair that was seen last: the result then "
+            "depends on the order of the words. The rule: the lexicographically greater pair.",
+        ),
+        Mistake(
+            _longest_of_equals,
+            "Of equal counts this prefers the longer text. The rule compares the pairs as Python does, whatever their "
+            "length.",
         ),
         Mistake(
             _smallest_of_equals,
@@ -167,7 +213,7 @@ def _count_changes_cases() -> Iterator[Case]:
         {(b"a", b"b"): -4, (b"b", b"a"): -2, (b"b", b"c"): -2, (b"ab", b"ab"): 2, (b"ab", b"c"): 2},
         "Two merges side by side: each is the other's neighbour.",
     )
-    for text in _TEXTS:
+    for text in TEXTS:
         for word in sorted({split_bytes(word.encode()) for word in pretokenize(text)}, key=len)[-2:]:
             for pair in sorted(set(itertools.pairwise(word)))[:4]:
                 yield Case(
@@ -207,6 +253,14 @@ def _only_what_is_lost(word: Word, pair: Pair, count: int) -> dict[Pair, int]:
     return {key: change for key, change in _recounted(word, pair, count).items() if change < 0}
 
 
+def _only_what_is_gained(word: Word, pair: Pair, count: int) -> dict[Pair, int]:
+    return {key: change for key, change in _recounted(word, pair, count).items() if change > 0}
+
+
+def _signs_turned(word: Word, pair: Pair, count: int) -> dict[Pair, int]:
+    return {key: -change for key, change in _recounted(word, pair, count).items()}
+
+
 COUNT_CHANGES = Exercise(
     id="tok-count-changes",
     chapter=1,
@@ -223,9 +277,14 @@ COUNT_CHANGES = Exercise(
         Mistake(_without_the_pair, "The neighbours are right. The merged pair itself is gone, too."),
         Mistake(
             _only_what_is_lost,
-            "This is what is lost; the new token has neighbours, and those pairs are gained. (Does a Counter keep "
-            "both signs? Its + and - drop what is not positive.)",
+            "This is what is lost; the new token has neighbours, and those pairs are gained.",
         ),
+        Mistake(
+            _only_what_is_gained,
+            "This is what is gained; the pairs that disappear are missing. (A Counter's + and - drop what is not "
+            "positive; subtract() keeps both signs.)",
+        ),
+        Mistake(_signs_turned, "The signs are turned round: what a merge takes away is negative."),
         Mistake(_changes_once, "Right for a word that occurs once. This one occurs count times: multiply."),
         Mistake(
             _changes_with_zeros,
@@ -235,120 +294,4 @@ COUNT_CHANGES = Exercise(
     ),
 )
 
-# --- encoding with priorities -----------------------------------------------------------------------------------------
-
-_HELLO = ((b"l", b"l"), (b"e", b"l"), (b"H", b"el"), (b"ll", b"o"))
-
-
-def _encode_cases() -> Iterator[Case]:
-    yield Case(
-        (b"Hello", _HELLO),
-        (b"H", b"e", b"llo"),
-        "l + l is first in the list. After it e + l no longer exists, but ll + o does.",
-    )
-    yield Case((b"", _HELLO), (), "An empty word has no tokens.")
-    yield Case((b"xyz", _HELLO), (b"x", b"y", b"z"), "No pair is in the list: the bytes stay.")
-    yield Case(
-        (b"aaaaa", ((b"a", b"a"), (b"aa", b"aa"))),
-        (b"aaaa", b"a"),
-        "a a a a a → aa aa a → aaaa a, from the left.",
-    )
-    yield Case(
-        (b"abcd", ((b"c", b"d"), (b"b", b"cd"), (b"a", b"b"))),
-        (b"a", b"bcd"),
-        "c + d makes b + cd, which comes before a + b in the list: after each merge look at all pairs again.",
-    )
-    yield Case(
-        (b"abc", ((b"a", b"b"), (b"b", b"c"), (b"a", b"bc"))),
-        (b"ab", b"c"),
-        "abc is a token, but a + b goes first, and from ab + c no merge leads to it.",
-    )
-    yield Case(
-        (b"abc", ((b"ab", b"c"), (b"a", b"b"))),
-        (b"abc",),
-        "a + b makes ab + c, which comes first in the list.",
-    )
-    for text in _TEXTS:
-        tokenizer = train_bpe([text], 256 + 20)
-        for word in [*pretokenize(text)[:6], "shellwood", "跟学我习"]:
-            expected = _engine_tokens(tokenizer, word)
-            yield Case((word.encode(), tokenizer.merges), expected, "The compiled engine gives other tokens.")
-
-
-def _engine_tokens(tokenizer: Tokenizer, word: str) -> Word:
-    return tuple(tokenizer.vocab[token] for token in tokenizer.encode(word))
-
-
-def _left_to_right(word: bytes, merges: Sequence[Pair]) -> Word:
-    tokens = split_bytes(word)
-    while True:
-        found = next((pair for pair in itertools.pairwise(tokens) if pair in set(merges)), None)
-        if found is None:
-            return tokens
-        place = list(itertools.pairwise(tokens)).index(found)
-        tokens = (*tokens[:place], found[0] + found[1], *tokens[place + 2 :])
-
-
-def _longest_match(word: bytes, merges: Sequence[Pair]) -> Word:
-    vocabulary = {left + right for left, right in merges}
-    tokens: list[bytes] = []
-    while word:
-        size = next((size for size in range(len(word), 1, -1) if word[:size] in vocabulary), 1)
-        tokens.append(word[:size])
-        word = word[size:]
-    return tuple(tokens)
-
-
-def _each_merge_once(word: bytes, merges: Sequence[Pair]) -> Word:
-    tokens = split_bytes(word)
-    for pair in merges:
-        tokens = merge(tokens, pair)
-    return tokens
-
-
-def _only_first_candidates(word: bytes, merges: Sequence[Pair]) -> Word:
-    tokens = split_bytes(word)
-    present = set(itertools.pairwise(tokens))
-    for pair in merges:
-        if pair in present:
-            tokens = merge(tokens, pair)
-    return tokens
-
-
-def _one_merge(word: bytes, merges: Sequence[Pair]) -> Word:
-    tokens = split_bytes(word)
-    present = set(itertools.pairwise(tokens))
-    return next((merge(tokens, pair) for pair in merges if pair in present), tokens)
-
-
-ENCODE = Exercise(
-    id="tok-encode",
-    chapter=1,
-    cases=_encode_cases,
-    hint="Give each merge its rank, its place in the list, in a dict. Then a while loop: of the pairs that are in the "
-    "word now, take the one of lowest rank (min with a key), merge it, and look again. Stop when no pair has a rank.",
-    mistakes=(
-        Mistake(
-            _left_to_right,
-            "This merges the first pair from the left that is in the list. The list is an order: the pair that comes "
-            "first in the list goes first, wherever it stands in the word.",
-        ),
-        Mistake(
-            _longest_match,
-            "This takes the longest token that fits from the left: WordPiece's way, not BPE's. Only the merges, in "
-            "their order, decide.",
-        ),
-        Mistake(
-            _only_first_candidates,
-            "This uses only pairs that were in the word at the beginning. A merge makes new pairs: look again.",
-        ),
-        Mistake(_one_merge, "One merge is done, and rightly; go on until no pair is in the list."),
-        Mistake(
-            _each_merge_once,
-            "This goes through the list once. A merge can make a pair that stands earlier in the list: look at all "
-            "pairs again after each merge.",
-        ),
-    ),
-)
-
-EXERCISES = (EMBEDDING_HALF, BEST_PAIR, COUNT_CHANGES, ENCODE)
+EXERCISES = (EMBEDDING_HALF, BEST_PAIR, COUNT_CHANGES)

@@ -1,7 +1,8 @@
 """The exercise of chapter 1 on Unigram. Results come from brute force: all ways to cut a word."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 from course_lib.exercises.checking import Case, Exercise, Mistake
 
@@ -42,9 +43,25 @@ def _viterbi_cases() -> Iterator[Case]:
         "abba": -8.05,
     }
     for word in ("abab", "abba", "babba", "ababab", "bbabb"):
-        yield Case(
-            (word, scores), _by_brute_force(word, scores), "Another segmentation has a higher sum of scores."
-        )
+        best = _by_brute_force(word, scores)
+        why = f"{' + '.join(best)} has a sum of {sum(map(scores.__getitem__, best)):.4g}, the highest of all ways."
+        yield Case((word, scores), best, why)
+    yield Case(
+        ("understand", {"under": -6.0, "stand": -5.5, "understand": -11.0, "st": -4.0, "and": -2.0}),
+        ["understand"],
+        "A piece may be as long as the word: understand has -11.0, under + stand -11.5.",
+    )
+    # No piece but the hyphen itself holds a hyphen: the best way is made of the best ways of the parts.
+    whys = {
+        4: "There are 2^20 ways to cut 21 characters: too many to try. Each place in the word has a best way that "
+        "leads to it; find it once, from the best ways to the places before.",
+        24: "In about n² steps, 17,000 here, this takes a moment; solving the same rest again and again takes for "
+        "ever. Solve each beginning (or each rest) once and keep the result.",
+    }
+    for parts, why in whys.items():
+        words = list(itertools.islice(itertools.cycle(("abba", "babba", "abab", "bbabb")), parts))
+        best = [piece for part in words for piece in (*_by_brute_force(part, scores), "-")][:-1]
+        yield Case(("-".join(words), {**scores, "-": -1.0}), best, why, at_most_seconds=1.0)
 
 
 def segmentations(word: str, pieces: Mapping[str, float]) -> Iterator[list[str]]:
@@ -60,8 +77,40 @@ def _by_brute_force(word: str, scores: Mapping[str, float]) -> list[str]:
     return max(segmentations(word, scores), key=lambda pieces: sum(scores[piece] for piece in pieces))
 
 
+def _best_way(
+    word: str,
+    score: Callable[[str], float | None],
+    add: Callable[[float, float], float] = lambda total, score: total + score,
+    start: float = 0.0,
+) -> list[str]:
+    """Viterbi with other scores (None: no piece) or another way to add them up; mistakes must be fast as well."""
+    best: list[tuple[float, list[str]] | None] = [(start, [])]
+    for end in range(1, len(word) + 1):
+        ways = []
+        for begin, way in enumerate(best):
+            piece = word[begin:end]
+            value = score(piece)
+            if way is not None and value is not None:
+                ways.append((add(way[0], value), [*way[1], piece]))
+        best.append(max(ways, key=lambda way: way[0], default=None))
+    found = best[-1]
+    return found[1] if found else []
+
+
 def _fewest_pieces(word: str, scores: Mapping[str, float]) -> list[str]:
-    return min(segmentations(word, scores), key=len)
+    return _best_way(word, lambda piece: -1.0 if piece in scores else None)
+
+
+def _sum_of_probabilities(word: str, scores: Mapping[str, float]) -> list[str]:
+    return _best_way(word, lambda piece: math.exp(scores[piece]) if piece in scores else None)
+
+
+def _product_of_scores(word: str, scores: Mapping[str, float]) -> list[str]:
+    return _best_way(word, scores.get, lambda total, score: total * score, 1.0)
+
+
+def _pieces_of_two(word: str, scores: Mapping[str, float]) -> list[str]:
+    return _best_way(word, lambda piece: scores.get(piece) if len(piece) <= 2 else None)
 
 
 def _longest_piece_first(word: str, scores: Mapping[str, float]) -> list[str] | None:
@@ -89,11 +138,11 @@ def _likeliest_piece_first(word: str, scores: Mapping[str, float]) -> list[str] 
 
 
 def _backwards(word: str, scores: Mapping[str, float]) -> list[str]:
-    return _by_brute_force(word, scores)[::-1]
+    return _best_way(word, scores.get)[::-1]
 
 
 def _least_probable(word: str, scores: Mapping[str, float]) -> list[str]:
-    return min(segmentations(word, scores), key=lambda pieces: sum(scores[piece] for piece in pieces))
+    return _best_way(word, lambda piece: -scores[piece] if piece in scores else None)
 
 
 VITERBI = Exercise(
@@ -119,6 +168,18 @@ VITERBI = Exercise(
         Mistake(
             _least_probable,
             "This is the least probable way. Log-probabilities are negative: the sum nearest to 0.",
+        ),
+        Mistake(
+            _sum_of_probabilities,
+            "This adds probabilities. Those of the pieces are multiplied, so their logarithms are added: the scores as "
+            "they are.",
+        ),
+        Mistake(
+            _product_of_scores,
+            "This multiplies the scores. They are logarithms: a product of probabilities is a sum of scores.",
+        ),
+        Mistake(
+            _pieces_of_two, "This tries pieces of one and two characters only. A piece can have any length."
         ),
         Mistake(_backwards, "These are the right pieces from the end to the beginning: turn the list round."),
     ),
