@@ -266,7 +266,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of hidden (N, D) @ weight.T (D, V): gradients are made in the forward pass, chunk by chunk."""
+    """Cross-entropy of hidden (N, D) @ weight.T (D, V): gradients are made in the forward pass, chunk by chunk.
+
+    They are those of the sum of losses times ``_headroom``, not of the mean: 1 / N would take a probability below what
+    float16 can hold, before the scale of the loss comes to lift it. Both factors are multiplied in at the end, in
+    float32. The gradient of ``weight`` is a sum over chunks and added up in float32, too.
+    """
 
     @staticmethod
     def forward(
@@ -281,7 +286,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         loss = torch.zeros((), dtype=dtype, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        grad_weight = torch.zeros_like(weight, dtype=dtype) if ctx.needs_input_grad[1] else None
+        headroom = _headroom(hidden, weight, chunk_size)
+        counted = (weights > 0).to(dtype) * headroom
         buffer = hidden.new_empty(min(chunk_size, len(hidden)), len(weight))
         for start in range(0, len(hidden), chunk_size):
             rows = slice(start, start + chunk_size)
@@ -290,18 +297,42 @@ class _LinearCrossEntropy(torch.autograd.Function):
             loss += part
             if grad_hidden is None and grad_weight is None:
                 continue
-            _to_gradient(logits, log_sum, largest, targets[rows], weights[rows], z_loss)
+            _to_gradient(logits, log_sum, largest, targets[rows], counted[rows], z_loss)
             gradient = logits.to(hidden.dtype)
             if grad_hidden is not None:
                 torch.mm(gradient, weight, out=grad_hidden[rows])
-            if grad_weight is not None:
+            if grad_weight is not None and grad_weight.dtype == weight.dtype:
                 grad_weight.addmm_(gradient.T, hidden[rows])
-        ctx.save_for_backward(grad_hidden, grad_weight)
+            elif grad_weight is not None:
+                grad_weight += gradient.T @ hidden[rows]
+        ctx.save_for_backward(grad_hidden, grad_weight, weights.amax().to(dtype) / headroom)
+        ctx.dtype = hidden.dtype
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        scaled = [None if g is None else g * grad_loss.to(g.dtype) for g in (grad_hidden, grad_weight)]
+        grad_hidden, grad_weight, unit = ctx.saved_tensors
+        # Of one dimension: torch would round a factor without any to the dtype of what it multiplies.
+        scale = (grad_loss * unit).reshape(1)
+        scaled = [
+            None if g is None else torch.mul(g, scale, out=torch.empty_like(g, dtype=ctx.dtype))
+            for g in (grad_hidden, grad_weight)
+        ]
         return scaled[0], scaled[1], None, None, None, None
+
+
+def _headroom(hidden: Tensor, weight: Tensor, chunk_size: int) -> Tensor:
+    """The power of two by which the gradients of a chunk's losses may be multiplied in the dtype of ``hidden``.
+
+    1, but for float16: there, the largest that surely leaves the products with ``hidden`` and ``weight`` finite. The
+    gradients of a row's logits add up to at most 2 in size (a little more with a z-loss), those of a column to
+    at most the number of rows.
+    """
+    one = torch.ones((), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
+    if hidden.dtype != torch.float16 or not hidden.numel():
+        return one
+    largest = torch.maximum(
+        min(chunk_size, len(hidden)) * hidden.abs().amax().float(), 2 * weight.abs().amax().float()
+    )
+    return torch.exp2(torch.log2(2.0**14 / largest).floor().clamp(-14, 10))

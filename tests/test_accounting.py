@@ -157,6 +157,8 @@ def test_memory_is_within_a_tenth_of_the_measured_peak(config: ModelConfig) -> N
         ({"d_model": 256, "num_heads": 8, "vocab_size": 4000}, 1, {}),
         ({"vocab_size": 4000}, 8, {"loss_chunk": 64}),
         ({"d_model": 128, "num_layers": 8, "context_length": 256}, 4, {"loss_chunk": 256}),
+        ({"vocab_size": 4000, "d_model": 128}, 1, {"loss_chunk": 16, "dtype": "bfloat16"}),
+        ({"vocab_size": 4000, "d_model": 128}, 1, {"loss_chunk": 16, "dtype": "mixed"}),
         ({}, 8, {"dtype": "mixed"}),
         ({"activation": "gelu", "norm": "layernorm"}, 8, {"dtype": "mixed"}),
         ({}, 8, {"dtype": "bfloat16"}),

@@ -187,6 +187,57 @@ def test_the_linear_form_never_holds_all_logits_forward_or_backward() -> None:
     assert chunked.elements <= max(rows * features, chunk * classes)
 
 
+def agreement(found: Tensor, expected: Tensor) -> tuple[float, float]:
+    """Cosine of the angle between two tensors, and the ratio of their norms."""
+    found, expected = found.double(), expected.double()
+    size = found.norm() * expected.norm()
+    return float((found * expected).sum() / size), float(found.norm() / expected.norm())
+
+
+@pytest.mark.parametrize("scale", [1024.0, 32768.0, 65536.0])
+@pytest.mark.parametrize(("chunk_size", "z_loss"), [(1024, 0.0), (700, 1e-4)])
+def test_the_linear_form_in_float16_with_a_scaled_loss(scale: float, chunk_size: int, z_loss: float) -> None:
+    # Probabilities of about 1 / 800, over 16,384 rows, are just above the smallest number of float16; what pulls a class
+    # to the mean of all rows and what pushes it away nearly cancel.
+    hidden, weight = (0.1 * torch.randn(16384, 4) + 0.5).half(), (0.1 * torch.randn(800, 4)).half()
+    targets = torch.randint(800, (16384,))
+    inputs = hidden.requires_grad_(), weight.requires_grad_()
+    exact = tuple(x.detach().float().requires_grad_() for x in inputs)
+    logits = exact[0] @ exact[1].T
+    penalty = z_loss * torch.logsumexp(logits, -1).square().mean()
+    expected = torch.autograd.grad(scale * (F.cross_entropy(logits, targets) + penalty), exact)
+    loss = linear_cross_entropy(hidden, weight, targets, chunk_size=chunk_size, z_loss=z_loss)
+    for _ in range(2):  # a graph that is kept gives the same again, at any scale
+        torch.autograd.grad(loss, inputs, retain_graph=True)
+        found = torch.autograd.grad(loss * scale, inputs, retain_graph=True)
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == torch.float16 and agreement(a, b) == pytest.approx((1, 1), abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 200.0])
+def test_products_of_the_linear_form_stay_within_float16(size: float) -> None:
+    hidden = (size * torch.rand(512, 8)).half().requires_grad_()  # all rows pull the same class the same way
+    weight, targets = torch.zeros(9, 8).half().requires_grad_(), torch.full((512,), 3)
+    loss = linear_cross_entropy(hidden, weight, targets)
+    (gradient,) = torch.autograd.grad(8 * loss, weight)
+    exact = weight.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(8 * F.cross_entropy(hidden.detach().double() @ exact.T, targets), exact)
+    assert agreement(gradient, expected) == pytest.approx((1, 1), abs=2e-3)
+
+
+def test_gradients_of_the_head_do_not_get_worse_with_the_number_of_chunks() -> None:
+    hidden, weight = torch.randn(512, 16).bfloat16(), torch.randn(64, 16).bfloat16().requires_grad_()
+    targets = torch.randint(64, (512,))
+    exact = weight.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(F.cross_entropy(hidden.double() @ exact.T, targets), exact)
+
+    def error(chunk_size: int) -> float:
+        loss = linear_cross_entropy(hidden, weight, targets, chunk_size=chunk_size)
+        return float((torch.autograd.grad(loss, weight)[0].double() - expected).norm() / expected.norm())
+
+    assert error(2) < 2 * error(512)  # added up in bfloat16: 6 times
+
+
 def test_the_chunked_form_saves_two_numbers_a_row_beside_the_logits() -> None:
     logits, targets = logits_and_targets(shape=(256,), classes=100)
     with saved_bytes(logits) as plain:

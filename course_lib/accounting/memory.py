@@ -81,7 +81,6 @@ def memory(
         widest = max(3 * config.d_model + 2 * config.ffn_width, 2 * config.vocab_size)
         return Breakdown({"weights": weights, "activations": tokens * widest * sizes.narrow})
     state = _state_numbers(counts, optimizer) * sizes.weight
-    head = config.vocab_size * config.d_model * sizes.weight
     kept = _activation_bytes(config, tokens, sizes).total
     if sizes.narrow < sizes.weight:
         kept += _matrix_weights(config, counts) * sizes.narrow  # the copies that autocast makes
@@ -91,11 +90,15 @@ def memory(
         at_loss = {"gradients": weights if accumulate else 0, "loss": 3 * tokens * row}
     else:
         # The gradients of head and hidden states are made chunk by chunk, with the chunk's logits beside them; in the
-        # backward pass they are scaled by that of the loss, into copies.
-        gradients = head + tokens * config.d_model * sizes.narrow
-        copies = 2 * sizes.narrow if sizes.narrow < sizes.wide else 0
-        chunk = min(loss_chunk, tokens) * config.vocab_size * (sizes.wide + copies)
-        at_loss = {"gradients": weights if accumulate else 0, "loss": gradients + max(chunk, gradients)}
+        # backward pass they are scaled by that of the loss, into copies. In 16 bits, the head's is added up in float32,
+        # product by product, and scaled there.
+        table, states = config.vocab_size * config.d_model, tokens * config.d_model
+        gradients = table * sizes.wide + states * sizes.narrow
+        chunk, scaled = min(loss_chunk, tokens) * config.vocab_size * sizes.wide, gradients
+        if sizes.narrow < sizes.wide:
+            chunk += (2 * min(loss_chunk, tokens) * config.vocab_size + table) * sizes.narrow
+            scaled += table * sizes.narrow
+        at_loss = {"gradients": weights if accumulate else 0, "loss": gradients + max(chunk, scaled)}
     moments = [
         Breakdown({"weights": weights, **at_loss, "optimizer": state, "activations": kept}),
         Breakdown(
