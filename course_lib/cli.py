@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from course_lib.files import atomic_write, check_input_file, check_output_file
+from course_lib.files import atomic_write, check_input_file, check_not_sources, check_output_file
 
 if TYPE_CHECKING:
     from course_lib.tokenizer import Tokenizer
@@ -216,9 +216,11 @@ def train_model(
     as_json: Json = False,
 ) -> None:
     """Train a language model. `torchrun --no-python --nproc-per-node N course train ...` uses N processes."""
-    from course_lib.train import TrainConfig, train
+    from course_lib.train import TrainConfig, check_sources, train
 
-    result = train(TrainConfig.from_toml(config), resume=resume, progress=sys.stderr.isatty())
+    run = TrainConfig.from_toml(config)
+    check_sources(run, config)
+    result = train(run, resume=resume, progress=sys.stderr.isatty())
     if not result.records:
         return  # another process of the run reports
     step, loss = max(result.losses.items())
@@ -390,6 +392,7 @@ def train(
     sources = [check_input_file(path) for path in source]
     target = out or Path(f"{sources[0].stem}.{vocab_size}.tokenizer.json")
     check_output_file(target)
+    check_not_sources([target], sources)
     started = time.perf_counter()
     options: dict[str, Any] = {"pattern": pattern, "progress": sys.stderr.isatty()}
     if scheduler:
@@ -468,10 +471,11 @@ def decode(
 
     from course_lib.errors import FormatError
     from course_lib.files import progress
-    from course_lib.token_file import TokenFile
+    from course_lib.token_file import TokenFile, description_path
 
     ids = TokenFile.open(tokens)
     check_output_file(out)
+    check_not_sources([out], [tokens, description_path(tokens), tokenizer])
     loaded = _load(tokenizer)
     if loaded.sha256() != ids.tokenizer_sha256:
         raise FormatError(tokens, "", f"was encoded with another tokenizer than {tokenizer}")

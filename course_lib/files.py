@@ -73,6 +73,37 @@ def check_output_file(path: PathLike) -> Path:
     return target
 
 
+def check_not_sources(
+    targets: Iterable[PathLike], sources: Iterable[PathLike], *, folders: Iterable[PathLike] = ()
+) -> None:
+    """Raise ValueError if writing would destroy what is read: a target is a source, or a source lies in a folder.
+
+    ``targets``: all files that will be written or replaced, those beside the one that was named too. ``folders``: whose
+    contents may be removed. A file is the same one by whatever name: a symbolic or hard link, a relative path, other
+    letters where the disk does not tell them apart.
+    """
+    targets, folders = list(targets), list(folders)
+    for source in sources:
+        shown = os.fspath(source)
+        for target in targets:
+            if _same_file(target, source):
+                named = os.fspath(target)
+                also = "" if named == shown else f" (as {shown})"
+                raise ValueError(f"cannot write {named}: it is read here{also}, and would be lost")
+        for folder in folders:
+            if any(_same_file(folder, parent) for parent in Path(os.path.realpath(source)).parents):
+                raise ValueError(
+                    f"cannot write into {os.fspath(folder)}: {shown}, which is read here, lies in it and would be lost"
+                )
+
+
+def _same_file(one: PathLike, other: PathLike) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False  # one of them does not exist
+
+
 @contextlib.contextmanager
 def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """Open a binary file that becomes ``path`` when the block ends without an exception, and not before.

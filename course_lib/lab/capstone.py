@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from course_lib.data import SEPARATOR, TokenFile, write_stories
-from course_lib.files import PathLike, progress
+from course_lib.files import PathLike, check_not_sources, progress
 from course_lib.lab.ngrams import NGramModel
 from course_lib.lab.scale import choose
 from course_lib.loss import bits_per_byte
@@ -114,7 +114,12 @@ def configuration(material: Material, **changes: Any) -> TrainConfig:
 def run_anew(
     config: TrainConfig, *, callbacks: Sequence[Callback] = (), progress: bool = True
 ) -> TrainResult:
-    """Train from the first step: what an earlier run left in ``config.directory`` is thrown away."""
+    """Train from the first step: what an earlier run left in ``config.directory`` is thrown away.
+
+    Raises ValueError, before that, when the text to train on or the tokenizer lies there.
+    """
+    read = (config.train_tokens, config.valid_tokens, config.tokenizer)
+    check_not_sources([], [path for path in read if path is not None], folders=[config.directory])
     shutil.rmtree(config.directory, ignore_errors=True)
     return train(config, callbacks=callbacks, progress=progress)
 

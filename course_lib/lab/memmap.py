@@ -18,7 +18,7 @@ from torch import Tensor
 
 from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
 from course_lib.errors import FormatError
-from course_lib.files import PathLike, progress
+from course_lib.files import PathLike, check_not_sources, progress
 from course_lib.token_file import description_path, gather_windows, write_token_file
 from course_lib.tokenizer import Tokenizer, train_bpe
 
@@ -96,6 +96,7 @@ def damage(tokens: TokenFile, folder: PathLike) -> pd.DataFrame:
         "one bit flipped": (bytes(flipped), described, "<u2"),
     }
     path = Path(folder) / "copy.bin"
+    check_not_sources([path, description_path(path)], [tokens.path, description_path(tokens.path)])
     rows = []
     for accident, (data, description, dtype) in accidents.items():
         path.write_bytes(data)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from course_lib import _bpe
 from course_lib.errors import FormatError
-from course_lib.files import PathLike, check_input_file, check_output_file
+from course_lib.files import PathLike, check_input_file
 from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, token_dtype, write_token_file
 from course_lib.tokenizer.patterns import resolve_pattern
@@ -172,7 +172,9 @@ def train_bpe(
         )
     if not len(words):
         raise ValueError(no_text(source))
-    return make_tokenizer(learn_merges(words, num_merges, progress=progress), num_merges, specials, pattern)
+    merges = learn_merges(words, num_merges, progress=progress)
+    files = [source] if isinstance(source, str | os.PathLike) else source
+    return make_tokenizer(merges, num_merges, specials, pattern, files)
 
 
 def count_pretokens(
@@ -245,7 +247,7 @@ def encode_file(
     """
     if block_bytes is not None and (type(block_bytes) is not int or block_bytes < 1):
         raise ValueError(f"block_bytes must be a whole number of at least 1 or None, got {block_bytes!r}")
-    target = check_output_file(target)
+    target = tokenizer._check_target(source, target)
     scanner, _ = resolve_pattern(tokenizer.pattern)
     files = _check_files(client, source)
 

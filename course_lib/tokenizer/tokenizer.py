@@ -1,6 +1,7 @@
 """The Tokenizer: byte-level BPE on the compiled engine."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self, SupportsIndex
 
 import numpy as np
@@ -8,9 +9,9 @@ import regex
 from numpy.typing import NDArray
 
 from course_lib import _bpe
-from course_lib.files import PathLike, check_input_file, check_output_file
+from course_lib.files import PathLike, check_input_file, check_not_sources, check_output_file
 from course_lib.files import progress as progress_bar
-from course_lib.token_file import TokenFile, write_token_file
+from course_lib.token_file import TokenFile, description_path, write_token_file
 from course_lib.tokenizer.formats import (
     TokenizerData,
     assign_special_ids,
@@ -59,6 +60,8 @@ class Tokenizer:
 
     def _set(self, data: TokenizerData) -> None:
         self._data = data
+        self._sources: list[Path] = []  # what it was made from, which nothing may overwrite
+        self._saved: list[Path] = []  # its own tokenizer.json, which only itself may replace
         ids_of = _invert(data.vocab)
         self._scanner, self._pattern_source = resolve_pattern(data.pattern)
         missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
@@ -83,9 +86,10 @@ class Tokenizer:
         self._special_bytes_regex = regex.compile(alternatives.encode())
 
     @classmethod
-    def _from_data(cls, data: TokenizerData) -> Self:
+    def _from_data(cls, data: TokenizerData, *sources: PathLike) -> Self:
         tokenizer = cls.__new__(cls)
         tokenizer._set(data)
+        tokenizer._sources = [Path(source).absolute() for source in sources]
         return tokenizer
 
     # --- what it is ----------------------------------------------------------------------------------------------
@@ -195,11 +199,12 @@ class Tokenizer:
         """Encode the file ``source`` into the token file ``target``, on ``num_threads`` threads, and open it.
 
         The source is mapped and worked through in windows: memory does not grow with it. Nothing appears at
-        ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written.
+        ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written, and
+        ValueError when ``target``, or its description beside it, is ``source`` or a file of this tokenizer.
         """
         check_num_threads(num_threads)
         source = check_input_file(source)
-        target = check_output_file(target)
+        target = self._check_target(source, target)
         with progress_bar(description=f"encoding {source.name}", unit="B", enabled=progress) as bar:
             return write_token_file(
                 target,
@@ -207,6 +212,13 @@ class Tokenizer:
                 vocab_size=self.vocab_size,
                 tokenizer_sha256=self.sha256(),
             )
+
+    def _check_target(self, source: PathLike, target: PathLike) -> Path:
+        """The file that ``target`` names, after checking that the tokens of ``source`` may be written there."""
+        checked = check_output_file(target)
+        written = (target, description_path(target), description_path(checked))
+        check_not_sources(written, (source, *self._saved, *self._sources))
+        return checked
 
     # --- decoding ------------------------------------------------------------------------------------------------
 
@@ -221,13 +233,20 @@ class Tokenizer:
     # --- files ---------------------------------------------------------------------------------------------------
 
     def save(self, path: PathLike) -> None:
-        """Write Hugging Face's ``tokenizer.json``, whole or not at all."""
+        """Write Hugging Face's ``tokenizer.json``, whole or not at all.
+
+        Raises ValueError for a file that this tokenizer was trained on or read from, unless that is a tokenizer.json.
+        """
+        check_not_sources([path], self._sources)
         write_tokenizer_json(path, self._data)
+        self._saved.append(Path(path).absolute())
 
     @classmethod
     def load(cls, path: PathLike) -> Self:
         """Read a ``tokenizer.json``. Raises FormatError, with the place, for one that would not give equal ids."""
-        return cls._from_data(read_tokenizer_json(path))
+        tokenizer = cls._from_data(read_tokenizer_json(path))
+        tokenizer._saved.append(Path(path).absolute())
+        return tokenizer
 
     @classmethod
     def from_vocab_merges(
@@ -239,7 +258,8 @@ class Tokenizer:
         pattern: str = "gpt2",
     ) -> Self:
         """Read GPT-2's ``vocab.json`` and ``merges.txt``. Raises FormatError, with the place, for bad files."""
-        return cls._from_data(read_vocab_merges(vocab_path, merges_path, special_tokens, pattern=pattern))
+        data = read_vocab_merges(vocab_path, merges_path, special_tokens, pattern=pattern)
+        return cls._from_data(data, vocab_path, merges_path)
 
     @classmethod
     def from_tiktoken(
@@ -250,7 +270,7 @@ class Tokenizer:
         special_tokens: Mapping[str, int] | Sequence[str] | None = None,
     ) -> Self:
         """Read a tiktoken rank file; special tokens bring their ids or get the next ones. Raises FormatError."""
-        return cls._from_data(read_tiktoken(path, special_tokens, pattern=pattern))
+        return cls._from_data(read_tiktoken(path, special_tokens, pattern=pattern), path)
 
     @classmethod
     def from_pretrained(cls, name: str) -> Self:
@@ -382,11 +402,6 @@ def _whole_tokens(
     ordinary = {*byte_ids, *(result for _, _, result in merges)}
     specials = set(data.special_tokens.values()) - ordinary
     return [token_id for token_id in data.vocab if token_id not in specials]
-
-
-def _utf8_or_empty(text: object) -> bytes:
-    """The UTF-8 of a special token, empty where it has none (which the check that follows reports)."""
-    return text.encode("utf-8", "ignore") if isinstance(text, str) else b""
 
 
 def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:

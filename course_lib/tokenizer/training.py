@@ -58,8 +58,11 @@ def train_bpe(
     check_num_threads(num_threads)
     scanner, expression = resolve_pattern(pattern)
     counts = _bpe.WordCounts(scanner, specials)
+    files: list[Path] = []
     with progress_bar(description="counting pre-tokens", enabled=progress) as bar:
         for file_or_documents in read_source(source):
+            if isinstance(file_or_documents, Path):
+                files.append(file_or_documents)
             if scanner is None:
                 for word, count in count_by_regex(file_or_documents, expression, specials).items():
                     counts.add(word, count)
@@ -73,7 +76,7 @@ def train_bpe(
     if not len(counts):
         raise ValueError(no_text(source))
     merges = learn_merges(counts, num_merges, num_threads=num_threads, progress=progress)
-    return make_tokenizer(merges, num_merges, specials, pattern)
+    return make_tokenizer(merges, num_merges, specials, pattern, files)
 
 
 # --- what the references in reference.py and cluster.py share with it -------------------------------------------------
@@ -105,9 +108,13 @@ def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[st
 
 
 def make_tokenizer(
-    merges: list[tuple[bytes, bytes]], num_merges: int, specials: Sequence[str], pattern: str
+    merges: list[tuple[bytes, bytes]],
+    num_merges: int,
+    specials: Sequence[str],
+    pattern: str,
+    files: Iterable[PathLike] = (),
 ) -> Tokenizer:
-    """The tokenizer of the bytes, ``merges`` and special tokens; a warning where merges are missing.
+    """The tokenizer of the bytes, ``merges`` (from ``files``) and special tokens; a warning where merges are missing.
 
     To be called by the function that the reader called: the warning names the line above it.
     """
@@ -119,7 +126,9 @@ def make_tokenizer(
             stacklevel=3,
         )
     tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in merges)]
-    return Tokenizer(dict(enumerate(tokens)), merges, specials, pattern=pattern)
+    tokenizer = Tokenizer(dict(enumerate(tokens)), merges, specials, pattern=pattern)
+    tokenizer._sources = [Path(file).absolute() for file in files]
+    return tokenizer
 
 
 def read_source(source: Source) -> Iterator[Path | list[str]]:

@@ -5,7 +5,7 @@ from course_lib.train.config import TrainConfig
 from course_lib.train.evaluation import evaluate
 from course_lib.train.loop import Callback, TrainResult, TrainState, load_model, train
 from course_lib.train.metrics import read_metrics
-from course_lib.train.run_folder import checkpoints, latest_checkpoint, read_run
+from course_lib.train.run_folder import check_sources, checkpoints, latest_checkpoint, read_run
 from course_lib.train.step import DivergedError, LanguageModelLoss
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "TrainState",
+    "check_sources",
     "checkpoints",
     "evaluate",
     "latest_checkpoint",

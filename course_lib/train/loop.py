@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.data import BatchStream, TokenFile
 from course_lib.errors import FormatError
-from course_lib.files import atomic_write, hold_folder
+from course_lib.files import hold_folder
 from course_lib.files import progress as progress_bar
 from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import clip_grad_norm
@@ -28,11 +28,13 @@ from course_lib.train.processes import Processes, processes
 from course_lib.train.resources import check_memory
 from course_lib.train.run_folder import (
     check_continuation,
+    check_sources,
     checkpoint_path,
     checkpoints,
     latest_checkpoint,
     read_run,
     tidy,
+    write_config,
 )
 from course_lib.train.step import DivergedError, LanguageModelLoss, choose_precision, first_nonfinite
 
@@ -103,7 +105,8 @@ def train(
         FileExistsError: the directory holds a run and ``resume`` is false.
         FormatError: a token file, tokenizer or checkpoint is damaged, or they do not belong together.
         MemoryError: a step cannot fit into memory.
-        ValueError: the configuration does not fit the files, the processes or the checkpoint.
+        ValueError: the configuration does not fit the files, the processes or the checkpoint, or the run would destroy
+            what it reads.
     """
     with contextlib.ExitStack() as stack:
         among = stack.enter_context(processes(config.device))
@@ -126,6 +129,7 @@ class _Run:
                 f"accumulate = {config.accumulate}"
             )
         self.micro_batch = config.batch_size // parts
+        check_sources(config)
         self._open_files()
         check_memory(config, among)
         start = self._prepare_folder(stack, resume=resume)
@@ -217,11 +221,7 @@ class _Run:
         self.among.wait()
         if self.among.is_first:
             tidy(folder, config.keep_checkpoints)
-            config.to_toml(folder / "config.toml")
-            if config.tokenizer is not None:
-                contents = Path(config.tokenizer).read_bytes()
-                with atomic_write(folder / "tokenizer.json") as file:
-                    file.write(contents)
+            write_config(config)
         self.among.wait()
         return found[-1] if found else None
 

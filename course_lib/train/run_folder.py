@@ -1,5 +1,6 @@
 """The folder of a run: which checkpoints it holds, which may go, and whether a run may continue there."""
 
+import contextlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import FormatError
-from course_lib.files import PathLike
+from course_lib.files import PathLike, atomic_write, check_not_sources
+from course_lib.token_file import description_path
 from course_lib.train.checkpoint import read_extra
 from course_lib.train.config import TrainConfig
 
@@ -21,14 +23,18 @@ _FREE = {
 _KEPT = {"config", "tokens_sha256", "tokenizer_sha256", "stream", "scaler", "seconds"}
 
 
+def _checkpoints_folder(directory: PathLike) -> Path:
+    return Path(directory) / "checkpoints"
+
+
 def checkpoint_path(directory: PathLike, step: int) -> Path:
     """Where the checkpoint after ``step`` updates lies."""
-    return Path(directory) / "checkpoints" / f"step_{step:08d}"
+    return _checkpoints_folder(directory) / f"step_{step:08d}"
 
 
 def checkpoints(directory: PathLike) -> list[Path]:
     """The finished checkpoints of a run, oldest first."""
-    folder = Path(directory) / "checkpoints"
+    folder = _checkpoints_folder(directory)
     found = {
         int(match[1]): path
         for path in (folder.iterdir() if folder.is_dir() else ())
@@ -54,7 +60,7 @@ def latest_checkpoint(path: PathLike) -> Path:
 
 def tidy(directory: PathLike, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints, and what a killed process left unfinished."""
-    folder = Path(directory) / "checkpoints"
+    folder = _checkpoints_folder(directory)
     kept = checkpoints(directory)[-keep:]
     for path in folder.iterdir() if folder.is_dir() else ():
         if path not in kept and (_NAME.fullmatch(path.name) or path.name.endswith(".tmp")):
@@ -72,6 +78,43 @@ def read_run(path: PathLike) -> dict[str, Any]:
     if not isinstance(extra, dict) or not _KEPT.issubset(extra):
         raise FormatError(path, "extra", "holds no configuration: not a checkpoint of a training run")
     return extra
+
+
+def check_sources(config: TrainConfig, config_file: PathLike | None = None) -> None:
+    """Raise ValueError if the run would overwrite or remove a file that it reads.
+
+    It may read the tokenizer.json and, as its ``config_file``, the config.toml of its own folder: these then stay as
+    they are.
+    """
+    folder = Path(config.directory)
+    written = {folder / name for name in ("config.toml", "tokenizer.json", "metrics.jsonl")}
+    sources: list[tuple[PathLike, set[Path]]] = []  # what is read, and where it may lie nevertheless
+    for tokens in (config.train_tokens, config.valid_tokens):
+        if tokens is not None:
+            sources += [(tokens, set()), (description_path(tokens), set())]
+    if config.tokenizer is not None:
+        sources.append((config.tokenizer, {folder / "tokenizer.json"}))
+    if config_file is not None:
+        sources.append((config_file, {folder / "config.toml"}))
+    for source, own in sources:
+        check_not_sources(sorted(written - own), [source], folders=[_checkpoints_folder(folder)])
+
+
+def write_config(config: TrainConfig) -> None:
+    """Write what a run's folder says of it: config.toml and, if it has one, tokenizer.json.
+
+    A config.toml that says the same already stays: it may be the reader's own, with comments.
+    """
+    path, copy = (Path(config.directory) / name for name in ("config.toml", "tokenizer.json"))
+    said = None
+    with contextlib.suppress(OSError, FormatError):
+        said = TrainConfig.from_toml(path)
+    if said != config:
+        config.to_toml(path)
+    if config.tokenizer is not None and not (copy.exists() and copy.samefile(config.tokenizer)):
+        contents = Path(config.tokenizer).read_bytes()
+        with atomic_write(copy) as file:
+            file.write(contents)
 
 
 def check_continuation(path: Path, saved: Mapping[str, Any], config: TrainConfig) -> None:
