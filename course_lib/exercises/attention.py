@@ -89,7 +89,7 @@ def _attend_cases() -> Iterator[Case]:
             "Scores are query·key / sqrt(d), weights exp(score) / sum of all exp(score); the result is the mean of the "
             "values with these weights.",
         )
-    large = ([40.0, 40.0, 40.0, 40.0], [[10.0, 10.0, 10.0, 10.0], [9.99, 10.0, 10.0, 10.0]], [[1.0], [0.0]])
+    large = ([40.0, 40.0, 40.0, 40.0], [[10.0, 10.0, 10.0, 10.0], [9.9375, 10.0, 10.0, 10.0]], [[1.0], [0.0]])
     yield Case(
         large,
         _attend(*large),

@@ -138,7 +138,7 @@ def _what_happened(name: str, trial: _Trial) -> Iterator[str]:
     yield show_call(name, case.arguments)
     yield f"  should give {want}"
     if outcome.stopped:
-        yield f"  but was stopped after {case.at_most_seconds or SECONDS:g} seconds of computing"
+        yield f"  but was stopped after {_count(case.at_most_seconds or SECONDS, 'second')} of computing"
     elif outcome.error:
         yield f"  but raised  {type(outcome.error).__name__}: {outcome.error}"
         yield from (f"  {place}" for place in [place_of(outcome.error)] if place)
@@ -162,7 +162,10 @@ def _explanation(
     if wrong.gives:
         return "Whoever called the function still needs its arguments: work on a copy."
     if not takes(answer, case.arguments):
-        return f"Keep its first line as it was given: the check calls it with {_count(case.arguments)}."
+        return (
+            f"Keep the first line as it was given: the check calls the function with "
+            f"{_count(len(case.arguments), 'argument')}."
+        )
     for mistake in exercise.mistakes:
         if all(_reproduces(mistake, trial) for trial in trials):
             return mistake.message
@@ -179,8 +182,8 @@ def _is_rounded(trial: _Trial, digits: int) -> bool:
     return trial.outcome.finished and same(trial.outcome.value, rounded(plain(trial.case.expected), digits))
 
 
-def _count(arguments: Sequence[Any]) -> str:
-    return "1 argument" if len(arguments) == 1 else f"{len(arguments)} arguments"
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
 
 
 def _reproduces(mistake: Mistake, trial: _Trial) -> bool:

@@ -156,8 +156,7 @@ def _compare(
     got: Any, want: Any, path: tuple[Any, ...], scale: float | None, near: _Near
 ) -> Difference | None:
     if _kind(got) != _kind(want) and not (isinstance(want, complex) and is_number(got)):
-        place = f"{where(path)} is" if path else "the result is"
-        return Difference(path, f"{place} {_name(got)}, not {_name(want)}")
+        return Difference(path, f"{_place(path)} is {_name(got)}, not {_name(want)}")
     if isinstance(want, list | tuple):
         return _compare_items(got, want, path, scale, near)
     if isinstance(want, dict):
@@ -183,7 +182,7 @@ def _compare_items(
     if len(got) == len(want):
         return first
     place = first.path if first else (*path, min(len(got), len(want)))
-    return Difference(place, f"{where(path) or 'the result'} has {_items(len(got))}, not {len(want)}")
+    return Difference(place, f"{_place(path)} has {_items(len(got))}, not {len(want)}")
 
 
 def _compare_entries(
@@ -279,6 +278,10 @@ def where(path: tuple[Any, ...]) -> str:
     "[2]['a']"
     """
     return "".join(f"[{key!r}]" for key in path)
+
+
+def _place(path: tuple[Any, ...]) -> str:
+    return f"result{where(path)}" if path else "the result"
 
 
 def _items(count: int) -> str:

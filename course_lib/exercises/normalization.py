@@ -191,7 +191,7 @@ RMS_BACKWARD = Exercise(
         ),
         Mistake(
             lambda x, dy: [_rms(x) * dx for dx in _rms_gradient(x, dy)],
-            "The part along x is gone, as it must be. What is left is divided by the root mean square.",
+            "The part along x is gone, as it must be. What is left must still be divided by the root mean square.",
         ),
         Mistake(
             lambda x, dy: [2 * d / _rms(x) - dx for d, dx in zip(dy, _rms_gradient(x, dy), strict=True)],

@@ -9,7 +9,9 @@ from course_lib.exercises.checking import Case, Exercise, Mistake
 
 def _pairs_cases() -> Iterator[Case]:
     # Wavelengths of 8 features at theta = 10,000 are 2 pi times 1, 10, 100 and 1,000.
-    yield Case((10_000.0, 8, 100), 2, "The pairs turn in 6.3, 62.8, 628 and 6,283 tokens.")
+    yield Case(
+        (10_000.0, 8, 100), 2, "The pairs turn in 6.3, 62.8, 628 and 6,283 tokens: two of them within 100."
+    )
     yield Case((10_000.0, 8, 6), 0, "Even the fastest pair needs 2 pi = 6.28 tokens for a turn.")
     yield Case((10_000.0, 8, 62), 1, "The second pair needs 62.8 tokens.")
     yield Case((10_000.0, 8, 10_000), 4, "The slowest pair needs 6,283 tokens: all come round.")
@@ -154,7 +156,7 @@ def _ntk_cases() -> Iterator[Case]:
     yield Case(
         (10_000.0, 4, 2.0),
         40_000.0,
-        "With d = 4 the slowest pair turns in 2 pi sqrt(theta): twice that is 4 theta.",
+        "With d = 4 the slowest pair turns in 2 pi sqrt(theta) tokens; for twice as many the base must be 4 theta.",
     )
     yield Case((10_000.0, 4, 1.0), 10_000.0, "A factor of 1 changes nothing.")
     for theta, head_dim, factor in ((10_000.0, 128, 4.0), (10_000.0, 64, 8.0), (500_000.0, 128, 16.0)):

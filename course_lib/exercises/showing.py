@@ -4,7 +4,7 @@ import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from course_lib.exercises.comparing import Difference, difference, is_tensor, plain, where
+from course_lib.exercises.comparing import difference, is_tensor, plain, where
 
 _ITEMS = 12  # of a list; a longer one is shown in part
 _BESIDE = 3  # items on either side of the place that matters
@@ -34,10 +34,12 @@ def show(value: Any, path: tuple[Any, ...] = (), *, digits: int = 8) -> str:
 
 
 def show_both(result: Any, expected: Any) -> tuple[str, str, str]:
-    """A wrong result, what was expected, and a line that says where they differ if the two do not show it."""
-    found = difference(result, expected) or Difference(())
+    """A result, what was expected, and a line that says where they differ if the two do not show it."""
+    found = difference(result, expected)
+    if found is None:
+        return show(result), show(expected), ""
     got, want = show(result, found.path), show(expected, found.path)
-    if got == want:  # too few digits
+    if got.replace(".0", "") == want.replace(".0", ""):  # too few digits, or a number of another type
         got, want = (show(value, found.path, digits=17) for value in (result, expected))
     if found.what:
         return got, want, found.what
@@ -51,8 +53,7 @@ def show_call(name: str, arguments: Sequence[Any]) -> str:
 
 def _show(value: Any, path: tuple[Any, ...], digits: int) -> str:
     if isinstance(value, float):
-        short = f"{value:.{digits}g}"
-        return repr(value) if float(short) == value or value != value else short
+        return repr(float(f"{value:.{digits}g}"))
     if isinstance(value, list | tuple):
         place = path[0] if path and isinstance(path[0], int) else 0
         inner = _shown_items(

@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 
 from course_lib import exercises
-from course_lib.exercises import EXERCISES, CheckError
+from course_lib.exercises import CheckError
 
 Answer = Callable[..., Any]
 
-WITHOUT_ANSWERS = frozenset(
-    exercise.id for exercise in EXERCISES.values() if exercise.chapter in (6, 7, 8, 9, 10, 11, 12)
-)
-"""Exercises that have no table yet."""
+CHAPTERS_WITHOUT_ANSWERS = (6, 7, 8, 9, 10, 11, 12)
+"""Chapters that have no table yet; a test keeps this true."""
 
 
 @dataclass(frozen=True)
