@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -17,12 +18,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from course_lib.files import cache_folder
+from course_lib.files import cache_folder, pip_command
 
 Status = Literal["ok", "note", "problem"]
 
-PACKAGES = ("numpy", "torch", "matplotlib", "pandas", "regex", "jupyterlab", "ipywidgets", "anywidget")
-"""Packages that the notebooks import; their versions are reported."""
+PACKAGES = (
+    *("numpy", "torch", "matplotlib", "pandas", "regex", "jupyterlab", "ipywidgets", "anywidget"),
+    *("huggingface-hub", "ipykernel", "ipython", "pillow", "platformdirs", "psutil", "pygments", "rich"),
+    *("safetensors", "tomli-w", "tqdm", "traitlets", "typer", "jieba"),
+)
+"""What the chapters and the library import or read; their versions are reported, and a missing one is a problem."""
+
+COMPARED = ("tiktoken", "tokenizers")
+"""What chapter 1 compares its tokenizer with; without one of them it compares less, which is a note."""
 
 _CAPABILITY = "COURSE_CPU_CAPABILITY"
 _SPEED_TEST_BYTES = 5_000_000
@@ -32,7 +40,10 @@ _SPEED_TEST_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. ``note``: something optional is missing; ``problem``: notebooks will fail."""
+    """One line of the report. ``note``: something optional is missing; ``problem``: notebooks will fail.
+
+    ``advice`` is what helps: a command for the terminal, where one does.
+    """
 
     name: str
     value: str
@@ -93,11 +104,36 @@ def _versions() -> Iterator[Finding]:
         "Python 3.11 or newer is needed" if old else "",
     )
     for package in PACKAGES:
-        version = _version(package)
-        if version:
-            yield Finding(package, version)
-        else:
-            yield Finding(package, "missing", "problem", "pip install -e .")
+        yield _package(package, "problem", "missing")
+    for package in COMPARED:
+        yield _package(package, "note", "missing: chapter 1 compares without it")
+
+
+def _package(name: str, status: Status, missing: str) -> Finding:
+    version = _version(name)
+    if version:
+        return Finding(name, version)
+    return Finding(name, missing, status, pip_command(_requirement(name)))
+
+
+def _requirement(package: str) -> str:
+    """The package with the range of versions that the course needs, as far as that can be found out."""
+    try:
+        requirements = importlib.metadata.requires("course-lib") or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []
+    wanted = (r.partition(";")[0].strip() for r in requirements)
+    return next((r for r in wanted if re.match(r"[\w.-]+", r)[0] == package), package)  # type: ignore[index]
+
+
+def _build_command() -> str:
+    """What compiles the engine again: in a checkout from its source."""
+    root = Path(__file__).parents[1]
+    return (
+        pip_command("--editable", str(root))
+        if (root / "pyproject.toml").is_file()
+        else pip_command("course-lib")
+    )
 
 
 def _version(package: str) -> str | None:
@@ -112,9 +148,7 @@ def _engine() -> Iterator[Finding]:
     try:
         engine = importlib.import_module("course_lib._bpe")
     except ImportError as error:
-        yield Finding(
-            "engine", f"not built ({error})", "problem", "pip install -e . (needs a C++20 compiler)"
-        )
+        yield Finding("engine", f"not built ({error}); needs a C++20 compiler", "problem", _build_command())
         return
     built = engine.build_info()
     how = f"{built['compiler']}, C++{built['cxx_standard'] // 100 % 100}"
@@ -129,8 +163,7 @@ def _kernels() -> Iterator[Finding]:
     try:
         kernels = importlib.import_module("course_lib._kernels")
     except ImportError as error:
-        wrong_value = _CAPABILITY in str(error)
-        advice = f"unset {_CAPABILITY}" if wrong_value else "pip install -e . (needs a C++20 compiler)"
+        advice = f"unset {_CAPABILITY}" if _CAPABILITY in str(error) else _build_command()
         yield Finding("kernels", f"not usable ({error})", "problem", advice)
         return
     isa = kernels.available_isas()[-1]
@@ -176,7 +209,7 @@ def _vocabularies() -> Iterator[Finding]:
     for name in PRETRAINED:
         path = find_pretrained(name)
         if path is None:
-            yield Finding(name, "not on this machine", "note", install_command(name))
+            yield Finding(name, "not on this machine: chapter 1 needs it", "problem", install_command(name))
         else:
             yield Finding(name, str(path))
 

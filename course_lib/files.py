@@ -9,7 +9,9 @@ import glob
 import importlib.util
 import os
 import secrets
+import shlex
 import stat
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
@@ -340,3 +342,8 @@ def package_folders(package: str) -> list[Path]:
     """The folders of an installed top-level package, none if it is missing; finding it does not run its code."""
     spec = importlib.util.find_spec(package)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+
+
+def pip_command(*arguments: str) -> str:
+    """The shell command that installs something for the Python that runs this: another ``pip`` may come first."""
+    return shlex.join([sys.executable, "-m", "pip", "install", *arguments])

@@ -1,7 +1,7 @@
 """The student edition: the notebooks with every solution replaced by a stub.
 
 Solutions stand between ``### BEGIN SOLUTION`` and ``### END SOLUTION``, nbgrader's markers, and nbgrader takes them
-out. It is needed for this alone (``pip install 'course-lib[teach]'``), not to study.
+out. It is needed for this alone (the extra ``teach``), not to study.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 
 from course_lib.errors import FormatError
-from course_lib.files import PathLike, atomic_write
+from course_lib.files import PathLike, atomic_write, pip_command
 
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
 STUB = "# Your code here.\nraise NotImplementedError()"
@@ -59,9 +59,7 @@ def _preprocessors() -> tuple[Any, Any]:
     try:
         from nbgrader.preprocessors import ClearOutput, ClearSolutions
     except ImportError:
-        raise ImportError(
-            "the student edition needs nbgrader; try: pip install 'course-lib[teach]'"
-        ) from None
+        raise ImportError(f"the student edition needs nbgrader; try: {pip_command('nbgrader')}") from None
     # The notebooks carry no nbgrader metadata: they are not graded by it.
     clear = ClearSolutions(enforce_metadata=False, code_stub={"python": STUB})
     return clear, ClearOutput()

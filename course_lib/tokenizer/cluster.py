@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from course_lib import _bpe
 from course_lib.errors import FormatError
-from course_lib.files import PathLike, check_input_file
+from course_lib.files import PathLike, check_input_file, pip_command
 from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, token_dtype, write_token_file
 from course_lib.tokenizer.patterns import resolve_pattern
@@ -71,7 +71,7 @@ def connect(scheduler: str, *, num_workers: int | None = None, timeout: float = 
         from distributed.comm.addressing import get_address_host_port
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"working on a cluster needs Dask ({error}); try: pip install 'course_lib[cluster]'"
+            f"working on a cluster needs Dask ({error}); try: {pip_command('dask[distributed]')}"
         ) from error
     if scheduler == "local":
         with (

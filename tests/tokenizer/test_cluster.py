@@ -341,7 +341,7 @@ class TestBadInput:
 
     def test_dask_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "distributed", None)
-        with pytest.raises(ImportError, match=r"pip install 'course_lib\[cluster\]'"), connect("local"):
+        with pytest.raises(ImportError, match=r"-m pip install 'dask\[distributed\]'"), connect("local"):
             pass
 
     def test_sources(self, client: Client, tmp_path: Path) -> None:

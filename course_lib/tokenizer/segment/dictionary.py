@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from course_lib.errors import FormatError
-from course_lib.files import package_folders
+from course_lib.files import package_folders, pip_command
 
 
 class Dictionary(Mapping[str, int]):
@@ -89,4 +89,4 @@ def jieba_file(name: str) -> Path:
     for folder in package_folders("jieba"):
         if (folder / name).is_file():
             return folder / name
-    raise FileNotFoundError(f"jieba's {name} is not on this machine; install it with: pip install jieba")
+    raise FileNotFoundError(f"jieba's {name} is not on this machine; install it with: {pip_command('jieba')}")
