@@ -16,7 +16,8 @@ ARGS ?=
 BUILD_TOOLS := cmake ninja pybind11 scikit-build-core setuptools
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 # Folders are listed too: their time changes when a file is added or removed.
-SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type d -o -name '*.cpp' -o -name '*.hpp' -o -name '*.inc')
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt \
+  $(shell find csrc jupyter -type d -o -name '*.cpp' -o -name '*.hpp' -o -name '*.inc' -o -name '*.json')
 CXX_FILES = $$(find csrc tests -name '*.cpp' -o -name '*.hpp')
 
 # JupyterLab refuses to run as root unless told to, as in containers.
@@ -131,6 +132,8 @@ $(VENV)/.installed: $(SOURCES)
 	@$(PIP_INSTALL) --no-build-isolation --editable '.[test]'
 	@# nbgrader is here for the students' copies; its menus would only distract a reader.
 	@$(IN_VENV) jupyter labextension disable --level=sys_prefix @jupyter/nbgrader >/dev/null 2>&1
+	@# JupyterLab asks for no news, updates or extensions: nothing here needs the network.
+	@mkdir -p $(VENV)/etc && cp -R jupyter $(VENV)/etc
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed

@@ -29,6 +29,22 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 START_SECONDS = 90
+# Writes down the name of every other machine that the server looks up, before it does.
+JUPYTERLAB = """
+import sys
+from jupyterlab.labapp import main
+
+foreign = open(sys.argv.pop(1), "w", buffering=1)
+
+
+def look(event, arguments):
+    if event == "socket.getaddrinfo" and arguments[0] not in (None, "", "localhost", "127.0.0.1", "::1"):
+        print(arguments[0], file=foreign)
+
+
+sys.addaudithook(look)
+main()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +59,6 @@ def notebook_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab_url(notebook_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(base URL, token) of a JupyterLab that sees nothing of the settings of whoever runs the tests."""
     home = tmp_path_factory.mktemp("home")
-    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(
-        json.dumps({"fetchNews": "false", "checkForUpdates": False})
-    )
     token = secrets.token_hex(16)
     runtime = home / "runtime"
     environment = {
@@ -63,14 +74,8 @@ def lab_url(notebook_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "MPLCONFIGDIR": str(home / "matplotlib"),
     }
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "jupyterlab",
-            "--no-browser",
-            "--ServerApp.ip=127.0.0.1",
-            "--ServerApp.port=0",
-        ),
+        *(sys.executable, "-c", JUPYTERLAB, home / "foreign.txt"),
+        *("--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
         *(f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"),
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]
@@ -85,6 +90,7 @@ def lab_url(notebook_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+    assert (home / "foreign.txt").read_text() == "", "the server looked for other machines"
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", runtime: Path, token: str, log: Path) -> str:
