@@ -134,7 +134,9 @@ def test_muon_is_torchs_exactly_where_both_iterate_in_bfloat16(
 def test_muon_in_float32_is_torchs_within_the_rounding_of_its_bfloat16(scale: Any, rule: str) -> None:
     """A step moves a weight by lr · scale · 1 at most; bfloat16 keeps 8 bits of it."""
     ours = run(lambda params: optim.Muon(params, 0.1, scale=scale, weight_decay=0.1), SMALL_MATRICES, 0)
-    theirs = run(lambda params: torch.optim.Muon(params, weight_decay=0.1, adjust_lr_fn=rule), SMALL_MATRICES, 0)
+    theirs = run(
+        lambda params: torch.optim.Muon(params, weight_decay=0.1, adjust_lr_fn=rule), SMALL_MATRICES, 0
+    )
     moved = parameters(SMALL_MATRICES, 0)
     for start, mine, yours in zip(moved, ours, theirs, strict=True):
         path = (yours - start).norm()
