@@ -20,6 +20,7 @@ import collections
 import contextlib
 import importlib.metadata
 import math
+import os
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
