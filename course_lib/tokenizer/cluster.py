@@ -241,22 +241,21 @@ def encode_file(
     """As :meth:`Tokenizer.encode_file <course_lib.tokenizer.Tokenizer.encode_file>`, by the workers of ``client``.
 
     The token file has the same bytes as from one process. Only this machine writes it: ids come over the network, a
-    few parts ahead of the one that is being written, so memory does not grow with the file. A pattern without a
-    compiled scanner makes the file one part, encoded by one worker.
+    few parts ahead of the one that is being written, so memory does not grow with the file. A normalizer, or a pattern
+    without a compiled scanner, makes the file one part, encoded by one worker.
 
     Raises what :meth:`Tokenizer.encode_file` and :func:`count_pretokens` raise.
     """
     if block_bytes is not None and (type(block_bytes) is not int or block_bytes < 1):
         raise ValueError(f"block_bytes must be a whole number of at least 1 or None, got {block_bytes!r}")
     target = tokenizer._check_target(source, target)
-    scanner, _ = resolve_pattern(tokenizer.pattern)
     files = _check_files(client, source)
 
     def ids() -> Iterator[NDArray[Any]]:
         # The result of a task, not scattered data: that would be lost with the worker that holds it.
         shared = client.submit(_same, tokenizer, pure=False)
         waiting: collections.deque[tuple[Future[Any], int]] = collections.deque()
-        for block in _blocks(client, files, block_bytes if scanner else math.inf):
+        for block in _blocks(client, files, math.inf if tokenizer._piecewise else block_bytes):
             part = client.submit(_encode_part, shared, block, pure=False)
             waiting.append((part, block.stop - block.start))
             if len(waiting) > 2 * _num_threads(client):
@@ -332,8 +331,7 @@ def merge_counts(parts: Sequence[PretokenCounts], max_words: int | None = None) 
 def _encode_part(tokenizer: Tokenizer, block: _Block) -> NDArray[Any]:
     file, start, stop = block
     _check_size(file)
-    scanner, _ = resolve_pattern(tokenizer.pattern)
-    if scanner is None:
+    if tokenizer._piecewise is not None:
         return tokenizer.encode_to_numpy(Path(file.path).read_bytes())
     encoder = _bpe.FileEncoder(
         tokenizer._engine, file.path, num_threads=1, progress=None, start=start, stop=stop

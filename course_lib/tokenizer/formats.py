@@ -20,6 +20,7 @@ from typing import Any
 
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, check_input_file
+from course_lib.tokenizer.normalization import Form
 
 MAX_ID = 2**24 - 1
 """The largest token id: the engine packs ids into 24 bits."""
@@ -31,12 +32,15 @@ Merge = tuple[bytes, bytes]
 class TokenizerData:
     """A byte-level BPE tokenizer as plain data, whatever file it came from.
 
-    ``vocab``: id → bytes, special tokens included (as UTF-8); ids need not be without gaps. ``merges``: the
+    ``vocab``: id → bytes, special tokens included (as UTF-8); ids need not be without gaps, and a special token
+    may have the bytes of an ordinary one. ``merges``: the
     pairs in the order they apply, lowest first; each concatenation is in the vocabulary. ``special_tokens``:
     text → id. ``pattern``: a name in ``PATTERNS`` or a regular expression of the ``regex`` package.
     ``ignore_merges``: a pre-token that is a whole vocabulary entry becomes that entry before any merge is
     tried. Special tokens take no part in this: the entries that count are single bytes, products of merges
-    and the rest of the ordinary vocabulary.
+    and the rest of the ordinary vocabulary. ``normalizer``: the normal forms of Unicode that a text is brought
+    into, in turn, before it is cut; ``normalized_tokens``: the special tokens that are looked for after that,
+    not before.
     """
 
     vocab: dict[int, bytes]
@@ -44,6 +48,8 @@ class TokenizerData:
     special_tokens: dict[str, int] = field(default_factory=dict)
     pattern: str = "gpt2"
     ignore_merges: bool = False
+    normalizer: tuple[Form, ...] = ()
+    normalized_tokens: frozenset[str] = frozenset()
 
     def sha256(self) -> str:
         """SHA-256 in hexadecimal of all that decides the ids, the same whatever file the data came from.
@@ -55,6 +61,10 @@ class TokenizerData:
             return b"".join([struct.pack("<I", len(item)) + item for item in items])
 
         digest = hashlib.sha256()
+        if self.normalizer:  # no number of ids looks like this
+            late = sorted(self.normalized_tokens)
+            digest.update(b"normalizer" + struct.pack("<II", len(self.normalizer), len(late)))
+            digest.update(strings(text.encode() for text in (*self.normalizer, *late)))
         ids = sorted(self.vocab)
         digest.update(struct.pack(f"<Q{len(ids)}I", len(ids), *ids))
         digest.update(strings(self.vocab[token_id] for token_id in ids))
@@ -143,7 +153,8 @@ def read_vocab(
 ) -> dict[str, tuple[int, bytes]]:
     """Check a JSON vocabulary: token text → (id, bytes), byte-level except for the ``special`` texts.
 
-    ``place`` is the JSON path of ``vocab`` for messages. Raises FormatError for ids that are not whole
+    ``place`` is the JSON path of ``vocab`` for messages. Special tokens that bring their ids, in a mapping, may
+    have the bytes of an ordinary token. Raises FormatError for ids that are not whole
     numbers or occur twice, for texts outside GPT-2's alphabet and for single bytes that have no token.
     """
     if not isinstance(vocab, dict) or not vocab:
@@ -164,8 +175,9 @@ def read_vocab(
             raise FormatError(path, place, f"token {token!r} (id {token_id}) {reason}")
         decoded[token] = (token_id, contents)
     check_bytes(path, place, {contents for token, (_, contents) in decoded.items() if len(token) == 1})
-    if len({contents for _, contents in decoded.values()}) != len(decoded):
-        counts = collections.Counter(contents for _, contents in decoded.values())
+    with_own_ids = specials if isinstance(special, Mapping) else ()
+    counts = collections.Counter(bytes_ for text, (_, bytes_) in decoded.items() if text not in with_own_ids)
+    if counts.total() != len(counts):
         raise FormatError(path, place, f"two tokens stand for the bytes {counts.most_common(1)[0][0]!r}")
     return decoded
 
@@ -291,13 +303,17 @@ def _read_merge_lines(path: PathLike) -> tuple[list[tuple[str, str]], list[str]]
 
 
 def assign_special_ids(
-    vocab: Mapping[int, bytes], special_tokens: Mapping[str, int] | Sequence[str]
+    vocab: Mapping[int, bytes],
+    special_tokens: Mapping[str, int] | Sequence[str],
+    *,
+    may_repeat: bool = False,
 ) -> dict[str, int]:
     """An id for each special token beside the tokens of ``vocab``: text → id, in the order given.
 
     A mapping brings its own ids. In a sequence, texts that ``vocab`` holds keep their id and the others get the
-    ids after the largest. Raises ValueError for an empty or repeated special token and for ids that do not fit
-    the vocabulary, TypeError for a single string.
+    ids after the largest. With ``may_repeat``, a text may have another id as a special token than as an ordinary one,
+    as runs of spaces do that were added to a finished vocabulary. Raises ValueError for an empty or repeated special
+    token and for ids that do not fit the vocabulary, TypeError for a single string.
     """
     if isinstance(special_tokens, str):
         raise TypeError(
@@ -319,7 +335,7 @@ def assign_special_ids(
             )
         if token_id in ids.values() or vocab.get(token_id, contents) != contents:
             raise ValueError(f"special_tokens[{text!r}] is {token_id}, the id of another token")
-        if own_id not in (None, token_id):
+        if own_id not in (None, token_id) and not may_repeat:
             raise ValueError(
                 f"special_tokens[{text!r}] is {token_id}, but the vocabulary holds it as {own_id}"
             )

@@ -15,9 +15,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-import regex
-
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
+from course_lib.tokenizer.piecewise import SpecialCuts
 from course_lib.tokenizer.tokenizer import Tokenizer
 from course_lib.tokenizer.training import (
     Source,
@@ -246,8 +245,10 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     if not isinstance(text, str):
         raise TypeError(f"text must be str, not {type(text).__name__}")
     specials = tokenizer.special_token_ids
-    only_special = set(specials.values())
-    ids_of = {token: token_id for token_id, token in tokenizer.vocab.items() if token_id not in only_special}
+    special_ids = set(specials.values())
+    # The ordinary id where a special token has the same bytes.
+    by_kind = sorted(tokenizer.vocab.items(), key=lambda item: item[0] not in special_ids)
+    ids_of = {token: token_id for token_id, token in by_kind}
     ranks = merge_ranks(tokenizer.merges)
     ids: list[int] = []
     for word, is_special in _words(text, tokenizer):
@@ -316,11 +317,8 @@ def encode_long_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:
 def _words(text: str, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
     """The special tokens and pre-tokens of a text in order, and whether each is a special token."""
     expression = resolve_pattern(tokenizer.pattern)[1]
-    longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
-    special = regex.compile("|".join(map(regex.escape, longest_first)) or "(?!)")
-    start = 0
-    for match in special.finditer(text):
-        yield from ((piece, False) for piece in split_by_regex(text[start : match.start()], expression))
-        yield match.group(), True
-        start = match.end()
-    yield from ((piece, False) for piece in split_by_regex(text[start:], expression))
+    cuts = SpecialCuts(tokenizer.special_tokens, tokenizer.normalizer, tokenizer.normalized_tokens)
+    for part, is_special in cuts(text):
+        yield from (
+            [(part, True)] if is_special else ((piece, False) for piece in split_by_regex(part, expression))
+        )

@@ -1,11 +1,10 @@
 """The Tokenizer: byte-level BPE on the compiled engine."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, SupportsIndex
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
 from course_lib import _bpe
@@ -19,7 +18,9 @@ from course_lib.tokenizer.formats import (
     read_vocab_merges,
 )
 from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json
-from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
+from course_lib.tokenizer.normalization import Form, check_normalizer
+from course_lib.tokenizer.patterns import resolve_pattern
+from course_lib.tokenizer.piecewise import PiecewiseEncoder
 from course_lib.tokenizer.pretrained import load_pretrained
 
 # encode_iterable gathers about this much text before it looks for a place to cut.
@@ -37,7 +38,11 @@ class Tokenizer:
     ``special_tokens``: texts that are never split; those that ``vocab`` holds keep their id, others get the next
     free ones. ``pattern``: how text is cut into pre-tokens, a name in ``PATTERNS`` (fast) or a regular expression of
     the ``regex`` package (slower, same results). ``ignore_merges``: a pre-token that is a whole vocabulary entry
-    becomes that entry before any merge is tried (what tiktoken and Llama 3 do).
+    becomes that entry before any merge is tried (what tiktoken and Llama 3 do). ``normalizer``: the normal form of
+    Unicode that a text is brought into before it is cut, "NFC" (Qwen, GPT-NeoX, OLMo), "NFD", "NFKC" or "NFKD", or
+    several to be applied in turn; then ids stand for the normalized text, and that is what they decode to. Special
+    tokens are found before, and what is between two of them is normalized by itself. Bytes that are not UTF-8 stay
+    as they are. Python normalizes: files, and texts that are not in normal form, are encoded on one thread.
 
     A tokenizer is immutable and may be used from several threads at once.
 
@@ -52,18 +57,20 @@ class Tokenizer:
         *,
         pattern: str = "gpt2",
         ignore_merges: bool = False,
+        normalizer: str | Sequence[str] = (),
     ) -> None:
         contents = dict(vocab)
         special_ids = assign_special_ids(contents, special_tokens or ())
         contents |= {token_id: text.encode() for text, token_id in special_ids.items()}
-        self._set(TokenizerData(contents, list(merges), special_ids, pattern, ignore_merges))
+        forms = check_normalizer(normalizer)
+        self._set(TokenizerData(contents, list(merges), special_ids, pattern, ignore_merges, forms))
 
     def _set(self, data: TokenizerData) -> None:
         self._data = data
         self._sources: list[Path] = []  # what it was made from, which nothing may overwrite
         self._saved: list[Path] = []  # its own tokenizer.json, which only itself may replace
-        ids_of = _invert(data.vocab)
-        self._scanner, self._pattern_source = resolve_pattern(data.pattern)
+        ids_of = _invert(data.vocab, set(data.special_tokens.values()))
+        scanner, expression = resolve_pattern(data.pattern)
         missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
         if missing:
             raise ValueError(
@@ -77,13 +84,14 @@ class Tokenizer:
             special_tokens=list(data.special_tokens.items()),
             byte_ids=byte_ids,
             whole_tokens=_whole_tokens(data, byte_ids, merges) if data.ignore_merges else [],
-            pattern=self._scanner,
+            pattern=scanner,
         )
-        alternatives = (
-            "|".join(map(regex.escape, sorted(data.special_tokens, key=len, reverse=True))) or "(?!)"
+        # Where the engine cannot take a text as it is.
+        self._piecewise = (
+            PiecewiseEncoder(data, self._engine, scanner, expression)
+            if scanner is None or data.normalizer
+            else None
         )
-        self._special_regex = regex.compile(alternatives)
-        self._special_bytes_regex = regex.compile(alternatives.encode())
 
     @classmethod
     def _from_data(cls, data: TokenizerData, *sources: PathLike) -> Self:
@@ -125,6 +133,16 @@ class Tokenizer:
         return self._data.ignore_merges
 
     @property
+    def normalizer(self) -> tuple[Form, ...]:
+        """The normal forms of Unicode that a text is brought into before it is cut, in turn; empty for none."""
+        return self._data.normalizer
+
+    @property
+    def normalized_tokens(self) -> frozenset[str]:
+        """The special tokens that are looked for in the normalized text; all others are found before."""
+        return self._data.normalized_tokens
+
+    @property
     def vocab_size(self) -> int:
         """The number of rows an embedding needs: the largest id + 1 (published vocabularies have unused ids)."""
         return max(self._data.vocab) + 1
@@ -164,7 +182,7 @@ class Tokenizer:
         check_num_threads(num_threads)
         if isinstance(texts, str | bytes):
             raise TypeError("texts must be a sequence of str, not a single text")
-        if self._scanner is None:
+        if self._piecewise is not None and any(map(self._piecewise.needed_for, texts)):
             return [self.encode(text) for text in texts]
         try:
             return self._engine.encode_batch(
@@ -175,7 +193,7 @@ class Tokenizer:
 
     def encode_to_numpy(self, text: str | bytes) -> NDArray[np.uint16] | NDArray[np.uint32]:
         """The ids of ``text`` as an array of shape ``(tokens,)``: uint16 where ``vocab_size`` allows, else uint32."""
-        if self._scanner is None:
+        if self._piecewise is not None and self._piecewise.needed_for(text):
             ids = self.encode(text)
             return np.array(ids, np.uint16) if self.vocab_size <= 1 << 16 else np.array(ids, np.uint32)
         try:
@@ -187,8 +205,8 @@ class Tokenizer:
         """The ids of ``"".join(iterable)``, lazily: wherever the items end, no token changes.
 
         Items are taken as needed and forgotten when they are encoded, so that memory does not grow with the input.
-        The text is cut where no pre-token and no special token can cross; with a ``pattern`` that has no compiled
-        scanner, only special tokens offer such places.
+        The text is cut where no pre-token and no special token can cross and nothing is normalized. With a ``pattern``
+        that has no compiled scanner, and with NFKC or NFKD, only special tokens offer such places.
         """
         for part in self._safe_parts(_checked_items(iterable)):
             yield from self.encode(part)
@@ -198,9 +216,10 @@ class Tokenizer:
     ) -> TokenFile:
         """Encode the file ``source`` into the token file ``target``, on ``num_threads`` threads, and open it.
 
-        The source is mapped and worked through in windows: memory does not grow with it. Nothing appears at
-        ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written, and
-        ValueError when ``target``, or its description beside it, is ``source`` or a file of this tokenizer.
+        The source is mapped and worked through in windows: memory does not grow with it. With a ``normalizer``, or a
+        ``pattern`` without a compiled scanner, it is read and cut as by :meth:`encode_iterable`, on one thread. Nothing
+        appears at ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written,
+        and ValueError when ``target``, or its description beside it, is ``source`` or a file of this tokenizer.
         """
         check_num_threads(num_threads)
         source = check_input_file(source)
@@ -284,41 +303,16 @@ class Tokenizer:
     # --- how it is done ------------------------------------------------------------------------------------------
 
     def _encode(self, text: str | bytes, *, with_specials: bool) -> list[int]:
-        if self._scanner is None:
-            return self._encode_by_regex(text, with_specials=with_specials)
         try:
+            if self._piecewise is not None and self._piecewise.needed_for(text):
+                return self._piecewise.encode(text, with_specials=with_specials)
             return self._engine.encode(text, with_specials)
         except UnicodeEncodeError as error:
             raise surrogate_error(error) from None
 
-    def _encode_by_regex(self, text: str | bytes, *, with_specials: bool) -> list[int]:
-        """As ``_encode`` for patterns without a compiled scanner.
-
-        Bytes that are not UTF-8 travel through the regular expression as lone surrogates, which are symbols to it.
-        """
-        if isinstance(text, str):
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise surrogate_error(error) from None
-        elif isinstance(text, bytes | bytearray | memoryview):
-            text = bytes(text).decode("utf-8", "surrogateescape")
-        else:
-            raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
-        ids: list[int] = []
-        start = 0
-        for special in self._special_regex.finditer(text) if with_specials else ():
-            ids += self._encode_ordinary_by_regex(text[start : special.start()])
-            ids.append(self._data.special_tokens[special.group()])
-            start = special.end()
-        return ids + self._encode_ordinary_by_regex(text[start:])
-
-    def _encode_ordinary_by_regex(self, text: str) -> list[int]:
-        pieces = split_by_regex(text, self._pattern_source)
-        return self._engine.encode_pretokens([piece.encode("utf-8", "surrogateescape") for piece in pieces])
-
     def _safe_parts(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """The concatenation of ``blocks``, cut where the ids on both sides do not depend on each other."""
+        safe_cut = (self._piecewise or self._engine).safe_cut
         pending: list[bytes] = []
         size, wanted = 0, _STREAM_BYTES
         for block in blocks:
@@ -327,7 +321,7 @@ class Tokenizer:
             if size < wanted:
                 continue
             buffer = b"".join(pending)
-            cut = self._safe_cut(buffer)
+            cut = safe_cut(buffer)
             if cut:
                 yield buffer[:cut]
             pending = [buffer[cut:]]
@@ -337,20 +331,8 @@ class Tokenizer:
         if size:
             yield b"".join(pending)
 
-    def _safe_cut(self, buffer: bytes) -> int:
-        if self._scanner is not None:
-            return self._engine.safe_cut(buffer)
-        # After the last special token that is surely whole: a longer one could still begin at the same place.
-        longest = max((len(text.encode()) for text in self._data.special_tokens), default=0)
-        ends = [
-            match.end()
-            for match in self._special_bytes_regex.finditer(buffer)
-            if match.start() + longest <= len(buffer)
-        ]
-        return ends[-1] if ends else 0
-
     def _file_ids(self, source: Any, num_threads: int | None, bar: Any) -> Iterator[NDArray[Any]]:
-        if self._scanner is not None:
+        if self._piecewise is None:
             for arrays in _bpe.FileEncoder(self._engine, str(source), num_threads=num_threads, progress=bar):
                 yield from arrays
             return
@@ -361,16 +343,19 @@ class Tokenizer:
                 bar.update(len(part))
 
 
-def _invert(vocab: Mapping[int, bytes]) -> dict[bytes, int]:
-    """Bytes → id. Raises where a vocabulary cannot be turned round."""
+def _invert(vocab: Mapping[int, bytes], special_ids: Collection[int]) -> dict[bytes, int]:
+    """Bytes → id, the ordinary one where a special token has the same. Raises where there are two ordinary ones."""
     ids_of: dict[bytes, int] = {}
     for token_id, token in vocab.items():
         if type(token_id) is not int or not 0 <= token_id <= MAX_TOKEN_ID:
             raise ValueError(f"vocab: ids must be whole numbers in 0..{MAX_TOKEN_ID}, got {token_id!r}")
         if not isinstance(token, bytes) or not token:
             raise ValueError(f"vocab[{token_id}] must be bytes and not empty, got {token!r}")
-        if ids_of.setdefault(token, token_id) != token_id:
-            raise ValueError(f"vocab: {token!r} has two ids, {ids_of[token]} and {token_id}")
+        other = ids_of.get(token)
+        if other is None or other in special_ids:
+            ids_of[token] = token_id
+        elif token_id not in special_ids:
+            raise ValueError(f"vocab: {token!r} has two ids, {other} and {token_id}")
     return ids_of
 
 

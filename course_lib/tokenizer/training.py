@@ -17,6 +17,7 @@ from course_lib.files import PathLike, check_input_file
 from course_lib.files import progress as progress_bar
 from course_lib.tokenizer.formats import assign_special_ids
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
+from course_lib.tokenizer.piecewise import any_of
 from course_lib.tokenizer.tokenizer import Tokenizer, check_num_threads, surrogate_error
 
 Source: TypeAlias = PathLike | Iterable[str] | Iterable[PathLike]
@@ -217,7 +218,7 @@ def count_by_regex(
         errors = "surrogateescape"  # such bytes are lone surrogates on their way through the expression
     else:
         errors = "strict"
-    cut = regex.compile("|".join(map(regex.escape, sorted(specials, key=len, reverse=True))) or "(?!)")
+    cut = regex.compile(any_of(specials))
     words: Counter[str] = Counter()
     for document in file_or_documents:
         for part in cut.split(document):

@@ -234,6 +234,15 @@ class TestOnWorkers:
         assert (tmp_path / "many").read_bytes() == (tmp_path / "one").read_bytes()
         assert (tmp_path / "many.json").read_bytes() == (tmp_path / "one.json").read_bytes()
 
+    def test_a_normalizer(self, client: Client, tmp_path: Path) -> None:
+        tokenizer = Tokenizer({i: bytes([i]) for i in range(256)}, [], [END], normalizer="NFC")
+        (tmp_path / "text").write_text(f"cafe\u0301 {END}\u0301 " * 100, encoding="utf-8")
+        tokens = cluster.encode_file(
+            tokenizer, tmp_path / "text", tmp_path / "tokens", client=client, block_bytes=100
+        )
+        assert list(tokens) == tokenizer.encode((tmp_path / "text").read_bytes())
+        assert tokenizer.decode(tokens) == f"caf\u00e9 {END}\u0301 " * 100
+
     def test_a_large_vocabulary_and_an_empty_file(self, client: Client, tmp_path: Path) -> None:
         vocab = {i: bytes([i]) for i in range(256)} | {70_000: b"ab"}
         tokenizer = Tokenizer(vocab, [(b"a", b"b")])
