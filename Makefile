@@ -2,6 +2,7 @@
 # make test   the tests and every notebook, from top to bottom; ARGS="-k bpe" goes to pytest;
 #             CPU=avx2 or CPU=portable as on an older processor (works with lab as well)
 # make lint   formatting, lint rules, types, who imports whom
+# make large  every chapter with larger experiments, in an hour or two; make weekly: tests that take minutes
 # make help   all targets
 #
 # Written for the make 3.81 of macOS as well. PYTHON=python3.12 chooses the Python that .venv is made of.
@@ -59,13 +60,15 @@ Error: $(PYTHON) lacks its venv module or its C headers; install them \
 (Debian/Ubuntu: sudo apt install python3-venv python3-dev; Fedora: sudo dnf install python3-devel), then run make again.
 endef
 
-.PHONY: lab test margins browser lint format notebooks student pins clean help setup
+.PHONY: lab test margins large weekly browser lint format notebooks student pins clean help setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make lab        open the course in JupyterLab (sets up .venv the first time)'
 	@echo 'make test       run the tests and every notebook'
 	@echo 'make margins    how far numeric assertions stay from their bounds (ARGS="record ..." or "table ...")'
+	@echo 'make large      run every notebook with COURSE_SCALE=reduced, halfway to large'
+	@echo 'make weekly     run the tests that take minutes'
 	@echo 'make browser    run the tests that drive Chromium'
 	@echo 'make lint       check formatting, lint rules, types and imports'
 	@echo 'make format     format Python, C++ and notebooks'
@@ -83,6 +86,12 @@ test: setup
 # How far the numeric assertions stay from their bounds; ARGS says what to record or print (tests/margins/__main__.py).
 margins: setup
 	$(IN_VENV) python -m tests.margins $(ARGS)
+
+large: setup
+	$(IN_VENV) COURSE_SCALE=reduced python -m pytest --nbmake-timeout=3600 --timeout=7200 notebooks $(ARGS)
+
+weekly: setup
+	$(IN_VENV) python -m pytest -m weekly $(ARGS)
 
 browser: $(VENV)/.installed-browser
 	$(IN_VENV) python -m pytest -m browser tests/browser $(ARGS)

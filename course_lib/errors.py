@@ -1,4 +1,4 @@
-"""The error type for files that cannot be understood."""
+"""The error types for what comes from outside: files that cannot be understood, settings that cannot be used."""
 
 import os
 
@@ -20,3 +20,13 @@ class FormatError(ValueError):
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.file, self.place, self.reason) if part)
+
+
+class ReaderError(ValueError):
+    """What a reader wrote into a notebook cannot be used: a path, a setting.
+
+    The message says what, where, and what is allowed. Notebooks show it as one line, without a traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"✗ {self}"]

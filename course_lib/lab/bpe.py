@@ -12,8 +12,8 @@ from pydoc_data.topics import topics
 import numpy as np
 import pandas as pd
 
-from course_lib.data import SEPARATOR, stories
-from course_lib.files import PathLike, check_input_file, progress
+from course_lib.data import SEPARATOR, open_text, stories
+from course_lib.files import PathLike, progress
 from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import Tokenizer, pretokenize, reference, train_bpe
 
@@ -50,8 +50,9 @@ def corpora(path: PathLike | None = None, *, num_bytes: int = 400_000) -> dict[s
     """Texts to measure compression on, by name; none of them is what :func:`train_own` learns from.
 
     Generated stories in English and Chinese; the Python language reference, which the standard library carries (real
-    English, technical); modules of the standard library (real code); and the file ``path`` if one is given. Each is
-    cut to ``num_bytes`` characters. Raises OSError for a ``path`` that cannot be read.
+    English, technical); modules of the standard library (real code); and, as "your text", the file ``path`` if one is
+    given, in whatever encoding. Each is cut to ``num_bytes`` characters. Raises ReaderError for a ``path`` that cannot
+    be read.
     """
     sources = [spec.origin for spec in map(find_spec, _STANDARD_LIBRARY) if spec is not None and spec.origin]
     texts = {
@@ -60,8 +61,8 @@ def corpora(path: PathLike | None = None, *, num_bytes: int = 400_000) -> dict[s
         "English reference": "\n\n".join(topics[name] for name in sorted(topics)),
         "Python code": "\n".join(Path(source).read_text(encoding="utf-8") for source in sources),
     }
-    if path is not None:
-        texts[Path(path).name] = check_input_file(path).read_text(encoding="utf-8", errors="replace")
+    if (own := open_text(path)) is not None:
+        texts["your text"] = own.read(num_bytes)
     return {name: text[:num_bytes] for name, text in texts.items()}
 
 
@@ -195,7 +196,10 @@ def long_word_times(lengths: Mapping[str, Sequence[int]], *, repeats: int = 3, s
     """
     tokenizer = train_bpe(stories(400_000, seed, "zh"), 3_000)
     ranks = reference.merge_ranks(tokenizer.merges)
-    letters = "".join(filter(str.isalpha, "".join(stories(4_000_000, seed + 1, "zh")))).encode()
+    needed = repeats * max(length for sizes in lengths.values() for length in sizes)
+    text = "".join(stories(max(4_000_000, 2 * needed), seed + 1, "zh"))  # four of five bytes are letters
+    letters = "".join(filter(str.isalpha, text)).encode()
+    assert len(letters) >= needed
     encoders: dict[str, Callable[[bytes], Sequence[bytes]]] = {
         "rescan": lambda word: reference.encode_word(word, ranks),
         "heap": lambda word: reference.encode_long_word(word, ranks),

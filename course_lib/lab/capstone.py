@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from course_lib.data import SEPARATOR, TokenFile, write_stories
-from course_lib.files import PathLike, check_not_sources, progress
+from course_lib.data import SEPARATOR, ReaderText, TokenFile, write_stories
+from course_lib.errors import ReaderError
+from course_lib.files import PathLike, atomic_write, check_not_sources, progress
 from course_lib.lab.ngrams import NGramModel
 from course_lib.lab.scale import choose
 from course_lib.loss import bits_per_byte
@@ -23,6 +25,8 @@ from course_lib.train import Callback, TrainConfig, TrainResult, train
 
 _HELD_OUT_SEED = 1_000_003  # stories that nothing is trained on
 _XZ_WINDOW = 1 << 28
+_LEAST_TRAINING, _LEAST_HELD_OUT = 2_000, 200  # tokens: a few windows of each
+_LEAST_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,46 @@ class Material:
 
 
 def prepare(
-    folder: PathLike, num_bytes: int = 1_600_000, held_out_bytes: int = 100_000, vocab_size: int = 4096
+    folder: PathLike,
+    num_bytes: int = 1_600_000,
+    held_out_bytes: int = 100_000,
+    vocab_size: int = 4096,
+    own_text: ReaderText | None = None,
 ) -> Material:
-    """Write stories to ``folder``, train a tokenizer on those for training, and encode both texts."""
+    """Write stories to ``folder``, train a tokenizer on those for training, and encode both texts.
+
+    In place of stories, the two texts may be the beginning of ``own_text`` and the sixteenth of it that follows, but no
+    more than ``held_out_bytes`` characters. Raises ReaderError if that is too little to train on and to be judged by.
+    """
     material = Material(Path(folder))
-    write_stories(material.text, num_bytes, seed=0)
-    write_stories(material.held_out, held_out_bytes, seed=_HELD_OUT_SEED)
-    tokenizer = train_bpe(material.text, vocab_size, [SEPARATOR])
+    if own_text is None:
+        write_stories(material.text, num_bytes, seed=0)
+        write_stories(material.held_out, held_out_bytes, seed=_HELD_OUT_SEED)
+    else:
+        whole = own_text.read(num_bytes + held_out_bytes)
+        end = len(whole) - min(len(whole) // 16, held_out_bytes)
+        end = whole.rfind("\n", end * 3 // 4, end) + 1 or end  # behind a line, if lines are not too long
+        for path, part in ((material.text, whole[:end]), (material.held_out, whole[end:])):
+            with atomic_write(path) as file:
+                file.write(part.encode())
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="no pair is left"
+        )  # a short text makes a smaller vocabulary
+        tokenizer = train_bpe(material.text, vocab_size, [SEPARATOR])
     tokenizer.save(material.tokenizer_file)
-    for text in (material.text, material.held_out):
-        tokenizer.encode_file(text, text.with_suffix(".bin"))
+    for text, needed in ((material.text, _LEAST_TRAINING), (material.held_out, _LEAST_HELD_OUT)):
+        tokens = tokenizer.encode_file(text, text.with_suffix(".bin"))
+        if own_text is not None and len(tokens) < needed:
+            raise ReaderError(
+                f"your text: {own_text.path.name} is too short for this chapter: {len(tokens):,} tokens "
+                f"{'to train on' if text == material.text else 'to be judged by'}, at least {needed:,} are needed"
+            )
     return material
 
 
 def configuration(material: Material, **changes: Any) -> TrainConfig:
-    """The chapter's run, one pass over the training text; ``changes`` to any field of TrainConfig.
+    """The chapter's run, one pass over the training text, 100 steps over a short one; ``changes`` to any field.
 
     The small one is a model of 1.0 M parameters, 0.8 M of them in its two tables.
     """
@@ -91,7 +120,7 @@ def configuration(material: Material, **changes: Any) -> TrainConfig:
         "valid_tokens": str(material.tokens(material.held_out).path),
         "tokenizer": str(material.tokenizer_file),
         "directory": str(material.folder / "run"),
-        "steps": (len(tokens) - 1) // context // batch_size,
+        "steps": max((len(tokens) - 1) // context // batch_size, _LEAST_STEPS),
         "batch_size": batch_size,
         "optimizer": "muon",
         "learning_rate": 0.06,

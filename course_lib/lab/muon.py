@@ -23,7 +23,7 @@ REST_LR = 0.03
 """AdamW's learning rate for everything but the hidden matrices: the best of 0.003, 0.01 and 0.03 in both camps."""
 
 BEST_LR = {"AdamW": 0.01, "Muon": 0.03}
-"""What ``compare_rates`` finds for the hidden matrices."""
+"""What ``compare_rates`` finds for the hidden matrices, in 100 steps."""
 
 _BETAS = (0.9, 0.95)
 _WARMUP = 0.1  # of the run
@@ -63,9 +63,9 @@ def settings(hidden: HiddenOptimizer, steps: int) -> SmallRun:
     )
 
 
-def best(name: str, **options: Any) -> HiddenOptimizer:
-    """An optimizer at the rate that ``compare_rates`` finds best for it."""
-    return HiddenOptimizer(name, BEST_LR[name], options)
+def best(name: str, *, lr: float | None = None, **options: Any) -> HiddenOptimizer:
+    """An optimizer at the rate that ``compare_rates`` finds best for it in 100 steps, or at the one found elsewhere."""
+    return HiddenOptimizer(name, BEST_LR[name] if lr is None else lr, options)
 
 
 def compare_rates(

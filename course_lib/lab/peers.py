@@ -6,6 +6,7 @@ The packages are imported when a job is prepared; ``installed`` tells which are 
 
 import importlib.util
 import tempfile
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -16,10 +17,13 @@ from course_lib._bpe import default_num_threads
 from course_lib.data import SEPARATOR
 from course_lib.files import PathLike, progress
 from course_lib.lab.measure import cpu_seconds
-from course_lib.tokenizer import PATTERNS, Tokenizer, train_bpe
+from course_lib.tokenizer import PATTERNS, Tokenizer, pretokenize, train_bpe
 
 Job = Callable[[], object]
 """What is timed."""
+
+LONGEST_WORD = 30_000
+"""Bytes of a pre-token up to which tokenizers trains in seconds: its time grows with the square of them."""
 
 
 def train_course_lib(path: Path, vocab_size: int) -> Job:
@@ -139,17 +143,28 @@ def installed(job: str) -> list[str]:
 def compare(path: PathLike, *, vocab_size: int, vocabulary: str = "gpt2", passes: int = 2) -> pd.DataFrame:
     """Train on a text file and encode it with every package that is installed, one after the other in this process.
 
+    tokenizers does not train on a text with a pre-token of more than ``LONGEST_WORD`` bytes, and a UserWarning says so:
+    it would not finish. For a careful comparison, with a fresh process for each and many turns, see ``benchmarks/``.
+
     Columns: job, package (with its version), pass (of encoding: later ones find their caches filled), cpu_seconds and
-    MB_per_cpu_second. For a careful comparison, with a fresh process for each and many turns, see ``benchmarks/``.
+    MB_per_cpu_second.
     """
     megabytes = Path(path).stat().st_size / 1e6
     arguments = {"train": str(vocab_size), "encode": vocabulary}
     rows = []
     jobs = [(job, package) for job in JOBS for package in installed(job)]
+    longest = max(len(word.encode()) for word in pretokenize(Path(path).read_text(encoding="utf-8"), "gpt2"))
+    if longest > LONGEST_WORD and ("train", "tokenizers") in jobs:
+        jobs.remove(("train", "tokenizers"))
+        warnings.warn(
+            f"tokenizers does not train here: the text holds a pre-token of {longest:,} bytes, and its time grows "
+            "with the square of that",
+            stacklevel=2,
+        )
     for job, package in progress(jobs, description="comparing packages"):
         work = JOBS[job][package](Path(path), arguments[job])
         for number in range(passes if job == "encode" else 1):
-            seconds, _ = cpu_seconds(work)
+            seconds = max(cpu_seconds(work)[0], 1e-9)  # no clock tells less
             name = f"{package} {version(package.replace('_', '-'))}"
             rows.append((job, name, number + 1, seconds, megabytes / seconds))
     return pd.DataFrame(rows, columns=["job", "package", "pass", "cpu_seconds", "MB_per_cpu_second"])
