@@ -80,8 +80,11 @@ help:
 lab: setup
 	$(IN_VENV) jupyter lab $(ALLOW_ROOT) --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb $(ARGS)
 
+# All processors, unless one test or one notebook is named: conftest.py says how.
+WORKERS ?= $(if $(findstring ::,$(ARGS))$(filter %.ipynb,$(ARGS)),0,auto)
+
 test: setup
-	$(IN_VENV) python -m pytest $(ARGS)
+	$(IN_VENV) python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # How far the numeric assertions stay from their bounds; ARGS says what to record or print (tests/margins/__main__.py).
 margins: setup
