@@ -1,5 +1,6 @@
 """pyproject.toml, constraints.txt and environment.yml name the same packages in ranges that fit; imports stay light."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -61,6 +62,23 @@ def test_conda_has_the_same_packages_and_ranges() -> None:
     expected = {canonicalize_name(r.name): r.specifier for r in [*groups["build"], *groups["run"]]}
     assert conda == expected
     assert entries[-1] == {"pip": ["-e .[test]"]}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
+def test_workflows_run_commands_that_there_are(path: Path) -> None:
+    """What they call make for is a target, and a value of CPU one that the Makefile takes."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    commands = [(job, step["run"].split()) for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert commands
+    for job, (program, *arguments) in commands:
+        if program == "make":
+            assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE)
+        if program == "bash":
+            assert (ROOT / arguments[0]).is_file()
+        if "CPU=${{ matrix.cpu }}" in " ".join(arguments):
+            for cpu in job["strategy"]["matrix"]["cpu"]:
+                assert f"ifeq ($(CPU),{cpu})" in makefile
 
 
 @pytest.mark.parametrize(
