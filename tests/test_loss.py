@@ -197,8 +197,8 @@ def agreement(found: Tensor, expected: Tensor) -> tuple[float, float]:
 @pytest.mark.parametrize("scale", [1024.0, 32768.0, 65536.0])
 @pytest.mark.parametrize(("chunk_size", "z_loss"), [(1024, 0.0), (700, 1e-4)])
 def test_the_linear_form_in_float16_with_a_scaled_loss(scale: float, chunk_size: int, z_loss: float) -> None:
-    # Probabilities of about 1 / 800, over 16,384 rows, are just above the smallest number of float16; what pulls a
-    # class to the mean of all rows and what pushes it away nearly cancel.
+    # Probabilities of about 1 / 800, over 16,384 rows, are just above the smallest number of float16; what pulls
+    # a class to the mean of all rows and what pushes it away nearly cancel.
     hidden, weight = (0.1 * torch.randn(16384, 4) + 0.5).half(), (0.1 * torch.randn(800, 4)).half()
     targets = torch.randint(800, (16384,))
     inputs = hidden.requires_grad_(), weight.requires_grad_()

@@ -58,7 +58,7 @@ def attention_logit_max(model: nn.Module, *inputs: Any, **keywords: Any) -> pd.D
     Logits are q·k / sqrt(d), only those that the mask lets through. Their growth, and an entropy near 0 (every
     token looks at one), are the signs of the instability that QK-norm cures (Dehghani et al. 2023, section 2;
     Wortsman et al. 2023, section 3.1). Sees every call of ``torch.nn.functional.scaled_dot_product_attention``,
-    whatever the model, and the course's own attention.
+    whatever the model.
 
     Args:
         model: Any module that calls it.
@@ -88,29 +88,20 @@ class _AttentionWatch(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[tuple[str, int | None, int, float, float]] = []
-        self._running: list[tuple[str, int]] = [("", 0)]  # module, number of rows when it began
+        self._running = [""]
 
     @contextlib.contextmanager
     def modules(self, model: nn.Module) -> Iterator[None]:
         """Keep track of which module is running."""
         with contextlib.ExitStack() as hooks:
             for name, module in model.named_modules():
-                enter = module.register_forward_pre_hook(lambda *_, name=name: self._enter(name))
-                leave = module.register_forward_hook(self._leave, with_kwargs=True)
+                enter = module.register_forward_pre_hook(lambda *_, name=name: self._running.append(name))
+                leave = module.register_forward_hook(self._leave)
                 hooks.callback(enter.remove)
                 hooks.callback(leave.remove)
             yield
 
-    def _enter(self, name: str) -> None:
-        self._running.append((name, len(self.rows)))
-
-    def _leave(self, module: nn.Module, args: Any, keywords: dict[str, Any], _output: Any) -> None:
-        _, rows = self._running[-1]
-        # An attention module of the course with a kernel of its own, for whole causal sequences: ask it for its heads.
-        heads: Any = getattr(module, "heads", None)
-        if callable(heads) and len(self.rows) == rows:
-            query, key, value = heads(*args, **{k: v for k, v in keywords.items() if k != "cache"})
-            self._look(query, key, value, is_causal=True, enable_gqa=True)
+    def _leave(self, *_: Any) -> None:
         self._running.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -143,6 +134,6 @@ class _AttentionWatch(TorchFunctionMode):
         entropy = torch.special.entr(logits.softmax(-1)).sum(-1)  # (..., H, T)
         by_head = logits.reshape(-1, logits.shape[-3] if logits.ndim > 2 else 1, *logits.shape[-2:])
         entropies = entropy.reshape(-1, by_head.shape[1], logits.shape[-2]).mean((0, 2))
-        name, _ = self._running[-1]
+        name = self._running[-1]
         for head, (largest, mean) in enumerate(zip(by_head.amax((0, 2, 3)), entropies, strict=True)):
             self.rows.append((name, layer_of(name), head, float(largest), float(mean)))

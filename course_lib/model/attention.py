@@ -7,10 +7,11 @@ from torch.nn import functional
 from course_lib.model.cache import LayerCache
 from course_lib.model.checks import check_positive
 from course_lib.model.functional import causal_mask
-from course_lib.model.fused import can_fuse, can_fuse_attention, fused_attention
+from course_lib.model.fused import can_fuse_attention, fused_attention
 from course_lib.model.linear import Linear, can_project_together, project_together
 from course_lib.model.norm import RMSNorm
 from course_lib.model.rope import RotaryEmbedding
+from course_lib.model.watchers import can_fuse, is_plain
 
 
 class CausalSelfAttention(nn.Module):
@@ -102,11 +103,16 @@ class CausalSelfAttention(nn.Module):
                 f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
             )
         q, k, v = self._project(x)
-        if self.rope is not None:
-            q, k = self.rope.rotate_heads(
-                (q, k), self.rope.tables_for(x.shape[:-1], token_positions, start=start)
-            )
-        return q.transpose(-3, -2), k.transpose(-3, -2), v.transpose(-3, -2)
+        if self.rope is not None and is_plain(self.rope):
+            tables = self.rope.tables_for(x.shape[:-1], token_positions, start=start)
+            q, k = self.rope.rotate_heads((q, k), tables)
+        q, k, v = (heads.transpose(-3, -2) for heads in (q, k, v))
+        if self.rope is not None and not is_plain(self.rope):
+            if token_positions is None and start:
+                token_positions = torch.arange(start, start + x.shape[-2], device=x.device)
+            positions = None if token_positions is None else token_positions.unsqueeze(-2)
+            q, k = self.rope(q, positions), self.rope(k, positions)
+        return q, k, v
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed, with the heads side by side as in memory: (..., T, heads, head_dim)."""
@@ -122,6 +128,8 @@ class CausalSelfAttention(nn.Module):
         if not (can_fuse_attention(x) and can_project_together(x, projections)):
             return None
         if self.window is not None and self.window < x.shape[1]:
+            return None
+        if self.rope is not None and not is_plain(self.rope):
             return None
         tables, layout = None, "interleaved"
         if self.rope is not None:
@@ -151,7 +159,7 @@ class CausalSelfAttention(nn.Module):
             k,
             v,
             mask,
-            is_causal=mask is None and num_queries > 1,
+            is_causal=bool(mask is None and num_queries > 1),  # in a trace, sizes are tensors
             enable_gqa=self.num_kv_heads != self.num_heads,
         )
 

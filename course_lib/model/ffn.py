@@ -1,6 +1,7 @@
 """The feed-forward layer, plain and gated."""
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from course_lib.model.activation import fused
 from course_lib.model.checks import check_choice
@@ -55,7 +56,7 @@ class GatedFFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., d_model) → (..., d_model)."""
         rows = x.reshape(-1, x.shape[-1])  # one matrix, so that autograd has fewer views to follow
-        if self.gate == "silu" and can_project_together(rows, (self.w1, self.w3)):
+        if self.act is functional.silu and can_project_together(rows, (self.w1, self.w3)):
             opened = fused_swiglu(project_together(rows, (self.w1, self.w3)))
         else:
             opened = self.act(self.w1(rows)) * self.w3(rows)

@@ -2,7 +2,7 @@
 
 Written as torch operations, each of these reads and writes its input several times; on a processor the moving of bytes
 takes the time, not the arithmetic. The kernels make one pass forward and one backward. They take any strides, and have
-derivatives of any order, from the second on by formulas. The layers use them where :func:`can_fuse` says so, and
+derivatives of any order, from the second on by formulas. The layers use them where ``watchers.can_fuse`` says so, and
 the plain form elsewhere.
 """
 
@@ -10,33 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from course_lib import _kernels
 from course_lib.model.functional import scaled_dot_product_attention
+from course_lib.model.watchers import can_fuse
 
-_WITH_MEMORY = (Tensor, torch.nn.Parameter)  # exactly: a subclass may be fake, or wrap another tensor
 _FEW_ROWS = 4  # from there on, a general matrix product is as fast
 _SHORT = 256  # tokens times threads; measured with benchmarks/model_speed.py
-
-
-def can_fuse(*tensors: Tensor) -> bool:
-    """Whether the kernels take these tensors: float32 on the CPU, with memory that may be read.
-
-    Under ``torch.compile`` they do not, since the compiler fuses the formulas itself; nor under ``torch.func``
-    transforms, whose tensors have no memory of their own; nor while something watches torch's operations, such as its
-    flop counter, which would not see the kernels.
-    """
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or is_in_torch_dispatch_mode()
-    ):
-        return False
-    for tensor in tensors:
-        if tensor.dtype is not torch.float32 or not tensor.is_cpu or type(tensor) not in _WITH_MEMORY:
-            return False
-    return True
 
 
 def can_fuse_attention(x: Tensor) -> bool:
@@ -55,7 +35,12 @@ def can_fuse_attention(x: Tensor) -> bool:
 
 def can_fuse_product(x: Tensor, weight: Tensor) -> bool:
     """Whether :func:`few_rows_product` takes x (..., d_in): a token or a few, whose gradients nobody asks for."""
-    return not torch.is_grad_enabled() and x.numel() <= _FEW_ROWS * weight.shape[1] and can_fuse(x, weight)
+    return has_few_rows(x) and can_fuse(x, weight)
+
+
+def has_few_rows(x: Tensor) -> bool:
+    """Whether x (..., d_in) is a token or a few, and nobody asks for gradients."""
+    return not torch.is_grad_enabled() and x.numel() <= _FEW_ROWS * x.shape[-1]
 
 
 def few_rows_product(x: Tensor, weight: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from course_lib.model.checks import check_id_range, check_ids, check_positive
 from course_lib.model.functional import softmax
+from course_lib.model.watchers import is_plain
 
 if TYPE_CHECKING:
     from course_lib.model.transformer import TransformerLM
@@ -71,7 +72,10 @@ def generate(
     cache = model.new_cache(len(prompts), total) if use_cache else None
 
     def draw(ids: Tensor) -> Tensor:
-        logits = model.lm_head(model.hidden(ids, cache=cache)[:, -1])  # (B, V)
+        if is_plain(model):  # the head need not read what is not asked for
+            logits = model.lm_head(model.hidden(ids, cache=cache)[:, -1])  # (B, V)
+        else:
+            logits = model(ids, cache=cache)[:, -1]
         if forbidden is not None:
             logits = logits.masked_fill(forbidden, float("-inf"))
         return sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)

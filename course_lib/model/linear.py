@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.model.checks import check_features, check_id_range, check_ids, check_positive
-from course_lib.model.fused import can_fuse, can_fuse_product, few_rows_product
+from course_lib.model.fused import can_fuse_product, few_rows_product, has_few_rows
 from course_lib.model.product import can_multiply, multiply_by
+from course_lib.model.watchers import can_fuse, is_plain, may_be_bypassed
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
@@ -17,6 +18,7 @@ def truncated_normal_(weight: Tensor, std: float) -> Tensor:
     return nn.init.trunc_normal_(weight, 0.0, std, -3 * std, 3 * std)
 
 
+@may_be_bypassed
 class Linear(nn.Module):
     """y = x W^T, without bias: (..., d_in) → (..., d_out).
 
@@ -62,17 +64,18 @@ class Linear(nn.Module):
 def can_project_together(x: Tensor, linears: Sequence[nn.Module]) -> bool:
     """Whether :func:`project_together` may stand for calling each of ``linears`` on x (..., d_in).
 
-    Each must be a plain :class:`Linear`, not a layer put in its place, that nobody watches through a hook.
+    Each must be a plain :class:`Linear`, not a layer put in its place or one that somebody watches.
     """
-    return all(
-        type(linear) is Linear
-        and not (linear._forward_hooks or linear._forward_pre_hooks)
-        and not (linear._backward_hooks or linear._backward_pre_hooks)
-        and can_fuse(x, linear.weight)
-        and not can_fuse_product(x, linear.weight)
-        and x.shape[-1] == linear.weight.shape[1]
-        for linear in linears
-    ) and not torch.is_autocast_enabled(x.device.type)
+    if has_few_rows(x) or not can_fuse(x):
+        return False
+    if not all(type(linear) is Linear and is_plain(linear) for linear in linears):
+        return False
+    weights: list[Tensor] = [linear.weight for linear in linears]  # type: ignore[misc]
+    return (
+        all(x.shape[-1] == weight.shape[1] for weight in weights)
+        and can_fuse(*weights)
+        and not torch.is_autocast_enabled(x.device.type)
+    )
 
 
 def project_together(x: Tensor, linears: Sequence[Linear]) -> Tensor:

@@ -6,7 +6,8 @@ from torch.nn import functional
 
 from course_lib.model.checks import check_choice, check_positive
 from course_lib.model.config import NORMS
-from course_lib.model.fused import can_fuse, fused_rms_norm
+from course_lib.model.fused import fused_rms_norm
+from course_lib.model.watchers import can_fuse
 
 
 def rms_norm_reference(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from course_lib import _kernels
-from course_lib.model.fused import can_fuse
+from course_lib.model.watchers import can_fuse
 
 _LARGEST = (
     1 << 18

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from course_lib.model.checks import check_choice, check_ids, check_positive
 from course_lib.model.config import ROPE_LAYOUTS, RopeScaling, as_rope_scaling
-from course_lib.model.fused import can_fuse, fused_rotate
+from course_lib.model.fused import fused_rotate
+from course_lib.model.watchers import can_fuse, may_be_bypassed
 
 
+@may_be_bypassed
 class RotaryEmbedding(nn.Module):
     """Turns pair i of the features at position m by the angle m * theta^(-2i / head_dim).
 

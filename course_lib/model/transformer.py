@@ -13,8 +13,10 @@ from course_lib.model.generation import generate
 from course_lib.model.linear import Embedding, Linear
 from course_lib.model.norm import make_norm
 from course_lib.model.position import SinusoidalEmbedding
+from course_lib.model.watchers import may_be_bypassed
 
 
+@may_be_bypassed
 class TransformerLM(nn.Module):
     """Token ids (B, T) → logits (B, T, V): embedding, ``config.num_layers`` blocks, final norm, output head.
 

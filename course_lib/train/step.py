@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from course_lib.loss import linear_cross_entropy
+from course_lib.loss import cross_entropy, linear_cross_entropy
 from course_lib.model import TransformerLM
+from course_lib.model.watchers import is_plain
 
 
 class DivergedError(ArithmeticError):
@@ -28,6 +29,8 @@ class DivergedError(ArithmeticError):
 class LanguageModelLoss(nn.Module):
     """Token ids and their successors, (B, T) each → the mean cross-entropy in nats, without ever holding all logits.
 
+    Where somebody watches or replaces the model or its output head, these are called, and all logits are there.
+
     ``precision``: float32, or what matrix products are computed in under autocast.
     """
 
@@ -48,9 +51,11 @@ class LanguageModelLoss(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, T), (B, T) → a scalar."""
         with torch.autocast(x.device.type, self.precision, enabled=self.precision != torch.float32):
+            z_loss = self.z_loss if self.training else 0.0
+            if not (is_plain(self.model) and is_plain(self.model.lm_head)):
+                return cross_entropy(self.model(x), y, chunk_size=self.chunk_size, z_loss=z_loss)
             hidden = self.model.hidden(x).to(self.precision)
             weight = self.model.lm_head.weight.to(self.precision)
-            z_loss = self.z_loss if self.training else 0.0
             return linear_cross_entropy(hidden, weight, y, chunk_size=self.chunk_size, z_loss=z_loss)
 
 

@@ -18,7 +18,6 @@ from course_lib.model import (
     scaled_dot_product_attention,
 )
 from course_lib.model.fused import (
-    can_fuse,
     can_fuse_attention,
     can_fuse_product,
     few_rows_product,
@@ -27,6 +26,7 @@ from course_lib.model.fused import (
     fused_rotate,
     fused_swiglu,
 )
+from course_lib.model.watchers import can_fuse
 
 ISAS = _kernels.available_isas()
 

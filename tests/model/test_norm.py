@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from course_lib.model import LayerNorm, RMSNorm, layer_norm_reference, rms_norm_reference
-from course_lib.model.fused import can_fuse
+from course_lib.model.watchers import can_fuse
 
 SHAPES = st.lists(st.integers(1, 5), max_size=2).flatmap(
     lambda leading: st.integers(1, 150).map(lambda d: (*leading, d))
