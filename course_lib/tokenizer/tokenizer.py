@@ -246,7 +246,10 @@ class Tokenizer:
         return self.decode_bytes(ids).decode("utf-8", errors)
 
     def decode_bytes(self, ids: Iterable[SupportsIndex] | NDArray[Any]) -> bytes:
-        """The bytes of ``ids``, exactly those that were encoded. Raises ValueError for an unknown id."""
+        """The bytes of ``ids``, exactly those that were encoded; under a ``normalizer``, those of the normalized text.
+
+        Raises ValueError for an unknown id.
+        """
         return self._engine.decode(np.asarray(ids) if hasattr(ids, "__array__") else ids)
 
     # --- files ---------------------------------------------------------------------------------------------------
