@@ -39,7 +39,7 @@ def scaled_dot_product_attention(
             h // (H / H_kv) (Ainslie et al. 2023).
         v: values, (..., S, d_v).
         mask: (..., T, S), broadcast over the heads: boolean, True where a query may look, or numbers to be added to the
-            scores. A query that may look nowhere gets zeros.
+            scores. A query that may look nowhere, all minus infinity, gets zeros.
         is_causal: query i sees keys 0 … i. Not together with ``mask``.
 
     Returns:
@@ -66,11 +66,11 @@ def _weighted_mean(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tens
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., T, S)
     if mask is None:
         return softmax(scores, -1) @ v
-    if mask.dtype != torch.bool:
-        return softmax(scores + mask, -1) @ v
-    weights = softmax(scores.masked_fill(~mask, float("-inf")), -1)
-    # A query that may look nowhere has no maximum to subtract: its weights came out as 0 / 0.
-    return weights.masked_fill(~mask.any(-1, keepdim=True), 0.0) @ v
+    scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    # A query that may look nowhere has no maximum to subtract: its weights would be 0 / 0, and so would gradients.
+    nowhere = scores.isneginf().all(-1, keepdim=True)
+    weights = softmax(scores.masked_fill(nowhere, 0.0), -1)
+    return weights.masked_fill(nowhere, 0.0) @ v
 
 
 def _grouped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

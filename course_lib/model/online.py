@@ -17,13 +17,15 @@ def online_softmax(x: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
     """Maximum and sum of exp(x - maximum) over the last dimension, in one pass over blocks: (..., N) → (...), (...).
 
     Whenever a block brings a larger maximum, what was summed so far shrinks by exp(old maximum - new maximum).
+    Where all of x is minus infinity, so is the maximum, and the sum is 0.
     """
     check_positive("block_size", block_size)
     maximum = torch.full(x.shape[:-1], float("-inf"), dtype=x.dtype, device=x.device)
     total = torch.zeros_like(maximum)
     for block in torch.split(x, block_size, dim=-1):
         larger = torch.maximum(maximum, block.amax(-1))
-        total = total * torch.exp(maximum - larger) + torch.exp(block - larger.unsqueeze(-1)).sum(-1)
+        safe = _finite(larger)
+        total = total * torch.exp(maximum - safe) + torch.exp(block - safe.unsqueeze(-1)).sum(-1)
         maximum = larger
     return maximum, total
 
@@ -69,11 +71,15 @@ def online_attention(
             allowed = causal_mask(num_queries, keys.shape[-2], offset=-start, window=window, device=q.device)
             scores = scores.masked_fill(~allowed, float("-inf"))
         larger = torch.maximum(maximum, scores.amax(-1, keepdim=True))
-        # A query that has seen nothing yet still has minus infinity; any finite number in its place leaves zeros.
-        safe = larger.masked_fill(larger == float("-inf"), 0.0)
+        safe = _finite(larger)
         weights = torch.exp(scores - safe)
         shrink = torch.exp(maximum - safe)
         total = total * shrink + weights.sum(-1, keepdim=True)
         mixed = mixed * shrink + weights @ values
         maximum = larger
-    return mixed / total
+    return mixed / total.masked_fill(total == 0, 1.0)  # a query that may look nowhere gets zeros
+
+
+def _finite(maximum: Tensor) -> Tensor:
+    """The maximum to subtract: where all was minus infinity so far, any finite number leaves zeros."""
+    return maximum.masked_fill(maximum.isneginf(), 0.0)

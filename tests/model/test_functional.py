@@ -113,3 +113,38 @@ def test_bad_arguments() -> None:
         online_attention(q, q, q, block_size=0)
     with pytest.raises(ValueError, match="window needs is_causal=True"):
         online_attention(q, q, q, window=3)
+
+
+def test_a_query_that_may_look_nowhere_gets_zeros_and_gives_no_gradient() -> None:
+    q, k, v = (normal(2, 3, 5, 4, seed=i).requires_grad_() for i in range(3))
+    allowed = normal(5, 5, seed=4) > 0
+    allowed[:, 0], allowed[1] = True, False
+    numbers = torch.zeros(5, 5, dtype=q.dtype).masked_fill(~allowed, -math.inf).requires_grad_()
+    by_kind = [scaled_dot_product_attention(q, k, v, mask) for mask in (allowed, numbers)]
+    expected = tf.scaled_dot_product_attention(q, k, v, allowed)
+    slopes = [torch.autograd.grad(y.square().sum(), (q, k, v)) for y in (*by_kind, expected)]
+    for y, found in zip(by_kind, slopes, strict=False):
+        assert not y[..., 1, :].any() and not found[0][..., 1, :].any()
+        torch.testing.assert_close(y, expected)
+        torch.testing.assert_close(found, slopes[-1])
+    grouped = scaled_dot_product_attention(q, k[:, :1], v[:, :1], numbers)
+    assert grouped.isfinite().all() and not grouped[..., 1, :].any()
+    (slope,) = torch.autograd.grad(scaled_dot_product_attention(q, k, v, numbers).square().sum(), numbers)
+    assert slope.isfinite().all() and slope.any()
+
+
+def test_queries_beyond_the_window_of_the_last_key_get_zeros() -> None:
+    q, k, v = (normal(size, 4, seed=size).requires_grad_() for size in (9, 3, 3))
+    mixed = online_attention(q, k, v, block_size=2, is_causal=True, window=2)
+    expected = scaled_dot_product_attention(q, k, v, causal_mask(9, 3, window=2))
+    torch.testing.assert_close(mixed, expected)
+    assert not mixed[4:].any()
+    slopes = [torch.autograd.grad(y.square().sum(), (q, k, v)) for y in (mixed, expected)]
+    torch.testing.assert_close(*slopes)
+
+
+def test_online_softmax_past_blocks_of_minus_infinity() -> None:
+    x = normal(3, 8)
+    x[0, :4], x[1, 4:], x[2] = -math.inf, -math.inf, -math.inf
+    maximum, total = online_softmax(x, 2)
+    torch.testing.assert_close(maximum + total.log(), x.logsumexp(-1))
