@@ -71,7 +71,8 @@ def right_but_coarse(result: Any, expected: Any) -> str:
     allowed = _COARSE[name]
 
     def near(got: Any, want: Any, scale: float | None) -> bool:
-        return _near(got, want, scale) or abs(got - want) <= allowed * (abs(want) + (scale or 0))
+        got, want = _float(got), _float(want)
+        return _near(got, want, scale) or _size(got - want) <= allowed * (_size(want) + (scale or 0))
 
     return "" if _difference(result, expected, near) else name
 
@@ -211,14 +212,18 @@ def _near(got: Any, want: Any, scale: float | None) -> bool:
         return bool(cmath.isnan(want) and cmath.isnan(got))
     if cmath.isinf(want) or cmath.isinf(got):
         return bool(got == want)
-    return bool(abs(got - want) <= RELATIVE * abs(want) + FLOOR * scale)
+    return _size(got - want) <= RELATIVE * _size(want) + FLOOR * scale
 
 
 def _float(number: Any) -> Any:
     try:
         return number if isinstance(number, complex) else float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
+
+
+def _size(number: complex) -> float:
+    return math.hypot(number.real, number.imag)  # abs of a complex number can be an error
 
 
 def _equal(got: Any, want: Any) -> bool:
@@ -238,7 +243,7 @@ def _largest(value: Any) -> float:
     """The largest finite magnitude in nested lists; 0 if there is none."""
     if isinstance(value, list):
         return max(map(_largest, value), default=0.0)
-    size = abs(_float(value)) if is_number(value) else 0.0
+    size = _size(_float(value)) if is_number(value) else 0.0
     return size if math.isfinite(size) else 0.0
 
 

@@ -121,6 +121,14 @@ def test_what_float32_computes_is_right(rows: np.ndarray) -> None:
     assert same(weights / weights.sum(-1, keepdims=True), exact.softmax(-1).tolist())
 
 
+@given(st.floats(-60, 60, width=32))
+def test_an_exponential_in_float32_is_right(x: float) -> None:
+    """A rounding of x, up to 4e-6 of 60, is a relative error of the result."""
+    assert same(np.exp(np.float32(x)), math.exp(x))
+    assert same(torch.tensor(x).exp(), math.exp(x))
+    assert not same(math.exp(x) * (1 + 3e-5), math.exp(x))
+
+
 @given(st.integers(-(2**60), 2**60), st.integers(1, 10))
 def test_whole_numbers_are_exact(number: int, off: int) -> None:
     assert same(np.int64(number), number)
@@ -226,6 +234,9 @@ def test_what_is_not_the_same(result: Any, expected: Any, what: str) -> None:
         (Decimal("0.1"), 0.1),
         ([1, 0.5], [1.0000001, 0.5]),
         (1e-8, 0.0),
+        (10**400, math.inf),
+        (-(10**400), -math.inf),
+        (1.2e308 + 1.2e308j, 1.2e308 + 1.2e308j),
     ],
 )
 def test_what_is_the_same(result: Any, expected: Any) -> None:
@@ -262,6 +273,7 @@ def test_sixteen_bits_are_named() -> None:
     assert right_but_coarse(third.half().numpy(), [1 / 3, -2 / 3]) == "float16"
     assert right_but_coarse(third.half(), [0.3, -2 / 3]) == ""
     assert right_but_coarse(third.half(), "text") == ""
+    assert right_but_coarse(third.half(), [10**400, 1 + 1j]) == ""
     assert right_but_coarse([0.3], [1 / 3]) == ""
 
 
