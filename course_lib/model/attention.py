@@ -149,17 +149,21 @@ class CausalSelfAttention(nn.Module):
         num_queries, num_keys = q.shape[-2], k.shape[-2]
         if num_queries == 1 and self.window is not None:
             k, v = k[..., -self.window :, :], v[..., -self.window :, :]
-        mask = None
-        if num_queries > 1 and (num_keys > num_queries or (self.window or num_keys) < num_keys):
-            mask = causal_mask(
-                num_queries, num_keys, offset=num_keys - num_queries, window=self.window, device=q.device
-            )
+        mask, is_causal = None, False
+        # Branches, not a bool of the sizes: where torch traces or compiles, sizes may be symbols and tensors.
+        if num_queries > 1:
+            if num_keys > num_queries or (self.window or num_keys) < num_keys:
+                mask = causal_mask(
+                    num_queries, num_keys, offset=num_keys - num_queries, window=self.window, device=q.device
+                )
+            else:
+                is_causal = True
         return functional.scaled_dot_product_attention(
             q,
             k,
             v,
             mask,
-            is_causal=bool(mask is None and num_queries > 1),  # in a trace, sizes are tensors
+            is_causal=is_causal,
             enable_gqa=self.num_kv_heads != self.num_heads,
         )
 

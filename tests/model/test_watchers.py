@@ -265,7 +265,8 @@ def test_one_graph_of_operations() -> None:
     lm, others = model(CONFIG), IDS.flip(0) + 7
     torch.testing.assert_close(make_fx(lm)(IDS)(others), lm(others), atol=1e-5, rtol=1e-4)
     compiled = torch.compile(lm, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(others), lm(others), atol=1e-5, rtol=1e-4)
+    for ids in (others, others[:, :5], others[:1, :7]):  # from the second shape on, sizes are symbols
+        torch.testing.assert_close(compiled(ids), lm(ids), atol=1e-5, rtol=1e-4)
     torch._dynamo.reset()
 
 
