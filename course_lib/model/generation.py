@@ -134,11 +134,13 @@ def sample(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw one id a row: logits (B, V) → ids (B,) int64. Arguments as in :func:`generate`."""
+    """Draw one id a row: logits (B, V) → ids (B,) int64, in float32 at least. Arguments as in :func:`generate`."""
     _check_sampling(temperature, top_k, top_p)
     if temperature == 0:
         return logits.argmax(-1)
-    logits = logits / temperature
+    # 16 bits cannot hold the small probabilities of a large vocabulary, nor large logits over a small temperature.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperature
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
     if top_p is not None:
@@ -155,7 +157,7 @@ def keep_top_k(logits: Tensor, top_k: int) -> Tensor:
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
     """Minus infinity for all but the fewest most likely tokens whose probabilities sum to at least ``top_p``."""
     ordered, order = logits.sort(-1, descending=True)
-    probabilities = softmax(ordered, -1)
+    probabilities = softmax(ordered.to(torch.promote_types(logits.dtype, torch.float32)), -1)
     before = probabilities.cumsum(-1) - probabilities  # probability of all that are more likely
     dropped = before >= top_p
     dropped[..., 0] = False

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from course_lib.model import ModelConfig, TransformerLM, sample
+from course_lib.model import KVCache, ModelConfig, TransformerLM, sample
 from course_lib.model.generation import keep_top_k, keep_top_p
 from course_lib.tokenizer import Tokenizer
 
@@ -182,3 +183,59 @@ def test_bad_options(model: TransformerLM, options: dict[str, object], message: 
         model.generate([1], 3, **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="prompt_ids must be a tensor of int64"):
         model.generate(torch.tensor([1.0]), 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("change", [{}, {"qk_norm": True}, {"position": "learned", "norm": "layernorm"}])
+def test_generation_under_autocast(dtype: torch.dtype, training: bool, change: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    model = TransformerLM(dataclasses.replace(CONFIG, **change)).train(training)  # type: ignore[arg-type]
+    with torch.autocast("cpu", dtype):
+        for prompt in ([1, 2, 3, 4, 5, 6, 7, 8], [[1], [2, 3, 4]]):
+            assert model.generate(prompt, 6, seed=0).shape[-1] >= 9
+        ids = torch.arange(8).unsqueeze(0)
+        for cache in (model.new_cache(), KVCache(model.config)):
+            parts = [model(part, cache=cache) for part in ids.split([5, 1, 2], 1)]
+            torch.testing.assert_close(torch.cat(parts, 1), model(ids), atol=0.05, rtol=0.05)
+    with pytest.raises(ValueError, match=r"keys for this cache must be torch\.float64"):
+        model(ids, cache=KVCache(model.config, dtype=torch.float64))
+
+
+@given(
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    st.integers(1, 5),
+    st.floats(0.05, 0.95),
+    st.sampled_from([1e-3, 0.5, 1.0, 1e3]),
+    st.integers(0, 1000),
+)
+@settings(max_examples=15)
+def test_nothing_outside_of_top_k_and_top_p_is_drawn(
+    dtype: torch.dtype, top_k: int, top_p: float, temperature: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(1, 1000, generator=generator).to(dtype)
+    drawn = sample(logits.expand(50, -1), top_k=top_k, temperature=temperature, generator=generator)
+    assert (logits[0, drawn] >= logits[0].sort(descending=True).values[top_k - 1]).all()
+    drawn = sample(logits.expand(50, -1), top_p=top_p, temperature=temperature, generator=generator)
+    exact = torch.softmax(logits[0].double() / temperature, -1)
+    more_likely = torch.stack([exact[exact > exact[i]].sum() for i in drawn.unique()])
+    assert (more_likely < top_p + 1e-4).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_large_vocabulary_in_16_bits(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_from: list[Tensor] = []
+    multinomial = torch.multinomial
+
+    def watched(probabilities: Tensor, *arguments: int, **options: Any) -> Tensor:
+        drawn_from.append(probabilities)
+        return multinomial(probabilities, *arguments, **options)
+
+    monkeypatch.setattr(torch, "multinomial", watched)
+    logits = torch.zeros(8, 151_936, dtype=dtype)
+    assert len(sample(logits, generator=torch.Generator().manual_seed(0)).unique()) > 5
+    torch.testing.assert_close(drawn_from[0], torch.full((8, 151_936), 1 / 151_936))
+    logits[:, 77] = 20
+    assert (sample(logits, top_k=1) == 77).all() and (sample(logits, temperature=1e-30) == 77).all()
+    assert all(probabilities.dtype == torch.float32 for probabilities in drawn_from)
