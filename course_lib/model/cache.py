@@ -43,7 +43,8 @@ class LayerCache:
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values of T more positions, (B, kv_heads, T, head_dim) each, and return views of all so far.
 
-        Raises ValueError where shape, dtype or device do not fit or there is no room.
+        Under autocast they are converted to the dtype of the cache. Raises ValueError where shape, dtype or device do
+        not fit or there is no room.
         """
         batch_size, kv_heads, max_seq_len, head_dim = self.keys.shape
         start, new_length = self.length, keys.shape[-2]
@@ -57,7 +58,9 @@ class LayerCache:
         for name, new in (("keys", keys), ("values", values)):
             if new.shape != expected:
                 raise ValueError(f"{name} for this cache must have shape {expected}, not {tuple(new.shape)}")
-            if new.dtype != self.keys.dtype or new.device != self.keys.device:
+            # Under autocast, projections come in 16 bits and the cache need not.
+            converted = new.dtype == self.keys.dtype or torch.is_autocast_enabled(new.device.type)
+            if not converted or new.device != self.keys.device:
                 raise ValueError(
                     f"{name} for this cache must be {self.keys.dtype} on {self.keys.device}, "
                     f"not {new.dtype} on {new.device}"

@@ -114,9 +114,11 @@ class TransformerLM(nn.Module):
         )
 
     def new_cache(self, batch_size: int = 1, max_seq_len: int | None = None) -> KVCache:
-        """An empty :class:`KVCache` for this model, on its device and in its dtype."""
+        """An empty :class:`KVCache` for this model, on its device and in its dtype, or that of autocast."""
         weight = self.lm_head.weight
-        return KVCache(self.config, batch_size, max_seq_len, device=weight.device, dtype=weight.dtype)
+        kind = weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        return KVCache(self.config, batch_size, max_seq_len, device=weight.device, dtype=dtype)
 
     def num_parameters(self, non_embedding: bool = False) -> int:
         """Number of parameters, shared ones counted once; ``non_embedding`` leaves token and position tables out.
