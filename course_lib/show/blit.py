@@ -52,6 +52,14 @@ class BlitFigure:
                 artist.draw(self._canvas.get_renderer())
         return self._encode()
 
+    def close(self) -> None:
+        """Free the pixels, the artists and what ``update`` holds; there is no picture after that."""
+        self.update = _closed
+        self._background, self._frame = None, None
+        self._still.clear()
+        self.figure.clear()
+        self._canvas = FigureCanvasAgg(self.figure)  # without the old one's pixels
+
     def _freeze_layout(self) -> None:
         self._canvas.draw()
         self.figure.set_layout_engine("none")
@@ -95,6 +103,10 @@ class BlitFigure:
             "RGB"
         ).save(buffer, format="png", compress_level=1)
         return buffer.getvalue()
+
+
+def _closed(*_: Any, **__: Any) -> str | None:
+    raise RuntimeError("this figure was closed: its cell was run again")
 
 
 def _children(axes: Axes) -> list[Artist]:

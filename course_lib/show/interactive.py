@@ -15,6 +15,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from course_lib.show.blit import BlitFigure
+from course_lib.show.cells import close_widgets, close_with_cell
 from course_lib.show.controls import Choice, Control, Slider, Text, Toggle
 from course_lib.show.look import CSS_PIXELS_PER_INCH, image_bundle
 
@@ -69,6 +70,8 @@ def explorer(
     ``compute``: the slow part, if there is one. ``compute(**values)`` runs once the controls rest and is remembered by
     values; ``update`` then gets its result as first argument. ``size``: inches of 100 CSS pixels.
 
+    In a notebook, an explorer lives until its cell is run again.
+
     An error while the first picture is made, or after a control was set from Python, is raised. An error after
     something was moved on the page is shown in the picture's place.
 
@@ -122,6 +125,8 @@ class Explorer:
         self.error: Exception | None = None
         self.result: Any = None
         self.frames = 0
+        self._blit = BlitFigure(draw, size)  # before there are widgets, which a failure would leave behind
+        self.figure = self._blit.figure
         self.controls: dict[str, Any] = {name: control.widget() for name, control in controls.items()}
         self._start = self.values
         self._compute = compute
@@ -132,9 +137,9 @@ class Explorer:
         self._waiting = threading.Lock()
         self._hold = False
         self._size = size
-        self._blit = BlitFigure(draw, size)
-        self.figure = self._blit.figure
+        self._closed = False
         self._build_widgets()
+        close_with_cell(self.close)  # also if the first picture is an error
         self._redraw()
         self._first_frame = image_bundle(self.picture, size, alt=self.alt, text=self._text())
         for widget in self.controls.values():
@@ -159,6 +164,18 @@ class Explorer:
         finally:
             self._hold = False
         self._redraw()
+
+    def close(self) -> None:
+        """Take the figure off the page and free what it holds; run again, a cell does this to the explorers it made."""
+        if self._closed:
+            return
+        self._closed = True
+        self._cancel_pending()
+        close_widgets(self.widget)
+        self._blit.close()
+        self._results.clear()
+        self._compute, self.result, self._image.value = None, None, b""
+        self._first_frame = ({"text/plain": f"[closed figure] {self.title}: its cell was run again"}, {})
 
     def _build_widgets(self) -> None:
         width, height = (f"{round(side * CSS_PIXELS_PER_INCH)}px" for side in self._size)
@@ -283,6 +300,8 @@ class Explorer:
 
     def _report_errors(self, action: Callable[[], None]) -> None:
         """Run what the page asked for: nobody is there to catch an exception, ``_redraw`` has shown it already."""
+        if self._closed:
+            return
         try:
             action()
         except Exception as error:
@@ -320,5 +339,7 @@ class Explorer:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and beside it the first frame for pages where no kernel runs."""
         data, metadata = self._first_frame
+        if self._closed:
+            return data, metadata
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         return {"application/vnd.jupyter.widget-view+json": view, **data}, metadata

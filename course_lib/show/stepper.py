@@ -9,6 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from course_lib.show.cells import close_widgets, close_with_cell
 from course_lib.show.replay import TrainingState, encoding_states, places, training_states
 from course_lib.show.segments import face, parts_of
 from course_lib.show.stepper_picture import picture_of_state
@@ -86,6 +87,7 @@ class MergeStepper(anywidget.AnyWidget):
             samples=[dict(sample) for sample in samples],
             word=self._first_word,
         )
+        close_with_cell(lambda: close_widgets(self))
 
     @traitlets.validate("word")
     def _check_word(self, proposal: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from course_lib.show.cells import close_widgets, close_with_cell
 from course_lib.show.segments import Row, TokenizerLike, tokenize
 from course_lib.show.token_picture import picture_of_rows
 
@@ -44,6 +45,7 @@ class TokenView(anywidget.AnyWidget):
         self._first_rows, self._first_text = rows, samples[0]
         super().__init__(text=samples[0], samples=list(samples), rows=[row.as_dict() for row in rows])
         self.observe(self._typed, names="text")
+        close_with_cell(lambda: close_widgets(self))
 
     def _tokenize(self, text: str) -> list[Row]:
         return [tokenize(name, tokenizer, text) for name, tokenizer in self._tokenizers.items()]

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from course_lib.diagnostics import gradient_norms
 from course_lib.show.blit import BlitFigure
+from course_lib.show.cells import close_widgets, close_with_cell
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, PictureWidget, explorer
 from course_lib.show.look import CSS_PIXELS_PER_INCH, PALETTE, Picture, figure, image_bundle
@@ -64,6 +65,8 @@ class LiveTraining:
         self._image = PictureWidget(format="png", width=width, height=height)
         self._image.add_class("course-picture")
         self._handle: DisplayHandle | None = None
+        self._closed = False
+        close_with_cell(self.close)
         self._redraw()
 
     def __enter__(self) -> Self:
@@ -76,6 +79,13 @@ class LiveTraining:
         self._redraw()
         if self._handle is not None:
             self._handle.update(self)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Free the picture; run again, a cell does this to the one it made. What was measured stays."""
+        if not self._closed:
+            self._closed = True
+            close_widgets(self._image)
+            self._blit.close()
 
     def __call__(self, state: TrainState) -> None:
         """Note what one update has to show, and redraw once a second."""
@@ -103,6 +113,8 @@ class LiveTraining:
         )
 
     def _redraw(self) -> None:
+        if self._closed:
+            return
         self._blit.update()
         with self._image.hold_sync():
             self._image.value = self._blit.png()
