@@ -31,9 +31,13 @@ _LEAST_STEPS = 100
 
 @dataclass(frozen=True)
 class Material:
-    """What a run needs, in one folder: two texts, the tokenizer trained on the first, and the token files of both."""
+    """What a run needs, in one folder: two texts, the tokenizer trained on the first, and the token files of both.
+
+    ``least_steps``: how many the run makes at least; where the text is too short for them, it is read more than once.
+    """
 
     folder: Path
+    least_steps: int = 1
 
     @property
     def text(self) -> Path:
@@ -72,7 +76,7 @@ def prepare(
     In place of stories, the two texts may be the beginning of ``own_text`` and the sixteenth of it that follows, but no
     more than ``held_out_bytes`` characters. Raises ReaderError if that is too little to train on and to be judged by.
     """
-    material = Material(Path(folder))
+    material = Material(Path(folder), least_steps=1 if own_text is None else _LEAST_STEPS)
     if own_text is None:
         write_stories(material.text, num_bytes, seed=0)
         write_stories(material.held_out, held_out_bytes, seed=_HELD_OUT_SEED)
@@ -100,7 +104,7 @@ def prepare(
 
 
 def configuration(material: Material, **changes: Any) -> TrainConfig:
-    """The chapter's run, one pass over the training text, 100 steps over a short one; ``changes`` to any field.
+    """The chapter's run, one pass over the text, more over a short one of the reader's; ``changes`` to any field.
 
     The small one is a model of 1.0 M parameters, 0.8 M of them in its two tables.
     """
@@ -120,7 +124,7 @@ def configuration(material: Material, **changes: Any) -> TrainConfig:
         "valid_tokens": str(material.tokens(material.held_out).path),
         "tokenizer": str(material.tokenizer_file),
         "directory": str(material.folder / "run"),
-        "steps": max((len(tokens) - 1) // context // batch_size, _LEAST_STEPS),
+        "steps": max((len(tokens) - 1) // context // batch_size, material.least_steps),
         "batch_size": batch_size,
         "optimizer": "muon",
         "learning_rate": 0.06,

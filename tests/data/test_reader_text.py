@@ -1,5 +1,6 @@
 """Reading a reader's text: the encoding is found, nothing is lost, and what is no text is told in one line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from course_lib.data import ReaderText, open_text, reader_text
 from course_lib.errors import ReaderError
 
 CHINESE = "我们学习语言模型，从分词器开始。它说：“研究生命起源”，乒乓球拍卖完了！\n"
-FRENCH = "Le garçon a déjà mangé la crêpe où naît l'été; ça coûte 3 £.\n"
+FRENCH = "Le garçon a déjà créé, mangé la crêpe où naît l'été; ça coûte 3 £.\n"
 GERMAN = "Übermäßig große Bären hören müde zu: „Ärger“ – für 5 €.\n"
 ARABIC = "مرحبا بالعالم، هذه جملة قصيرة.\n"
 ENGLISH = "The fox sat down.\n"
@@ -84,7 +85,7 @@ def test_blocks_and_the_sample_end_inside_a_character(
     encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader_text, "_BLOCK", 5)
-    monkeypatch.setattr(reader_text, "_SAMPLE", 41)
+    monkeypatch.setattr(reader_text, "_SAMPLE", 11)
     text = opened(tmp_path, (CHINESE * 3).encode(encoding))
     assert text.read(10_000) == CHINESE * 3
     assert [text.read(size) for size in (1, 7, 40)] == [(CHINESE * 3)[:size] for size in (1, 7, 40)]
@@ -124,6 +125,7 @@ def test_a_wrong_path_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         **{tmp_path / f"mark {number}": "is empty" for number in range(len(MARKS))},
         tmp_path / "empty": "is empty; a file with at least one character is needed",
         tmp_path / "loop": "does not exist",
+        os.devnull: "is a device or a pipe",
         "missing.txt": f"does not exist (looked for in {Path.cwd()})",
         "~nobody-here/text": "home directory",
         "a\0b": "does not exist",

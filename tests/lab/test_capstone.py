@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from course_lib.data import SEPARATOR
+from course_lib.data import SEPARATOR, open_text
 from course_lib.lab import ablations, capstone, survival
 from course_lib.lab.ngrams import NGramModel
 from course_lib.train import TrainConfig
@@ -39,6 +39,22 @@ def test_material_is_encoded_by_a_tokenizer_of_the_training_text_alone(material:
         assert tokens.tokenizer_sha256 == material.tokenizer.sha256()
     stories = [set(text.read_text().split(SEPARATOR)) for text in (material.text, material.held_out)]
     assert {story.strip() for story in stories[0]} & {story.strip() for story in stories[1]} <= {""}
+
+
+@pytest.mark.parametrize("end", ["\n", "; "])
+def test_a_text_of_the_readers_takes_the_place_of_the_stories(end: str, tmp_path: Path) -> None:
+    text = "".join(f"Number {n} has the square {n * n}{end}" for n in range(2_000))
+    (tmp_path / "own.txt").write_text(text, encoding="utf-16")
+    own = capstone.prepare(tmp_path, own_text=open_text(tmp_path / "own.txt"))
+    training, held_out = own.text.read_text(encoding="utf-8"), own.held_out.read_text(encoding="utf-8")
+    assert training + held_out == text and 15 < len(text) / len(held_out) < 17
+    assert end != "\n" or training.endswith("\n")
+    assert own.tokenizer.decode(np.asarray(own.tokens(own.held_out))) == held_out
+    assert capstone.configuration(own).steps == 100  # more than once over so short a text
+    part = capstone.prepare(tmp_path, 10_000, 2_000, own_text=open_text(tmp_path / "own.txt"))
+    assert (
+        len(part.text.read_text(encoding="utf-8")) + len(part.held_out.read_text(encoding="utf-8")) == 12_000
+    )
 
 
 def test_the_run_reads_the_text_once(material: capstone.Material) -> None:
