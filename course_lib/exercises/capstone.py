@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 from course_lib.exercises.checking import Case, Exercise, Mistake
@@ -21,12 +22,34 @@ def _bits_cases() -> Iterator[Case]:
         8 / 16,
         "Tokens have different lengths: add up the bits, add up the bytes, then divide once.",
     )
+    yield Case(
+        ([0.5, 0.25], [b"\xe5\xad", b"\xa6"]),
+        1.0,
+        "A token may end inside a character: count its bytes, not characters.",
+    )
+    yield Case(
+        ([0.125] * 1000, [b"abc"] * 1000),
+        1.0,
+        "The product of a thousand probabilities is 0 in a float: add their logarithms instead.",
+    )
 
 
 def _mean_of_ratios(probabilities: Sequence[float], tokens: Sequence[bytes]) -> float:
     ratios = [-math.log2(p) / len(token) for p, token in zip(probabilities, tokens, strict=True)]
     return sum(ratios) / len(ratios)
 
+
+def _by_characters(probabilities: Sequence[float], tokens: Sequence[bytes]) -> float:
+    return -sum(map(math.log2, probabilities)) / sum(len(token.decode()) for token in tokens)
+
+
+def _by_characters_of_the_text(probabilities: Sequence[float], tokens: Sequence[bytes]) -> float:
+    return -sum(map(math.log2, probabilities)) / len(b"".join(tokens).decode())
+
+
+_CHARACTERS = (
+    "This divides by characters; a Chinese character has three bytes, and a token may end inside it."
+)
 
 BITS = Exercise(
     id="train-bits",
@@ -43,11 +66,24 @@ BITS = Exercise(
             lambda probabilities, tokens: -sum(map(math.log2, probabilities)) / len(tokens),
             "This is bits per token: it depends on the tokenizer. Divide by bytes.",
         ),
+        Mistake(_by_characters, _CHARACTERS),
+        Mistake(_by_characters_of_the_text, _CHARACTERS),
         Mistake(
-            lambda probabilities, tokens: (
-                -sum(map(math.log2, probabilities)) / sum(len(token.decode()) for token in tokens)
-            ),
-            "This divides by characters; a Chinese character has three bytes.",
+            lambda probabilities, tokens: sum(map(math.log2, probabilities)) / sum(map(len, tokens)),
+            "The sign is turned: the logarithm of a probability is negative, and the bits are minus it.",
+        ),
+        Mistake(
+            lambda probabilities, tokens: -sum(map(math.log2, probabilities)),
+            "These are the bits of the whole text: divide by its bytes.",
+        ),
+        Mistake(
+            lambda probabilities, tokens: -math.log2(sum(probabilities) / len(probabilities)),
+            "The probabilities were averaged. Average their logarithms: what is unlikely costs more than what is "
+            "likely saves.",
+        ),
+        Mistake(
+            lambda probabilities, tokens: 2 ** (-sum(map(math.log2, probabilities)) / len(tokens)),
+            "This is the perplexity, among how many tokens the model wavers. Bits per byte are asked for.",
         ),
         Mistake(
             _mean_of_ratios,
@@ -85,6 +121,7 @@ def _bigram_cases() -> Iterator[Case]:
     yield Case(
         (counts, "z", "b", 0.5), 2 / 3, "Nothing was seen after z: everything comes from the lower order."
     )
+    yield Case((counts, "a", "e", 0.5), 0.0, "No pair ends in e, so nothing of what is handed on goes to it.")
     for before, word in (("san", "francisco"), ("the", "francisco"), ("near", "bay"), ("is", "near")):
         yield Case(
             (_PAIRS, before, word, 0.75),
@@ -94,21 +131,46 @@ def _bigram_cases() -> Iterator[Case]:
         )
 
 
-def _by_frequency(counts: dict[tuple[str, str], int], before: str, word: str, discount: float) -> float:
-    total = sum(count for (first, _), count in counts.items() if first == before)
-    share = sum(count for (_, last), count in counts.items() if last == word) / sum(counts.values())
-    if not total:
-        return share
-    followers = sum(1 for first, _ in counts if first == before)
-    return max(counts.get((before, word), 0) - discount, 0) / total + discount * followers / total * share
+_Counts = dict[tuple[str, str], int]
 
 
-def _without_lower_order(
-    counts: dict[tuple[str, str], int], before: str, word: str, discount: float
-) -> float:
-    total = sum(count for (first, _), count in counts.items() if first == before)
-    return max(counts.get((before, word), 0) - discount, 0) / total if total else 0.0
+def _pairs_share(counts: _Counts, word: str) -> float:
+    return sum(1 for _, last in counts if last == word) / len(counts)
 
+
+def _words_share(counts: _Counts, word: str) -> float:
+    return sum(count for (_, last), count in counts.items() if last == word) / sum(counts.values())
+
+
+def _interpolated(
+    *,
+    lower: Callable[[_Counts, str], float] | None = _pairs_share,
+    kept: Callable[[int, float], float] = lambda count, discount: max(count - discount, 0),
+    weight: Callable[[float, int, int], float] = lambda discount, kinds, total: discount * kinds / total,
+    unseen: Callable[[_Counts, str], float] | None = None,
+) -> Callable[..., float]:
+    """The right probability, but for what is given. ``lower``: None hands nothing on; ``unseen``: None raises."""
+
+    def probability(counts: _Counts, before: str, word: str, discount: float) -> float:
+        following = [count for (first, _), count in counts.items() if first == before]
+        total = sum(following)
+        if not following and (unseen or lower):
+            return (unseen or lower or _pairs_share)(counts, word)
+        handed_on = weight(discount, len(following), total) * lower(counts, word) if lower else 0.0
+        return kept(counts.get((before, word), 0), discount) / total + handed_on
+
+    return probability
+
+
+def _distinct_words_share(counts: _Counts, word: str) -> float:
+    return sum(1 for _, last in counts if last == word) / len({last for _, last in counts})
+
+
+_LOST = "What the discount took is lost: the probabilities after a context do not sum to one."
+_FREQUENCY = (
+    "The lower order counts how often the word occurs. Kneser and Ney count after how many different words: otherwise "
+    "francisco is likely everywhere."
+)
 
 BIGRAM = Exercise(
     id="train-bigram",
@@ -117,14 +179,39 @@ BIGRAM = Exercise(
     hint="The lower order is a share of the different pairs: how many of them end in the word? Its weight is what the "
     "discounts took: D for each different word that came after the context, divided by all that came after it.",
     mistakes=(
+        Mistake(_interpolated(lower=_words_share), _FREQUENCY),
+        Mistake(_interpolated(lower=None, unseen=lambda _counts, _word: 0.0), _LOST),
+        Mistake(_interpolated(lower=None, unseen=_pairs_share), _LOST),
+        Mistake(_interpolated(lower=None), _LOST),
         Mistake(
-            _by_frequency,
-            "The lower order counts how often the word occurs. Kneser and Ney count after how many different words: "
-            "otherwise francisco is likely everywhere.",
+            _interpolated(kept=lambda count, _discount: count),
+            "Nothing was taken off the counts, but something handed on: the probabilities sum to more than one.",
         ),
         Mistake(
-            _without_lower_order,
-            "What the discount took is lost: the probabilities after a context do not sum to one.",
+            _interpolated(kept=lambda count, discount: count - discount),
+            "A pair that was never seen has nothing to take off: max(count - discount, 0).",
+        ),
+        Mistake(
+            _interpolated(weight=lambda discount, _kinds, _total: discount),
+            "The weight of the lower order counts every occurrence after the context. The discount was taken once for "
+            "each *different* word.",
+        ),
+        Mistake(
+            _interpolated(weight=lambda discount, _kinds, total: discount / total),
+            "Only one discount is handed on. It was taken from every different word after the context.",
+        ),
+        Mistake(
+            _interpolated(weight=lambda _discount, _kinds, _total: 1.0),
+            "The lower order has the weight 1: it gets only what the discounts took.",
+        ),
+        Mistake(
+            _interpolated(lower=_distinct_words_share),
+            "The lower order is divided by the number of different words. Divide by the number of different pairs: "
+            "then it sums to one.",
+        ),
+        Mistake(
+            _interpolated(unseen=lambda _counts, _word: 0.0),
+            "After a word that was never seen nothing is impossible: there the lower order has all the weight.",
         ),
     ),
 )
@@ -174,6 +261,27 @@ INTERVAL = Exercise(
             "A failure comes, on average, in the middle of an interval: half of it is lost, not all.",
         ),
         Mistake(lambda save, between: 2 * save * between, "This is the square of the interval."),
+        Mistake(
+            lambda save, between: math.sqrt(save * between / 2),
+            "The 2 is on the wrong side: C / t = t / (2 M) makes t squared 2 C M.",
+        ),
+        Mistake(
+            lambda save, between: math.sqrt(2 * between / save),
+            "What takes longer to save is saved less often: the interval grows with C.",
+        ),
+        Mistake(
+            lambda save, between: math.sqrt(2 * save * between) - save,
+            "This is Daly's refinement, which takes the time of saving off the interval. The loss of the task, saving "
+            "and half an interval a failure, is least at Young's interval.",
+        ),
+        Mistake(
+            lambda save, between: _lost_share(_best_interval(save, between), save, between),
+            "This is the share of the time that is lost. The interval is asked for.",
+        ),
+        Mistake(
+            lambda save, between: between / 2,
+            "Half an interval is lost in a failure, but the interval need not be half of the time between failures.",
+        ),
     ),
 )
 
@@ -202,14 +310,35 @@ def _effect_cases() -> Iterator[Case]:
     )
 
 
-def _variance(values: Sequence[float], less: int) -> float:
+def _variance(values: Sequence[float], less: int = 1) -> float:
     mean = sum(values) / len(values)
     return sum((value - mean) ** 2 for value in values) / (len(values) - less)
+
+
+def _error(base: Sequence[float], changed: Sequence[float], less: int = 1) -> float:
+    return math.sqrt(_variance(base, less) / len(base) + _variance(changed, less) / len(changed))
 
 
 def _difference(base: Sequence[float], changed: Sequence[float]) -> float:
     return sum(changed) / len(changed) - sum(base) / len(base)
 
+
+def _paired(base: Sequence[float], changed: Sequence[float], *, strict: bool) -> tuple[float, float]:
+    differences = [after - before for before, after in zip(base, changed, strict=strict)]
+    return sum(differences) / len(differences), math.sqrt(_variance(differences) / len(differences))
+
+
+def _pooled(base: Sequence[float], changed: Sequence[float]) -> tuple[float, float]:
+    """Student's, with one variance for both."""
+    m, n = len(base), len(changed)
+    variance = ((m - 1) * _variance(base) + (n - 1) * _variance(changed)) / (m + n - 2)
+    return _difference(base, changed), math.sqrt(variance * (1 / m + 1 / n))
+
+
+_PAIRED = (
+    "You compared run by run. Where the i-th runs share a seed, as in stored, that is right, and sharper: try it "
+    "there. Here each run has a seed of its own, and there may be more of one kind: add the variances of the two means."
+)
 
 EFFECT = Exercise(
     id="train-effect",
@@ -218,26 +347,46 @@ EFFECT = Exercise(
     hint="The variance of a mean is the variance of the runs, with n - 1 below, divided by n. Variances of independent "
     "means add.",
     mistakes=(
+        Mistake(partial(_paired, strict=True), _PAIRED),
+        Mistake(partial(_paired, strict=False), _PAIRED),
         Mistake(
-            lambda base, changed: (
-                _difference(base, changed),
-                math.sqrt(_variance(base, 0) / len(base) + _variance(changed, 0) / len(changed)),
-            ),
+            _pooled,
+            "This takes one variance for both, as Student did. A change may change the spread as well: let each mean "
+            "have its own, as Welch did.",
+        ),
+        Mistake(
+            lambda base, changed: (_difference(base, changed), _error(base, changed, 0)),
             "These variances are divided by n: with so few seeds that is clearly too small. Divide by n - 1.",
         ),
         Mistake(
             lambda base, changed: (
                 _difference(base, changed),
-                math.sqrt(_variance(base, 1) + _variance(changed, 1)),
+                math.sqrt(_variance(base) + _variance(changed)),
             ),
             "This is the spread of the difference of two runs. Means of n runs vary less: divide each variance by n.",
         ),
         Mistake(
+            lambda base, changed: (_difference(base, changed), _error(base, changed) ** 2),
+            "The second number is the variance of the difference: its root is the standard error.",
+        ),
+        Mistake(
             lambda base, changed: (
-                -_difference(base, changed),
-                math.sqrt(_variance(base, 1) / len(base) + _variance(changed, 1) / len(changed)),
+                _difference(base, changed),
+                math.sqrt(_variance(base) / len(base)) + math.sqrt(_variance(changed) / len(changed)),
             ),
+            "The standard errors were added. Of independent means the variances add; then take the root.",
+        ),
+        Mistake(
+            lambda base, changed: (-_difference(base, changed), _error(base, changed)),
             "The sign is turned round: the difference is changed - base.",
+        ),
+        Mistake(
+            lambda base, changed: (abs(_difference(base, changed)), _error(base, changed)),
+            "The sign is lost: a change for the better is negative.",
+        ),
+        Mistake(
+            lambda base, changed: (_error(base, changed), _difference(base, changed)),
+            "Both numbers are right, in the wrong order: the difference comes first.",
         ),
     ),
 )
