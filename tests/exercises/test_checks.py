@@ -279,7 +279,10 @@ def test_an_answer_that_takes_too_long_is_stopped() -> None:
 def test_an_endless_loop_is_stopped_without_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "SECONDS", 0.2)
 
+    calls = []
+
     def endless(numbers: list[int]) -> Any:
+        calls.append(numbers)
         while True:
             try:
                 numbers = numbers[:]
@@ -290,6 +293,7 @@ def test_an_endless_loop_is_stopped_without_a_limit_of_its_own(monkeypatch: pyte
         CheckError, match=r"stopped after 0\.2 seconds of computing\nDoes a loop never end\? Each"
     ):
         run_check(double(CASES), endless)
+    assert len(calls) == 1  # it would not end on the other inputs either
 
 
 def test_checks_work_where_nothing_can_be_stopped() -> None:
