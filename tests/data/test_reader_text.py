@@ -38,7 +38,7 @@ def opened(folder: Path, contents: bytes, encoding: str | None = None) -> Reader
         *[(CHINESE, encoding, "GB18030") for encoding in ("gbk", "gb2312")],
         *[
             (text, "cp1252", "Windows-1252 (Latin-1)")
-            for text in (FRENCH, GERMAN, GERMAN * 99, "é", "dé", "Ça")
+            for text in (FRENCH, GERMAN, GERMAN * 99, "é", "dé", "Ça", "élève créée fêtée")
         ],
         (FRENCH, "latin-1", "Windows-1252 (Latin-1)"),
     ],
