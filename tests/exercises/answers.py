@@ -15,9 +15,6 @@ from course_lib.exercises import CheckError
 
 Answer = Callable[..., Any]
 
-CHAPTERS_WITHOUT_ANSWERS = (6, 7, 8, 9, 10, 11, 12)
-"""Chapters that have no table yet; a test keeps this true."""
-
 
 @dataclass(frozen=True)
 class Answers:
