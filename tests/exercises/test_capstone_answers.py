@@ -368,7 +368,7 @@ ANSWERS = {
             (interval_of_daly, "This is Daly's refinement"),
             (interval_loss, "This is the share of the time that is lost."),
             (interval_half_of_failures, "Half an interval is lost in a failure"),
-            (interval_in_whole_seconds, "Saving costs C / t of the time"),
+            (interval_in_whole_seconds, "This is right but rounded"),
         ),
     ),
     "train-effect": Answers(
