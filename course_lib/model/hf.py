@@ -54,7 +54,8 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
     if config.tie_embeddings:
         _complete_tied(renamed)
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in TransformerLM(config).state_dict().items()}
+        model = TransformerLM(config)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     missing, left_over = sorted(expected.keys() - renamed.keys()), sorted(renamed.keys() - expected.keys())
     if missing or left_over:
         raise ValueError(f"state_dict does not fit hf_config: missing {missing}, left over {left_over}")
@@ -65,8 +66,7 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
                 f"not {tuple(renamed[name].shape)}"
             )
     like = renamed["token_embeddings.weight"]
-    with torch.device(like.device):
-        model = TransformerLM(config).to(like.dtype)
+    model = model.to(like.dtype).to_empty(device=like.device)
     model.load_state_dict(renamed)
     return model
 

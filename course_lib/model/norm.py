@@ -50,7 +50,12 @@ class RMSNorm(nn.Module):
         super().__init__()
         check_positive("d", d)
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(d, device=device, dtype=dtype))
+        self.weight = nn.Parameter(torch.empty(d, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weights to one."""
+        nn.init.ones_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) → (..., d)."""
@@ -84,8 +89,15 @@ class LayerNorm(nn.Module):
         super().__init__()
         check_positive("d", d)
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(d, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.zeros(d, device=device, dtype=dtype)) if bias else None
+        self.weight = nn.Parameter(torch.empty(d, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(d, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weights to one and the bias to zero."""
+        nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) → (..., d)."""

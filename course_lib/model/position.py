@@ -3,10 +3,12 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from course_lib.model.tables import TableModule
 
 
-class SinusoidalEmbedding(nn.Module):
+class SinusoidalEmbedding(TableModule):
     """sin and cos of the position at wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
 
     The table of (max_seq_len, d) is a buffer that no checkpoint holds; feature 2i is sin(m / 10000^(2i / d)), feature
@@ -17,11 +19,18 @@ class SinusoidalEmbedding(nn.Module):
 
     def __init__(self, max_seq_len: int, d: int) -> None:
         super().__init__()
+        self.max_seq_len, self.d = max_seq_len, d
+        self.reset_parameters()
+
+    def make_tables(self) -> dict[str, Tensor]:
+        """The waves of all positions, (max_seq_len, d)."""
+        d = self.d
         rates = torch.exp(torch.arange(0, d, 2, dtype=torch.float32, device="cpu") * (-math.log(10000.0) / d))
-        angles = torch.outer(torch.arange(max_seq_len, dtype=torch.float32, device="cpu"), rates)
+        angles = torch.outer(torch.arange(self.max_seq_len, dtype=torch.float32, device="cpu"), rates)
         table = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)[:, :d]
-        self.register_buffer("table", table.to(torch.get_default_device()), persistent=False)
+        return {"table": table}
 
     def forward(self, positions: Tensor) -> Tensor:
-        """(...) → (..., d)."""
+        """(...) → (..., d). Raises RuntimeError where the table is still on the meta device."""
+        self.check_made(positions)
         return self.table[positions]

@@ -5,21 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_lib.model.checks import check_choice, check_ids, check_positive
 from course_lib.model.config import ROPE_LAYOUTS, RopeScaling, as_rope_scaling
 from course_lib.model.fused import fused_rotate
+from course_lib.model.tables import TableModule
 from course_lib.model.watchers import can_fuse, may_be_bypassed
 
 
 @may_be_bypassed
-class RotaryEmbedding(nn.Module):
+class RotaryEmbedding(TableModule):
     """Turns pair i of the features at position m by the angle m * theta^(-2i / head_dim).
 
     From Su et al. 2021 (RoFormer), section 3.2. The inner product of a query turned for position m and a key turned
     for position n depends on n - m alone. Cosines and sines are computed once, for ``max_seq_len`` positions, in
-    float32 as published models were trained with; they are buffers that no checkpoint holds.
+    float32 as published models were trained with; they are buffers that no checkpoint holds, and are made again by
+    ``reset_parameters()`` and after every move or conversion of the module, ``to_empty`` included.
 
     Args:
         theta: base of the frequencies.
@@ -35,6 +37,7 @@ class RotaryEmbedding(nn.Module):
 
     Raises:
         ValueError: an odd ``head_dim``, an unknown layout, a shape that does not fit, a position outside the table.
+        RuntimeError: the tables are still on the meta device.
     """
 
     cos: Tensor
@@ -55,12 +58,13 @@ class RotaryEmbedding(nn.Module):
         check_choice("layout", layout, ROPE_LAYOUTS)
         self.theta, self.head_dim, self.max_seq_len, self.layout = theta, head_dim, max_seq_len, layout
         self.scaling = as_rope_scaling(scaling)
-        frequencies, factor = rotary_frequencies(theta, head_dim, self.scaling)
-        positions = torch.arange(max_seq_len, dtype=torch.float32, device="cpu")
-        angles = torch.outer(positions, frequencies)  # (max_seq_len, head_dim / 2)
-        device = torch.get_default_device() if device is None else device
-        self.register_buffer("cos", (angles.cos() * factor).to(device), persistent=False)
-        self.register_buffer("sin", (angles.sin() * factor).to(device), persistent=False)
+        self.reset_parameters(device)
+
+    def make_tables(self) -> dict[str, Tensor]:
+        """Cosines and sines of all positions, (max_seq_len, head_dim / 2)."""
+        frequencies, factor = rotary_frequencies(self.theta, self.head_dim, self.scaling)
+        angles = torch.outer(torch.arange(self.max_seq_len, dtype=torch.float32, device="cpu"), frequencies)
+        return {"cos": angles.cos() * factor, "sin": angles.sin() * factor}
 
     def forward(self, x: Tensor, token_positions: Tensor | None = None) -> Tensor:
         """(..., T, head_dim) → (..., T, head_dim)."""
@@ -72,6 +76,8 @@ class RotaryEmbedding(nn.Module):
     def rotate_heads(self, tensors: tuple[Tensor, ...], tables: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Turn each of ``tensors``, (..., T, heads, head_dim), by tables from :meth:`tables_for`."""
         cos, sin = tables
+        if cos.is_meta:
+            self.check_made(*tensors)
         if cos.ndim == 2 and can_fuse(cos, sin, *tensors):
             return fused_rotate(tensors, cos, sin, self.layout)
         cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)

@@ -1,6 +1,7 @@
 """The decoder-only Transformer language model, from token ids to logits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,13 @@ class TransformerLM(nn.Module):
         self.lm_head = Linear(config.d_model, config.vocab_size)
         if config.tie_embeddings:
             self.token_embeddings.weight = self.lm_head.weight
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        tied = self.token_embeddings.weight is self.lm_head.weight
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if tied:  # to_empty makes a parameter of its own for each module
+            self.token_embeddings.weight = self.lm_head.weight
+        return self
 
     def forward(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
         """(B, T) → (B, T, V); (T,) → (T, V). With a ``cache``, the tokens continue those it holds."""

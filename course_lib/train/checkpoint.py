@@ -133,8 +133,13 @@ def load_checkpoint(path: PathLike, model: nn.Module, optimizer: Stateful | None
         FileNotFoundError: there is no such folder.
         FormatError: it is not a checkpoint, not complete, damaged, or one of another model or optimizer: also where the
             model ties weights that differ in the checkpoint.
+        ValueError: the model is on the meta device.
     """
     path = Path(path)
+    if any(tensor.is_meta for tensor in model.state_dict().values() if isinstance(tensor, Tensor)):
+        raise ValueError(
+            "model is on the meta device, where nothing can be loaded: call its to_empty(device=...) first"
+        )
     index = _read_index(path)
     state = _state_for(path, model, _read_tree(path, index, "model"))
     checkpoint = Checkpoint(index["step"], _read_tree(path, index, "extra"))
