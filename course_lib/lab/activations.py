@@ -54,7 +54,7 @@ def moments(names: Sequence[str] = NAMES) -> pd.DataFrame:
 
 
 def size_through_chain(
-    names: Sequence[str] = NAMES, *, depth: int = 30, width: int = 256, seeds: Sequence[int] = (0, 1, 2)
+    names: Sequence[str] = NAMES, *, depth: int = 30, width: int = 256, seeds: Sequence[int] = range(9)
 ) -> pd.DataFrame:
     """Activations and gradients in a chain x → f(W x) without residual connections and norms.
 

@@ -60,7 +60,8 @@ def _record_notebook(path: Path) -> None:
     start = (
         "import json, os, pathlib\nfrom tests.margins.recorder import Recorder, shift_seeds\n"
         "run = json.loads(os.environ['COURSE_MARGINS_RUN'])\n"
-        "Recorder(pathlib.Path(os.environ['COURSE_MARGINS_FILE']), run).install()\nshift_seeds(run['seed'])\ndel run"
+        "Recorder(pathlib.Path(os.environ['COURSE_MARGINS_FILE']), run).install()\n"
+        "shift_seeds(1000 * run['seed'])\ndel run"
     )
     notebook.cells.insert(0, nbformat.v4.new_code_cell(start))
     client = NotebookClient(
@@ -138,7 +139,7 @@ def main() -> None:
     recording = commands.add_parser("record", help="run chapters (02 05) or test paths and append to a file")
     recording.add_argument("out", type=Path)
     recording.add_argument("what", nargs="+", metavar="CHAPTER|PATH")
-    recording.add_argument("--seed", type=int, default=0, help="added to every seed of torch and NumPy")
+    recording.add_argument("--seed", type=int, default=0, help="a thousand times this is added to every seed")
     recording.add_argument("--threads", type=int, default=1)
     recording.set_defaults(run=record)
     printing = commands.add_parser("table", help="margins over all runs of the files")

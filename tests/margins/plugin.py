@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     run = json.loads(os.environ["COURSE_MARGINS_RUN"])
     recorder = Recorder(Path(os.environ["COURSE_MARGINS_FILE"]), run)
     recorder.install()
-    shift_seeds(run["seed"])
+    shift_seeds(1000 * run["seed"])
     root = config.rootpath
     plain = rewrite.rewrite_asserts
 

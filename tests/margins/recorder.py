@@ -204,7 +204,10 @@ def _numbers(value: Any) -> np.ndarray[Any, Any] | None:
 
 
 def shift_seeds(offset: int) -> None:
-    """Add ``offset`` to every seed that torch and NumPy are given from now on: the same experiments by other chance."""
+    """Add ``offset`` to every seed that torch and NumPy are given from now on: the same experiments by other chance.
+
+    Processes that a chapter starts keep their seeds: what compares with them fails, and means nothing.
+    """
     import torch
 
     class Generator(torch.Generator):
