@@ -146,6 +146,10 @@ def bigram_loses_all(counts: Pairs, before: str, word: str, discount: float) -> 
     return _bigram(counts, before, word, discount, weight=0, unseen=0)
 
 
+def bigram_backs_off_if_unseen(counts: Pairs, before: str, word: str, discount: float) -> float:
+    return _bigram(counts, before, word, discount, weight=0)
+
+
 def bigram_not_discounted(counts: Pairs, before: str, word: str, discount: float) -> float:
     return _bigram(counts, before, word, discount, own=counts.get((before, word), 0))
 
@@ -346,6 +350,7 @@ ANSWERS = {
             (bigram_by_frequency, "The lower order counts how often the word occurs."),
             (bigram_loses, "What the discount took is lost"),
             (bigram_loses_all, "What the discount took is lost"),
+            (bigram_backs_off_if_unseen, "What the discount took is lost"),
             (bigram_not_discounted, "Nothing was taken off the counts"),
             (bigram_below_zero, "A pair that was never seen has nothing to take off"),
             (bigram_weighed_by_all, "The weight of the lower order counts every occurrence"),

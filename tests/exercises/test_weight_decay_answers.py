@@ -261,6 +261,18 @@ def only_m_corrected(
     )
 
 
+def only_v_corrected(
+    w: float, gradients: Rates, lr: float, b1: float, b2: float, eps: float, wd: float
+) -> Any:
+    return _steps(
+        w,
+        gradients,
+        b1,
+        b2,
+        lambda w, m, v, t: w - lr * wd * w - lr * m / ((v / (1 - b2**t)) ** 0.5 + eps),
+    )
+
+
 def corrected_by_one_beta(
     w: float, gradients: Rates, lr: float, b1: float, b2: float, eps: float, wd: float
 ) -> Any:
@@ -453,6 +465,7 @@ ANSWERS = {
             (decay_without_rate, "The decay of a step is lr * weight_decay * w"),
             (not_corrected, "m and v start at 0"),
             (only_m_corrected, "m is corrected and v is not"),
+            (only_v_corrected, "v is corrected and m is not"),
             (corrected_by_one_beta, "This divides by 1 - beta in every step."),
             (counted_from_zero, "Steps are counted from 1"),
             (moments_overwritten, "The corrected moments have taken the place of m and v."),
