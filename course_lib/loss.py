@@ -58,7 +58,7 @@ def cross_entropy(
     _check_floating(logits=logits)
     weights = _target_weights(targets, logits.shape[-1], ignore_index)
     _check_options(z_loss, chunk_size)
-    if chunk_size is not None:
+    if chunk_size is not None and not torch._C._are_functorch_transforms_active():
         rows = logits.reshape(-1, logits.shape[-1])
         return _apply(_ChunkedCrossEntropy, rows, targets.reshape(-1), weights, z_loss, chunk_size)
     if logits.dtype in (torch.bfloat16, torch.float16):
@@ -96,7 +96,7 @@ def linear_cross_entropy(
         ignore_index: As in :func:`cross_entropy`.
 
     Returns:
-        A scalar. It can be differentiated once.
+        A scalar. It can be differentiated once. Under ``torch.func`` transforms all logits are made.
 
     Raises:
         ValueError: Shapes do not match, a target is out of range, or every target is ignored.
@@ -115,6 +115,8 @@ def linear_cross_entropy(
         raise TypeError(f"hidden is {hidden.dtype} and weight {weight.dtype}; both must have the same dtype")
     weights = _target_weights(targets, weight.shape[0], ignore_index)
     _check_options(z_loss, chunk_size)
+    if torch._C._are_functorch_transforms_active():  # torch.func cannot look into a function of autograd
+        return cross_entropy(hidden @ weight.T, targets, z_loss=z_loss, ignore_index=ignore_index)
     rows = hidden.reshape(-1, hidden.shape[-1])
     return _apply(_LinearCrossEntropy, rows, weight, targets.reshape(-1), weights, z_loss, chunk_size)
 

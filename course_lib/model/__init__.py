@@ -14,7 +14,7 @@ from course_lib.model.block import TransformerBlock, deepnorm_constants
 from course_lib.model.cache import KVCache, LayerCache
 from course_lib.model.config import ModelConfig, RopeScaling, gated_width
 from course_lib.model.ffn import FFN, GatedFFN, SwiGLU
-from course_lib.model.functional import causal_mask, scaled_dot_product_attention, silu, softmax
+from course_lib.model.functional import causal_mask, rotate_pairs, scaled_dot_product_attention, silu, softmax
 from course_lib.model.generation import sample
 from course_lib.model.hf import config_from_hf, from_hf
 from course_lib.model.linear import Embedding, Linear
@@ -26,7 +26,6 @@ from course_lib.model.rope import (
     half_to_interleaved,
     interleaved_to_half,
     rotary_frequencies,
-    rotate_pairs,
 )
 from course_lib.model.transformer import TransformerLM
 

@@ -6,6 +6,7 @@ memory and keeps one tensor for the backward pass.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -52,12 +53,18 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """The formulas by name."""
 
+
+def _fused_relu2(x: Tensor) -> Tensor:
+    return functional.relu(x).square()
+
+
+# By names, not lambdas: a model that is pickled holds one of them.
 _FUSED: dict[str, Activation] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
-    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "gelu_tanh": partial(functional.gelu, approximate="tanh"),
     "silu": functional.silu,
-    "relu2": lambda x: functional.relu(x).square(),
+    "relu2": _fused_relu2,
     "sigmoid": torch.sigmoid,
 }
 

@@ -116,8 +116,12 @@ class CausalSelfAttention(nn.Module):
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, normed, with the heads side by side as in memory: (..., T, heads, head_dim)."""
-        rows, per_head = x.reshape(-1, x.shape[-1]), (*x.shape[:-1], -1, self.head_dim)
-        q, k, v = (project(rows).view(per_head) for project in (self.q_proj, self.k_proj, self.v_proj))
+        rows, heads = x.reshape(-1, x.shape[-1]), (self.num_heads, self.num_kv_heads, self.num_kv_heads)
+        projections = self.q_proj, self.k_proj, self.v_proj
+        q, k, v = (
+            project(rows).view(*x.shape[:-1], number, self.head_dim)
+            for project, number in zip(projections, heads, strict=True)
+        )
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         return q, k, v
@@ -137,9 +141,9 @@ class CausalSelfAttention(nn.Module):
             if tables[0].ndim != 2 or not can_fuse(*tables):  # each sequence has positions of its own
                 return None
         if self.q_norm is None:
-            qkv = project_together(x.reshape(-1, x.shape[-1]), projections).view(
-                *x.shape[:-1], -1, self.head_dim
-            )
+            heads = self.num_heads + 2 * self.num_kv_heads
+            rows = x.reshape(-1, x.shape[-1])
+            qkv = project_together(rows, projections).view(*x.shape[:-1], heads, self.head_dim)
         else:
             qkv = torch.cat(self._project(x), -2)
         return fused_attention(qkv, self.num_heads, tables, layout)

@@ -1,4 +1,4 @@
-"""The arithmetic of a Transformer as plain functions of tensors: softmax, SiLU, scaled dot-product attention.
+"""The arithmetic of a Transformer as plain functions of tensors: softmax, SiLU, rotation, scaled dot-product attention.
 
 These are the forms to read. The modules call torch's fused kernels, which give the same numbers (the tests compare
 them) without keeping every intermediate tensor.
@@ -23,6 +23,20 @@ def softmax(x: Tensor, dim: int) -> Tensor:
 def silu(x: Tensor) -> Tensor:
     """Sigmoid linear unit: x * sigmoid(x), also called Swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
     return x * torch.sigmoid(x)
+
+
+def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor, layout: str = "interleaved") -> Tensor:
+    """(a, b) → (a cos - b sin, a sin + b cos) for each pair of features of ``x``.
+
+    Shapes: x (..., T, head_dim), cos and sin (..., T, head_dim / 2). Equation 34 of the RoFormer paper.
+    """
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    if layout == "half":
+        a, b = x.chunk(2, -1)
+        return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
+    a, b = x[..., 0::2], x[..., 1::2]
+    turned = torch.stack((a * cos - b * sin, a * sin + b * cos), -1)  # (..., T, head_dim / 2, 2)
+    return turned.reshape(*turned.shape[:-2], x.shape[-1])
 
 
 def scaled_dot_product_attention(

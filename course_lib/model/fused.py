@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from course_lib import _kernels
-from course_lib.model.functional import scaled_dot_product_attention
-from course_lib.model.watchers import can_fuse
+from course_lib.model.functional import rotate_pairs, scaled_dot_product_attention
+from course_lib.model.watchers import can_fuse, needs_formulas
 
 _FEW_ROWS = 4  # from there on, a general matrix product is as fast
 _SHORT = 256  # tokens times threads; measured with benchmarks/model_speed.py
@@ -121,7 +121,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, inverse_rms = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: this will be differentiated again
+        if needs_formulas(dy):
             return *_rms_norm_gradients(dy, x, weight, ctx.eps), None
         dy, x, weight = dy.contiguous(), x.contiguous(), weight.contiguous()
         dx, dweight = torch.empty_like(x), torch.empty_like(weight)
@@ -166,6 +166,14 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool, transposed: 
     return y
 
 
+def _rotate_formula(
+    tensors: tuple[Tensor, ...], cos: Tensor, sin: Tensor, interleaved: bool, transposed: bool
+) -> tuple[Tensor, ...]:
+    """The same in operations that torch sees."""
+    cos, sin = cos.unsqueeze(-2), (-sin if transposed else sin).unsqueeze(-2)
+    return tuple(rotate_pairs(x, cos, sin, "interleaved" if interleaved else "half") for x in tensors)
+
+
 class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -177,10 +185,10 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         # A rotation is linear: its gradient is the transposed one.
-        if torch.is_grad_enabled():
-            turned = _Rotate.apply(*ctx.options, *gradients)  # type: ignore[no-untyped-call]
+        if needs_formulas(*gradients):
+            turned = _rotate_formula(gradients, *ctx.options)
         else:
-            turned = (_rotate(gradient, *ctx.options) for gradient in gradients)
+            turned = tuple(_rotate(gradient, *ctx.options) for gradient in gradients)
         return None, None, None, None, *turned
 
 
@@ -206,7 +214,7 @@ class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Tensor:
         (gate_up,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if needs_formulas(dy):
             gate, up = gate_up.chunk(2, -1)
             opened = torch.sigmoid(gate)
             return torch.cat((dy * up * opened * (1 + gate * (1 - opened)), dy * gate * opened), -1)
@@ -244,7 +252,7 @@ def _attention_formula(
     num_kv_heads = (qkv.shape[2] - num_heads) // 2
     q, k, v = torch.split(qkv, [num_heads, num_kv_heads, num_kv_heads], 2)
     if cos is not None and sin is not None:
-        q, k = fused_rotate((q, k), cos, sin, layout)
+        q, k = _rotate_formula((q, k), cos, sin, layout == "interleaved", False)
     with_heads_first = (x.transpose(1, 2) for x in (q, k, v))
     return scaled_dot_product_attention(*with_heads_first, is_causal=True).transpose(1, 2)
 
@@ -260,9 +268,18 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         qkv, log_sums = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            again = _attention_formula(qkv, *ctx.options)
-            return *torch.autograd.grad(again, qkv, dy, create_graph=True), None, None, None, None
+        if needs_formulas(dy):
+            again_differentiable = torch.is_grad_enabled()
+            with torch.enable_grad():
+                qkv = qkv if again_differentiable else qkv.detach().requires_grad_()
+                again = _attention_formula(qkv, *ctx.options)
+            return (
+                *torch.autograd.grad(again, qkv, dy, create_graph=again_differentiable),
+                None,
+                None,
+                None,
+                None,
+            )
         dy, qkv = dy.contiguous(), qkv.contiguous()
         dqkv = torch.empty_like(qkv)
         _kernels.attention_backward(*_attention_arguments(qkv, ctx.options, dy, qkv, log_sums, dqkv))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from course_lib import _kernels
-from course_lib.model.watchers import can_fuse
+from course_lib.model.watchers import can_fuse, needs_formulas
 
 _LARGEST = (
     1 << 18
@@ -77,8 +77,7 @@ class _MultiplyBy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
-        # With create_graph=True, the gradients will be differentiated again.
-        formulas = torch.is_grad_enabled() or not can_multiply(x, *weights)
+        formulas = needs_formulas(dy) or not can_multiply(x, *weights)
         return (_gradients if formulas else _gradients_by_kernel)(dy, x, weights, *ctx.needs_input_grad)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from course_lib.model.checks import check_choice, check_ids, check_positive
 from course_lib.model.config import ROPE_LAYOUTS, RopeScaling, as_rope_scaling
+from course_lib.model.functional import rotate_pairs
 from course_lib.model.fused import fused_rotate
 from course_lib.model.tables import TableModule
 from course_lib.model.watchers import can_fuse, may_be_bypassed
@@ -125,19 +126,6 @@ class RotaryEmbedding(TableModule):
         scaling = f", scaling={self.scaling}" if self.scaling else ""
         sizes = f"theta={self.theta}, head_dim={self.head_dim}, max_seq_len={self.max_seq_len}"
         return f"{sizes}, layout={self.layout!r}{scaling}"
-
-
-def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor, layout: str = "interleaved") -> Tensor:
-    """(a, b) → (a cos - b sin, a sin + b cos) for each pair of features of ``x``.
-
-    Shapes: x (..., T, head_dim), cos and sin (..., T, head_dim / 2). Equation 34 of the RoFormer paper.
-    """
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    if layout == "half":
-        a, b = x.chunk(2, -1)
-        return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
-    a, b = x[..., 0::2], x[..., 1::2]
-    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
 
 
 def rotary_frequencies(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch import float32 as _float32
 from torch import strided as _strided
 from torch._C import _are_functorch_transforms_active, _is_tracing, _len_torch_function_stack
+from torch._C._functorch import is_legacy_batchedtensor as _is_legacy_batchedtensor
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
@@ -78,6 +79,17 @@ def can_fuse(*tensors: Tensor) -> bool:
         ):
             return False
     return True
+
+
+def needs_formulas(*gradients: Tensor) -> bool:
+    """Whether a backward pass that gets these must be made of operations that torch sees.
+
+    That is so where it will be differentiated again (``create_graph=True``), where several gradients come at once
+    (``is_grads_batched=True``), and where :func:`can_fuse` says no.
+    """
+    if torch.is_grad_enabled() or not can_fuse(*gradients):
+        return True
+    return any(_is_legacy_batchedtensor(gradient) for gradient in gradients)
 
 
 def _a_function_mode_watches() -> bool:

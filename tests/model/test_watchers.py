@@ -1,5 +1,6 @@
 """Kernels and packed projections step aside for whatever watches or replaces a layer, in each of torch's ways."""
 
+import pickle
 import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +15,17 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_lib.model import ModelConfig, RMSNorm, RotaryEmbedding, TransformerLM
+from course_lib.model import (
+    ACTIVATIONS,
+    CausalSelfAttention,
+    GatedFFN,
+    Linear,
+    ModelConfig,
+    RMSNorm,
+    RotaryEmbedding,
+    SwiGLU,
+    TransformerLM,
+)
 from course_lib.model.watchers import can_fuse
 from course_lib.train import LanguageModelLoss
 
@@ -286,3 +297,58 @@ def test_lazily_negated_and_sparse_inputs() -> None:
             torch.testing.assert_close(module(torch._neg_view(wide)), module(-wide))
         torch.testing.assert_close(linear(wide.to_sparse()), linear(wide), atol=1e-5, rtol=1e-4)
     assert not can_fuse(x.to_sparse()) and not can_fuse(torch._neg_view(x))
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_several_gradients_at_once(length: int) -> None:
+    rope = RotaryEmbedding(1e4, 8, 8)
+    modules: list[tuple[nn.Module, int]] = [
+        (RMSNorm(32), 32),
+        (SwiGLU(32, 64), 32),
+        (Linear(32, 16), 32),
+        (rope, 8),
+    ]
+    modules += [(CausalSelfAttention(32, 4, 2, rope=rope), 32)]
+    for module, width in modules:
+        x = torch.randn(2, length, width, requires_grad=True)
+        y = module(x)
+        wanted, dy = (x, *module.parameters()), torch.randn(3, *y.shape)
+        together = torch.autograd.grad(y, wanted, dy, is_grads_batched=True, retain_graph=True)
+        one_by_one = [torch.autograd.grad(y, wanted, one, retain_graph=True) for one in dy]
+        for found, *expected in zip(together, *one_by_one, strict=True):
+            torch.testing.assert_close(found, torch.stack(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_a_mode_that_comes_for_the_backward_pass_sees_it() -> None:
+    loss = model()(IDS).sum()
+    with DispatchMode() as mode:
+        loss.backward()
+    assert sum("mm" in name for name in mode.seen) >= 14  # two for each of seven products
+
+
+def test_transforms_of_the_training_loss() -> None:
+    loss = LanguageModelLoss(model(), chunk_size=5)
+    parameters = {name: parameter.detach() for name, parameter in loss.named_parameters()}
+    slopes = torch.func.grad(lambda p: torch.func.functional_call(loss, p, (IDS, IDS)))(parameters)
+    loss(IDS, IDS).backward()
+    for name, parameter in loss.named_parameters():
+        torch.testing.assert_close(slopes[name], parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_empty_batches_and_sequences(gradients: bool) -> None:
+    modules = [CausalSelfAttention(32, 4, 2, rope=RotaryEmbedding(1e4, 8, 8)), SwiGLU(32, 64), RMSNorm(32)]
+    for module in (*modules, Linear(32, 16)):
+        for shape in ((0, 5, 32), (2, 0, 32)):
+            with torch.set_grad_enabled(gradients):
+                y = module(torch.randn(shape))
+            assert y.shape[:-1] == shape[:-1]
+            if gradients:
+                y.sum().backward()
+                assert not any(p.grad is None or p.grad.any() for p in module.parameters())
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_layers_can_be_pickled(activation: str) -> None:
+    ffn, x = GatedFFN(8, 16, activation), torch.randn(3, 8)
+    torch.testing.assert_close(pickle.loads(pickle.dumps(ffn))(x), ffn(x))
