@@ -46,7 +46,7 @@ class FileEncoder:
     def __init__(
         self,
         encoder: Encoder,
-        path: str,
+        path: str | bytes,
         *,
         num_threads: int | None,
         progress: _Progress | None,
@@ -60,7 +60,7 @@ class WordCounts:
     def __init__(self, pattern: str | None, special_tokens: Sequence[str]) -> None: ...
     def add_file(
         self,
-        path: str,
+        path: str | bytes,
         *,
         num_threads: int | None,
         progress: _Progress | None,

@@ -5,7 +5,9 @@ Exit status: 0 when done, 1 when something asked for was impossible (said in one
 standard output. Imports that take time wait inside the commands: ``course --help`` answers at once.
 """
 
+import io
 import json
+import math
 import re
 import sys
 import time
@@ -299,6 +301,8 @@ def account(
     from course_lib.accounting import KNOWN_MODELS, report
 
     options: dict[str, Any] = {"dtype": dtype, "flops_per_second": flops, "mfu": mfu}
+    if tokens is not None and not math.isfinite(tokens):
+        raise typer.BadParameter(f"--tokens must be finite, not {tokens}")
     options["tokens"] = None if tokens is None else round(tokens)
     if config in KNOWN_MODELS:
         result = report(KNOWN_MODELS[config].config, batch or 1, **options)
@@ -633,6 +637,9 @@ def _megabytes(size: int) -> str:
 
 def main() -> None:
     """Entry point of the ``course`` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be UTF-8, and a terminal need not know all letters. In JSON, these escapes are valid.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="course")
 
 

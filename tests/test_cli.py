@@ -148,6 +148,8 @@ def test_bad_input_is_one_line_and_status_one(tmp_path: Path, corpus: Path, trai
     assert "is a directory" in failure(*train, 300, tmp_path, "--out", out)
     assert "empty" in failure(*train, 300, empty, "--out", out)
     assert "at least 257" in failure(*train, 256, corpus, "--out", out)
+    for size in (2**24 + 1, 10**20):
+        assert "vocab_size must be at most 16,777,216" in failure(*train, size, corpus, "--out", out)
     assert "not empty" in failure(*train, 300, corpus, "--out", out, "--special-token", "")
     assert "twice" in failure(*train, 300, corpus, "--out", out, "--special-token=x", "--special-token=x")
     assert "pattern" in failure(*train, 300, corpus, "--out", out, "--pattern", "(")
@@ -245,6 +247,36 @@ def test_the_real_command_fails_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"course: {tmp_path / 'none.txt'} does not exist\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
+def test_names_of_files_need_not_be_utf8(tmp_path: Path, corpus: Path) -> None:
+    names = [
+        os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe4" + ending) for ending in (b".txt", b".json", b".bin")
+    ]
+    text, tokenizer, tokens = map(Path, names)
+    text.write_bytes(corpus.read_bytes())
+    for arguments in (
+        ["tokenizer", "train", text, "--vocab-size", "300", "--out", tokenizer],
+        ["tokenizer", "encode", tokenizer, text, tokens],
+        ["tokenizer", "decode", tokenizer, tokens, text.with_suffix(".again")],
+    ):
+        done = subprocess.run([*COMMAND, *map(os.fsencode, arguments), "--json"], capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert json.loads(done.stdout)["path"] == str(arguments[-1])
+    assert text.with_suffix(".again").read_bytes() == corpus.read_bytes()
+    missing = os.fsencode(tmp_path / "none") + b"\xff"
+    done = subprocess.run(
+        [*COMMAND, "tokenizer", "train", missing, "--vocab-size", "300"], capture_output=True
+    )
+    assert done.returncode == 1 and done.stderr.endswith(b"none\\udcff does not exist\n")
+
+
+def test_an_output_that_knows_few_letters_gets_escapes(corpus: Path, trained: Path) -> None:
+    command = [*COMMAND, "tokenizer", "compare", "学", "--tokenizer", str(trained), "--json"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0 and json.loads(done.stdout)[0]["text"] == "学"
 
 
 def test_ctrl_c_ends_with_one_line_and_no_file(tmp_path: Path) -> None:

@@ -82,6 +82,9 @@ def test_a_model_with_a_padded_vocabulary_continues_a_text(config_file: Path, tm
 
 def test_generate_says_what_is_missing(trained: Path, tmp_path: Path) -> None:
     assert "holds no checkpoint" in failure("generate", tmp_path, "--prompt", "x")
+    assert "seed must be at least -2**63 and below 2**64" in failure(
+        "generate", trained, "--prompt", "x", "--seed", 2**64
+    )
     assert "the prompt is empty" in failure("generate", trained, "--prompt", "")
     assert "the model sees 32" in failure("generate", trained, "--prompt", "long " * 100)
 
@@ -111,3 +114,5 @@ def test_account_knows_published_models(tmp_path: Path) -> None:
     result = json.loads(run("account", "GPT-2 small", "--batch", 4, "--dtype", "mixed", "--json").stdout)
     assert result["memory_bytes"]["total"] == memory(known, 4, dtype="mixed")
     assert "does not exist" in failure("account", tmp_path / "GPT-5")
+    for number in ("nan", "inf", "1e400"):
+        assert "--tokens must be finite" in run("account", "GPT-2 small", "--tokens", number, status=2).stderr

@@ -56,6 +56,8 @@ def generate(
     """
     check_positive("max_new_tokens", max_new_tokens)
     _check_sampling(temperature, top_k, top_p)
+    if seed is not None and not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed must be at least -2**63 and below 2**64, not {seed}")
     device = model.lm_head.weight.device
     prompts, lengths = _as_batch(prompt_ids, device)
     check_id_range(prompts, model.config.vocab_size, "prompt_ids")

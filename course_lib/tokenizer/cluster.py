@@ -314,7 +314,7 @@ def _count_part(
         for word, count in count_by_regex(Path(file.path), expression, special_tokens).items():
             words.add(word, count)
     else:
-        words.add_file(file.path, num_threads=1, progress=None, start=start, stop=stop)
+        words.add_file(os.fsencode(file.path), num_threads=1, progress=None, start=start, stop=stop)
     return merge_counts([PretokenCounts(words.pack())], max_words)
 
 
@@ -334,7 +334,7 @@ def _encode_part(tokenizer: Tokenizer, block: _Block) -> NDArray[Any]:
     if tokenizer._piecewise is not None:
         return tokenizer.encode_to_numpy(Path(file.path).read_bytes())
     encoder = _bpe.FileEncoder(
-        tokenizer._engine, file.path, num_threads=1, progress=None, start=start, stop=stop
+        tokenizer._engine, os.fsencode(file.path), num_threads=1, progress=None, start=start, stop=stop
     )
     arrays = [array for window in encoder for array in window]
     return np.concatenate(arrays or [np.empty(0, token_dtype(tokenizer.vocab_size))])

@@ -1,5 +1,6 @@
 """The Tokenizer: byte-level BPE on the compiled engine."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, SupportsIndex
@@ -336,7 +337,8 @@ class Tokenizer:
 
     def _file_ids(self, source: Any, num_threads: int | None, bar: Any) -> Iterator[NDArray[Any]]:
         if self._piecewise is None:
-            for arrays in _bpe.FileEncoder(self._engine, str(source), num_threads=num_threads, progress=bar):
+            name = os.fsencode(source)  # need not be UTF-8
+            for arrays in _bpe.FileEncoder(self._engine, name, num_threads=num_threads, progress=bar):
                 yield from arrays
             return
         with open(source, "rb") as file:

@@ -18,7 +18,7 @@ from course_lib.files import progress as progress_bar
 from course_lib.tokenizer.formats import assign_special_ids
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.piecewise import any_of
-from course_lib.tokenizer.tokenizer import Tokenizer, check_num_threads, surrogate_error
+from course_lib.tokenizer.tokenizer import MAX_TOKEN_ID, Tokenizer, check_num_threads, surrogate_error
 
 Source: TypeAlias = PathLike | Iterable[str] | Iterable[PathLike]
 
@@ -52,8 +52,8 @@ def train_bpe(
     is left, training stops early with a warning. The result does not depend on ``num_threads`` (default: every
     processor). Ctrl-C stops within a second. Bytes of files that are not UTF-8 are kept (see ``Tokenizer.encode``).
 
-    Raises ValueError for a ``vocab_size`` below 256 + special tokens, for empty or repeated special tokens and for a
-    source without text; TypeError for a source of another kind; OSError for files that cannot be read.
+    Raises ValueError for a ``vocab_size`` below 256 + special tokens or above 2²⁴, for empty or repeated special tokens
+    and for a source without text; TypeError for a source of another kind; OSError for files that cannot be read.
     """
     specials, num_merges = check_sizes(vocab_size, special_tokens)
     check_num_threads(num_threads)
@@ -68,7 +68,7 @@ def train_bpe(
                 for word, count in count_by_regex(file_or_documents, expression, specials).items():
                     counts.add(word, count)
             elif isinstance(file_or_documents, Path):
-                counts.add_file(str(file_or_documents), num_threads=num_threads, progress=bar)
+                counts.add_file(os.fsencode(file_or_documents), num_threads=num_threads, progress=bar)
             else:
                 try:
                     counts.add_documents(file_or_documents, num_threads=num_threads, progress=None)
@@ -101,6 +101,8 @@ def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[st
     smallest = 256 + len(specials)
     if type(vocab_size) is not int:
         raise TypeError(f"vocab_size must be int, not {type(vocab_size).__name__}")
+    if vocab_size > MAX_TOKEN_ID + 1:
+        raise ValueError(f"vocab_size must be at most {MAX_TOKEN_ID + 1:,}, got {vocab_size}")
     if vocab_size < smallest:
         raise ValueError(
             f"vocab_size must be at least {smallest} (256 bytes + {len(specials)} special tokens), got {vocab_size}"

@@ -104,6 +104,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field, hint in _hints(TrainConfig).items():
             _check_type(field, getattr(self, field), hint)
+        for field in ("train_tokens", "valid_tokens", "tokenizer", "directory"):
+            if "\0" in (getattr(self, field) or ""):
+                raise ValueError(
+                    f"{field} holds a NUL character, which no file name can: {getattr(self, field)!r}"
+                )
         positive = ("steps", "batch_size", "accumulate", "loss_chunk", "log_every", "eval_batches", "sample_tokens",
                     "keep_checkpoints")  # fmt: skip
         for name in positive:
@@ -147,7 +152,7 @@ class TrainConfig:
         """
         path = check_input_file(path)
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FormatError(path, "", f"not TOML: {error}") from error
         try:

@@ -14,12 +14,15 @@ Record = dict[str, Any]
 
 
 def read_metrics(path: PathLike) -> list[Record]:
-    """The records of a metrics file, in order; a last line that a killed process did not finish is left out."""
+    """The records of a metrics file, in order; damaged lines, and a last one that was not finished, are left out."""
     records = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
-            with contextlib.suppress(json.JSONDecodeError):
-                records.append(json.loads(line))
+    for line in (
+        Path(path).read_bytes().split(b"\n")[:-1]
+    ):  # not splitlines: a sample may hold other line ends
+        with contextlib.suppress(ValueError):  # no JSON, or no UTF-8
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records
 
 

@@ -63,7 +63,7 @@ def tidy(directory: PathLike, keep: int) -> None:
     folder = _checkpoints_folder(directory)
     kept = checkpoints(directory)[-keep:]
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path not in kept and (_NAME.fullmatch(path.name) or path.name.endswith(".tmp")):
+        if path.is_dir() and path not in kept and (_NAME.fullmatch(path.name) or path.name.endswith(".tmp")):
             # Without its index, a checkpoint that is half removed is none.
             (path / "checkpoint.json").unlink(missing_ok=True)
             shutil.rmtree(path)

@@ -43,6 +43,18 @@ def test_a_short_file_is_enough(tmp_path: Path) -> None:
     assert TrainConfig.from_toml(tmp_path / "c.toml") == replace(CONFIG, learning_rate=1)
 
 
+def test_a_file_that_windows_wrote_is_read(tmp_path: Path) -> None:
+    text = CONFIG.to_toml().replace("\n", "\r\n")
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert TrainConfig.from_toml(tmp_path / "c.toml") == CONFIG
+
+
+def test_no_file_name_holds_a_nul_character() -> None:
+    for field in ("train_tokens", "valid_tokens", "tokenizer", "directory"):
+        with pytest.raises(ValueError, match=f"{field} holds a NUL character"):
+            replace(CONFIG, **{field: "a\0b"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

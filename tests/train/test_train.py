@@ -364,6 +364,31 @@ def test_metrics_are_json_without_nan_and_half_a_line_is_ignored(tmp_path: Path)
     assert [json.loads(line)["loss"] for line in lines] == [None, 2.5]
 
 
+def test_damaged_metrics_do_not_stop_a_run_and_odd_letters_are_no_line_ends(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    from course_lib.train.metrics import MetricsWriter
+
+    path = tmp_path / "m.jsonl"
+    odd = {"step": 1, "sample": "a\u2028b\x85c\x0cd\r\ne"}
+    with MetricsWriter(path) as metrics:
+        metrics.write(odd)
+    with open(path, "ab") as file:
+        file.write(b'\xff\n[1, 2]\n{"loss": 3}\n{"step": "2"}\n\n{"step": 2}\n')
+    assert read_metrics(path) == [odd, {"step": 2}]
+    with MetricsWriter(path, resume_at=2) as metrics:
+        assert metrics.records == [odd, {"step": 2}]
+
+
+def test_files_among_the_checkpoints_are_left_alone(corpus: Corpus, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in ("notes.tmp", "step_00000001"):
+        (folder / name).write_text("mine")
+    train(corpus.config(tmp_path / "run", steps=3), progress=False)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.tmp", "step_00000001", "step_00000003"]
+
+
 def test_waiting_for_input_is_a_small_part_of_a_step(corpus: Corpus, tmp_path: Path) -> None:
     # At the size the course trains: well below 2 % of a step, here with room for a busy machine.
     config = corpus.config(tmp_path / "run", steps=20, batch_size=32)
