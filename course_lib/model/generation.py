@@ -141,8 +141,7 @@ def sample(
     if temperature == 0:
         return logits.argmax(-1)
     # 16 bits cannot hold the small probabilities of a large vocabulary, nor large logits over a small temperature.
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
     if top_p is not None:

@@ -352,3 +352,11 @@ def test_empty_batches_and_sequences(gradients: bool) -> None:
 def test_layers_can_be_pickled(activation: str) -> None:
     ffn, x = GatedFFN(8, 16, activation), torch.randn(3, 8)
     torch.testing.assert_close(pickle.loads(pickle.dumps(ffn))(x), ffn(x))
+
+
+def test_compiled_for_a_length_and_then_another() -> None:
+    lm = model(CONFIG)
+    compiled = torch.compile(lm, backend="eager", fullgraph=True)
+    for length in (16, 9, 12):  # from the second on, the length is a symbol
+        torch.testing.assert_close(compiled(IDS[:, :length]), lm(IDS[:, :length]), atol=1e-5, rtol=1e-4)
+    torch._dynamo.reset()
