@@ -188,7 +188,7 @@ def poison(name: str, value: float, at: int) -> Callable[[TrainState], None]:
     [
         ("layers.1.ffn.w1.weight", float("nan"), "layers.1.ffn.w1"),
         ("layers.0.attn.output_proj.weight", float("inf"), "layers.0.attn.output_proj"),
-        ("lm_head.weight", float("nan"), "the loss"),
+        ("lm_head.weight", float("nan"), "lm_head"),
     ],
 )
 def test_a_loss_that_is_no_number_stops_with_step_and_layer(
