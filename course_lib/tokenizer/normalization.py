@@ -3,13 +3,27 @@
 The forms are those of Unicode Standard Annex 15, as the running Python knows Unicode.
 """
 
+import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
+import regex
+
 Form: TypeAlias = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 """The normal forms by name."""
+
+
+# Python needs time quadratic in the length of a run of marks that are out of order.
+_MANY_MARKS = regex.compile(r"\p{M}{64,}")
+
+
+def _in_order(marks: str) -> str:
+    """Marks in the order of the normal forms: by class, within what a mark of class 0, which stays, leaves them."""
+    apart = (part for mark in marks for part in unicodedata.normalize("NFD", mark))
+    runs = itertools.groupby(apart, key=lambda mark: unicodedata.combining(mark) > 0)
+    return "".join(itertools.chain.from_iterable(sorted(run, key=unicodedata.combining) for _, run in runs))
 
 
 def check_normalizer(normalizer: str | Iterable[str]) -> tuple[Form, ...]:
@@ -23,6 +37,8 @@ def check_normalizer(normalizer: str | Iterable[str]) -> tuple[Form, ...]:
 
 def normalize(text: str, forms: Sequence[Form]) -> str:
     """``text`` in each of the normal forms in turn. Lone surrogates, as bytes that are not UTF-8, stay."""
+    if forms:
+        text = _MANY_MARKS.sub(lambda marks: _in_order(marks.group()), text)
     for form in forms:
         text = unicodedata.normalize(form, text)
     return text

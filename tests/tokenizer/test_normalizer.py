@@ -351,6 +351,35 @@ def test_a_normalized_token_that_no_normalized_text_holds_is_refused(tmp_path: P
     assert caught.value.place == f"added_tokens[{number}].normalized"
 
 
+MARKS = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c).startswith("M")]
+
+
+def test_only_marks_are_put_in_order() -> None:
+    assert all(c in MARKS for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(c))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(
+    marks=st.lists(
+        st.sampled_from(MARKS) | st.sampled_from("\u0301\u0316\u0344\u0345\u0f73\u0f81\u0fb2\u3099"),
+        min_size=60,
+    ),
+    before=st.sampled_from(["", "a", "\u00e9", "\u304b", "\u0f71"]),
+)
+@settings(deadline=None)
+def test_many_marks_are_normalized_as_by_python(form: Any, marks: list[str], before: str) -> None:
+    text = before + "".join(marks) + "a"
+    assert normalize(text, [form]) == unicodedata.normalize(form, text)
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73", "\u0344\u0345\u0316"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_long_run_of_marks_is_not_quadratic(form: Any, marks: str) -> None:
+    # Python's own function would take several minutes for it.
+    text = "a" + marks * 200_000
+    assert normalize(text, [form]) == NORMALIZERS[form].normalize_str(text)
+
+
 def test_forms_are_applied_in_turn() -> None:
     assert normalize("\u212b\ufb01", ["NFD", "NFKC"]) == "\u00c5fi"
     assert normalize("\u212b\ufb01", []) == "\u212b\ufb01"
