@@ -34,7 +34,9 @@ def test_rms_norm_equals_torch(shape: tuple[int, ...], eps: float) -> None:
     torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(rms_norm_reference(x, norm.weight, eps), expected, atol=1e-5, rtol=1e-4)
     ours, theirs = gradients(norm(x), x, norm.weight), gradients(expected, x, norm.weight)
-    scale = max(1.0, *(gradient.abs().max().item() for gradient in theirs))
+    # A row of small numbers has a steep norm: rounding errors are that much larger, even where gradients cancel.
+    steepest = float(norm.weight.detach().abs().max() * (x.detach().square().mean(-1) + eps).rsqrt().max())
+    scale = max(1.0, steepest, *(gradient.abs().max().item() for gradient in theirs))
     torch.testing.assert_close(ours, theirs, atol=1e-5 * scale, rtol=1e-3)
 
 
