@@ -20,8 +20,8 @@ def student_edition(notebooks: PathLike, target: PathLike) -> list[Path]:
     """Write each notebook of the folder ``notebooks`` into the folder ``target`` without solutions and outputs.
 
     Returns the files written. Nothing is overwritten: ``target`` may hold a student's work. Raises FileNotFoundError
-    if there is no notebook, FileExistsError naming the first file that is already there, FormatError for markers that
-    do not pair, and ImportError with the command to type where nbgrader is missing.
+    if there is no notebook, FileExistsError naming the first file that is already there, FormatError for files that are
+    no notebooks and markers that do not pair, and ImportError with the command to type where nbgrader is missing.
     """
     sources = sorted(Path(notebooks).glob("*.ipynb"))
     if not sources:
@@ -30,12 +30,24 @@ def student_edition(notebooks: PathLike, target: PathLike) -> list[Path]:
     for path in targets:
         if path.exists():
             raise FileExistsError(f"{path} is already there; give an empty folder")
-    cleared = [clear_solutions(nbformat.read(source, as_version=4), source) for source in sources]
+    cleared = [clear_solutions(_read(source), source) for source in sources]
     Path(target).mkdir(parents=True, exist_ok=True)
     for path, notebook in zip(targets, cleared, strict=True):
         with atomic_write(path) as file:
             file.write((nbformat.writes(notebook, indent=1).rstrip("\n") + "\n").encode())
     return targets
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    try:
+        notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, none of which names the file
+        reason = str(error).strip().split("\n")[0]
+        raise FormatError(path, "", f"not a notebook: {reason[:200]}") from error
+    return notebook
 
 
 def clear_solutions(notebook: nbformat.NotebookNode, path: PathLike = "") -> nbformat.NotebookNode:
