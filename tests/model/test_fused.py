@@ -265,7 +265,8 @@ def test_attention_sees_no_later_token() -> None:
 
 def test_attention_is_fused_for_short_sequences_only() -> None:
     threads = torch.get_num_threads()
-    assert can_fuse_attention(torch.empty(1, 256 // threads, 8))
+    # Without AVX2 it is never: the compiler has too few registers for it.
+    assert can_fuse_attention(torch.empty(1, 256 // threads, 8)) == (ISAS[-1] != "portable")
     assert not can_fuse_attention(torch.empty(1, 256 // threads + 1, 8))
     attention = CausalSelfAttention(16, 2, rope=RotaryEmbedding(100.0, 8, 300))
     x = torch.randn(1, 300, 16)
