@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from course_lib.chapters.ch01_tokenizer.experiments.peers import JOBS, installed
 from course_lib.data import SEPARATOR, write_stories
-from course_lib.lab.peers import JOBS, installed
 
 PASSES = 4  # over the text in one process: one first, the others again
 RESULTS = Path(__file__).parent / "results"

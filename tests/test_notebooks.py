@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_lib.lab.chapters import CHAPTERS
+from course_lib.chapters.contents import CHAPTERS
 from tests import notebook_rules, notebook_state
 from tests.notebook_rules import Chapter
 

@@ -144,9 +144,9 @@ def test_a_path_that_is_no_text_is_told_at_once_in_one_line(stem: str, tmp_path:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_too_little_to_train_on_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+    from course_lib.chapters.ch12_capstone.experiments import capstone
     from course_lib.data import open_text
     from course_lib.errors import ReaderError
-    from course_lib.lab import capstone
 
     (tmp_path / name).write_bytes(SHORT[name])
     (tmp_path / "run").mkdir()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from course_lib.chapters.ch12_capstone.experiments.capstone import run_anew
 from course_lib.errors import FormatError
 from course_lib.files import check_not_sources
-from course_lib.lab.capstone import run_anew
 from course_lib.model import ModelConfig
 from course_lib.tokenizer import Tokenizer, train_bpe
 from course_lib.tokenizer.formats import to_chars

@@ -9,9 +9,17 @@ from matplotlib.figure import Figure
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE
-from course_lib.show.normalization import PLACEMENT_COLOURS
 
 Measure = Callable[..., pd.DataFrame]
+PLACEMENT_COLOURS = {
+    "post": PALETTE["orange"],
+    "pre": PALETTE["blue"],
+    "deepnorm": PALETTE["green"],
+    "double": PALETTE["violet"],
+    "branch": PALETTE["pink"],
+    "none": PALETTE["grey"],
+}
+
 _LIMITS = (1e-5, 1e3)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_lib.lab.ablations import stored
+from course_lib.chapters.ch12_capstone.experiments.ablations import stored
 from tests.browser import explorer_data as data
 
 ROOT = Path(__file__).parents[2]
@@ -21,16 +21,24 @@ import numpy as np
 import torch
 sys.path.append({str(ROOT)!r})
 from course_lib import show
-from course_lib.lab import ablations, activations, cross_entropy, newton_schulz, normalization, schedules, step_memory
-from course_lib.lab import weight_decay
-from course_lib.show import muon, trajectories
-from course_lib.show import newton_schulz as polynomials
-from course_lib.show import schedules as rates
-from course_lib.show.logit_explorer import logit_explorer
-from course_lib.show.memmap_explorers import loader_explorer, step_memory_explorer, timeline_explorer
-from course_lib.show.optimizer_paths import path_explorer
-from course_lib.show.resource_explorer import resource_calculator
-from course_lib.show.training import ablation_explorer
+from course_lib.chapters.ch03_gating import explorers as ch03
+from course_lib.chapters.ch04_rope import explorers as ch04
+from course_lib.chapters.ch05_attention import explorers as ch05
+from course_lib.chapters.ch06_loss import explorers as ch06
+from course_lib.chapters.ch07_adamw_and_l2 import explorers as ch07
+from course_lib.chapters.ch08_muon import explorers as ch08
+from course_lib.chapters.ch10_memmap_data import explorers as ch10
+from course_lib.chapters.ch11_resources import explorers as ch11
+from course_lib.chapters.ch12_capstone import explorers as ch12
+from course_lib.chapters.ch09_schedules import experiments as schedules
+from course_lib.chapters.ch09_schedules import explorers as ch09
+from course_lib.chapters.ch02_normalization.experiments import normalization
+from course_lib.chapters.ch03_gating.experiments import activations
+from course_lib.chapters.ch06_loss.experiments import cross_entropy
+from course_lib.chapters.ch07_adamw_and_l2.experiments import weight_decay
+from course_lib.chapters.ch08_muon.experiments import newton_schulz
+from course_lib.chapters.ch12_capstone.experiments import ablations
+from course_lib.lab import step_memory
 from tests.browser import explorer_data as data
 torch.set_num_threads(1)"""
 
@@ -57,7 +65,7 @@ class Case:
 
 
 def _gradient() -> Sequence[str]:
-    from course_lib.lab.normalization import gradient_by_layer
+    from course_lib.chapters.ch02_normalization.experiments.normalization import gradient_by_layer
 
     norms = gradient_by_layer("deepnorm", 2, 32, 2.0, "after 40 steps of warm-up")["gradient_norm"]
     total = math.sqrt(sum(float(norm) ** 2 for norm in norms))
@@ -238,19 +246,19 @@ CASES = (
     ),
     Case(
         "activation",
-        'show.activation_explorer(activations.curves([*activations.NAMES, "sigmoid"]), data.histograms())',
+        'ch03.activation_explorer(activations.curves([*activations.NAMES, "sigmoid"]), data.histograms())',
         (("activation", "SwiGLU"), ("when", "before"), ("layer", "ArrowLeft"), ("z", "ArrowLeft")),
         _activation,
     ),
     Case(
         "dial",
-        "show.rotation_dial()",
+        "ch04.rotation_dial()",
         (("theta", "1,000,000"), ("m", "ArrowRight"), ("n", "ArrowRight"), ("shift", "ArrowRight")),
         _dial,
     ),
     Case(
         "similarity",
-        "show.similarity_explorer()",
+        "ch04.similarity_explorer()",
         (
             ("scaling", "position interpolation"),
             ("factor", "ArrowRight"),
@@ -261,7 +269,7 @@ CASES = (
     ),
     Case(
         "KV memory",
-        "show.kv_calculator()",
+        "ch05.kv_calculator()",
         (
             ("model", "Llama 2 70B"),
             ("group", "ArrowRight"),
@@ -274,19 +282,19 @@ CASES = (
     ),
     Case(
         "patterns",
-        "show.pattern_viewer(data.patterns(), distances=8)",
+        "ch05.pattern_viewer(data.patterns(), distances=8)",
         (("text", "two"), ("query", "ArrowRight"), ("layer", "ArrowLeft"), ("head", "ArrowRight")),
         _patterns,
     ),
     Case(
         "logits",
-        "logit_explorer(cross_entropy.in_formats)",
+        "ch06.logit_explorer(cross_entropy.in_formats)",
         (("logit", "ArrowRight"), ("temperature", "ArrowRight"), ("shift", "End")),
         _logit,
     ),
     Case(
         "optimizer paths",
-        "path_explorer(weight_decay.path, weight_decay.Bowl, weight_decay.OPTIMIZERS)",
+        "ch07.path_explorer(weight_decay.path, weight_decay.Bowl, weight_decay.OPTIMIZERS)",
         (
             ("first", "SGD"),
             ("second", "Adam + L2"),
@@ -304,7 +312,7 @@ CASES = (
     ),
     Case(
         "Newton-Schulz",
-        "polynomials.stepper(newton_schulz.composed, newton_schulz.methods(steps=8), "
+        "ch08.stepper(newton_schulz.composed, newton_schulz.methods(steps=8), "
         '{"long": np.geomspace(1, 1e-4, 64), "short": np.geomspace(1, 0.01, 20)})',
         (
             ("steps", "ArrowLeft"),
@@ -318,7 +326,7 @@ CASES = (
     ),
     Case(
         "directions",
-        "muon.direction_explorer(data.directions())",
+        "ch08.direction_explorer(data.directions())",
         (
             ("direction", "gradient"),
             ("matrix", "w1"),
@@ -330,7 +338,7 @@ CASES = (
     ),
     Case(
         "trajectories",
-        "trajectories.trajectory_viewer(data.planes())",
+        "ch08.trajectory_viewer(data.planes())",
         (("path", "AdamW"), ("view", "random"), ("until", "ArrowLeft")),
         lambda: [
             "AdamW on the random plane, which holds 0.45 of the path: snapshot 3 has the loss 2.50",
@@ -340,7 +348,7 @@ CASES = (
     Case(
         "designer",
         "shapes = {shape: schedules.schedule(shape, 40) for shape in data.SHAPES}\n"
-        "rates.designer(*data.runs(), schedules.table(shapes, 40))",
+        "ch09.designer(*data.runs(), schedules.table(shapes, 40))",
         (
             ("shape", "cosine"),
             ("lr", "ArrowRight"),
@@ -352,7 +360,7 @@ CASES = (
     ),
     Case(
         "bowl",
-        "rates.bowl_explorer(schedules.bowl_under, schedules.SHAPES)",
+        "ch09.bowl_explorer(schedules.bowl_under, schedules.SHAPES)",
         (
             ("lr", "ArrowRight"),
             ("warmup", "ArrowRight"),
@@ -365,7 +373,7 @@ CASES = (
     ),
     Case(
         "loaders",
-        "loader_explorer(data.loaders(), data.loaders())",
+        "ch10.loader_explorer(data.loaders(), data.loaders())",
         (("batch", "ArrowRight"), ("context", "ArrowLeft"), ("pattern", "in order")),
         lambda: [
             "128 windows of 64 tokens, in order: one gather, mapped is fastest, 819 microseconds",
@@ -374,14 +382,14 @@ CASES = (
     ),
     Case(
         "step timeline",
-        "timeline_explorer(step_memory.timeline_and_peak)",
+        "ch10.timeline_explorer(step_memory.timeline_and_peak)",
         (("layers", "ArrowLeft"), ("batch", "ArrowLeft"), ("chunked", ""), ("vocabulary", "ArrowRight")),
         _timeline,
         exact=False,
     ),
     Case(
         "step memory",
-        "step_memory_explorer(step_memory.parts)",
+        "ch10.step_memory_explorer(step_memory.parts)",
         (
             ("vocabulary", "ArrowRight"),
             ("chunked", ""),
@@ -394,13 +402,14 @@ CASES = (
     ),
     Case(
         "ablations",
-        "ablation_explorer(ablations.stored(), data.stored_run, baseline=ablations.BASELINE, start='positions: none')",
+        "ch12.ablation_explorer(ablations.stored(), data.stored_run, baseline=ablations.BASELINE, "
+        "start='positions: none')",
         (("change", "attention: one KV head (MQA)"), ("seed", "End")),
         _ablation,
     ),
     Case(
         "resources",
-        "resource_calculator()",
+        "ch11.resource_calculator()",
         (
             ("d_model", "ArrowRight"),
             ("num_layers", "ArrowRight"),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from course_lib.lab.ablations import stored
+from course_lib.chapters.ch12_capstone.experiments.ablations import stored
 
 SHAPES = ("constant", "linear", "cosine", "one restart", "inverse sqrt", "WSD")
 WAYS = ("one gather, mapped", "one gather, read", "row by row", "row by row, mapped again")

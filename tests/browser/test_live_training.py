@@ -14,8 +14,8 @@ pytestmark = pytest.mark.browser
 _PREPARE = """
 import dataclasses, tempfile, time
 import pandas as pd
-from course_lib.lab import capstone
-from course_lib.show import training as draw
+from course_lib.chapters.ch12_capstone.experiments import capstone
+from course_lib.chapters.ch12_capstone import explorers
 folder = tempfile.TemporaryDirectory()
 material = capstone.prepare(folder.name, 60_000, 10_000, 400)
 config = capstone.configuration(material, steps=60, sample_every=20, eval_every=20)
@@ -24,7 +24,7 @@ baselines = pd.DataFrame({"name": ["gzip"], "bits_per_byte": [2.0]})
 
 # Slowed down, so that a fast machine too has time to show what happens meanwhile.
 _TRAIN = """
-with draw.LiveTraining(config, 2.0, baselines) as live:
+with explorers.LiveTraining(config, 2.0, baselines) as live:
     result = capstone.run_anew(config, callbacks=[live, lambda state: time.sleep(0.1)], progress=False)
 """
 

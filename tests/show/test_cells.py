@@ -39,7 +39,7 @@ CELLS = {
     "merge stepper": "from course_lib import show\nshow.merge_stepper('ab ab', num_merges=2)",
     "live training": (
         "import pandas as pd\nfrom course_lib.model import ModelConfig\n"
-        "from course_lib.show.training import LiveTraining\n"
+        "from course_lib.chapters.ch12_capstone.explorers import LiveTraining\n"
         "from course_lib.train import TrainConfig\n"
         "config = TrainConfig(model=ModelConfig(9, 8, 8, 1, 2), train_tokens='t', warmup_steps=0)\n"
         "live = LiveTraining(config, 1.0, pd.DataFrame({'name': ['gzip'], 'bits_per_byte': [2.0]}))\nlive"

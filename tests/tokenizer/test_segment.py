@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from course_lib.chapters.ch01_tokenizer.experiments.segmentation import load_jieba
 from course_lib.errors import FormatError
-from course_lib.lab.segmentation import load_jieba
 from course_lib.tokenizer import segment
 from course_lib.tokenizer.segment import HMM, Dictionary, compare, jieba_dictionary, jieba_hmm, tag
 from course_lib.tokenizer.segment.dictionary import read_dictionary

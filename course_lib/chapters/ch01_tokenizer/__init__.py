@@ -1,0 +1,1 @@
+"""Chapter 1, Tokenizer (分词器)."""

@@ -1,0 +1,272 @@
+"""Chapter 1: BPE, Unigram and WordPiece with the same vocabulary size on the same texts."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final, Protocol
+
+import numpy as np
+import pandas as pd
+import regex
+
+from course_lib.chapters.ch01_tokenizer.experiments.segmentation import boundary_agreement
+from course_lib.data import stories
+from course_lib.data.stories import Language
+from course_lib.files import progress
+from course_lib.tokenizer import pretokenize, train_bpe
+from course_lib.tokenizer.unigram import SPACE, UnigramTokenizer
+from course_lib.tokenizer.wordpiece import CONTINUES, UNKNOWN, WordPieceTokenizer
+
+
+class TokenizerLike(Protocol):
+    """What all of them can do."""
+
+    @property
+    def vocab(self) -> Mapping[int, Any]: ...  # noqa: D102
+    @property
+    def vocab_size(self) -> int: ...  # noqa: D102
+    def encode(self, text: str) -> list[int]: ...  # noqa: D102
+    def decode_bytes(self, ids: list[int]) -> bytes: ...  # noqa: D102
+
+
+PATTERN: Final = "gpt2"
+"""All algorithms are given the same words, so that what differs is what they do inside them."""
+
+ALGORITHMS: dict[str, Callable[[Sequence[str], int], TokenizerLike]] = {
+    "BPE": lambda texts, size: train_bpe(texts, size, pattern=PATTERN, num_threads=1),
+    "Unigram": lambda texts, size: UnigramTokenizer.train(texts, size, pattern=PATTERN),
+    "WordPiece, ratio": lambda texts, size: WordPieceTokenizer.train(texts, size, pattern=PATTERN),
+    "WordPiece, gain": lambda texts, size: WordPieceTokenizer.train(
+        texts, size, pattern=PATTERN, score="gain"
+    ),
+}
+"""How each algorithm is trained, by name."""
+
+VOCAB_SIZES: dict[Language, int] = {"en": 2000, "zh": 3000}
+"""Chinese needs more: with 150 kB of stories, WordPiece spends about 1,800 entries on characters alone."""
+
+RARE = 10
+"""A token that the training text holds less often than this can hardly be learned by a model."""
+
+_WORD = regex.compile(r"\p{Ll}{5,}")
+_SUFFIXES = frozenset(["s", "es", "ed", "er", "ers", "ing", "ly", "est", "y", "ful", "less", "ness"])
+_SHORTEST_STEM = 3
+
+
+def train(language: Language = "en", *, num_bytes: int = 150_000, seed: int = 0) -> dict[str, TokenizerLike]:
+    """Every algorithm's tokenizer of ``VOCAB_SIZES[language]`` entries from ``num_bytes`` of stories."""
+    return _train(list(stories(num_bytes, seed, language)), VOCAB_SIZES[language])
+
+
+def compare(
+    languages: Iterable[Language] = ("en", "zh"),
+    *,
+    seeds: Iterable[int] = (0, 1, 2),
+    num_bytes: int = 150_000,
+    held_out_bytes: int = 50_000,
+) -> pd.DataFrame:
+    """Train every algorithm on stories of each seed and measure it on stories of another seed.
+
+    One row a language, seed and algorithm. Columns:
+
+    - ``bytes/token``: UTF-8 bytes over tokens of the held-out text; white space counts, whether in a token or implied.
+    - ``unused``, ``rare``: of the learned pieces (those longer than a byte or a character), the share that the training
+      text, cut by the tokenizer, does not hold, and holds less than ``RARE`` times.
+    - ``efficiency``: the entropy of the held-out tokens' distribution over log V (Zouhar et al. 2023, with Shannon's
+      entropy): 1 if all tokens were equally frequent.
+    - ``unknown``: the share of tokens that are ``[UNK]``.
+    - ``precision``, ``recall``: of token boundaries against word boundaries in Chinese
+      (``segmentation.boundary_agreement``), against
+      joints within words in English (:func:`joint_agreement`); ``chance``: the precision of cuts at random places.
+    """
+    rows = []
+    settings = [(language, seed) for language in languages for seed in seeds]
+    for language, seed in progress(settings, description="training four tokenizers", unit="text"):
+        texts = list(stories(num_bytes, seed, language))
+        held_out = list(stories(held_out_bytes, seed + 1000, language))
+        tokenizers = _train(texts, VOCAB_SIZES[language])
+        if language == "en":
+            boundaries = joint_agreement(texts, held_out, tokenizers)
+        else:
+            aligned = {name: _Aligned(tokenizer) for name, tokenizer in tokenizers.items()}
+            boundaries = boundary_agreement("\n".join(held_out), aligned).set_index("cuts made by")
+        for name, tokenizer in tokenizers.items():
+            agreement = {
+                "precision": boundaries["precision"][name],
+                "recall": boundaries["recall"][name],
+                "chance": boundaries["precision"]["every character"],
+            }
+            measured = _measure(tokenizer, texts, held_out)
+            rows.append({"language": language, "seed": seed, "algorithm": name, **measured, **agreement})
+    return pd.DataFrame(rows)
+
+
+def frequencies(tokenizers: Mapping[str, TokenizerLike], texts: Sequence[str]) -> pd.DataFrame:
+    """How frequent each tokenizer's tokens are in ``texts``.
+
+    Columns ``algorithm``, ``rank`` (1 is the most frequent token) and ``share`` of all tokens.
+    """
+    frames = []
+    for name, tokenizer in tokenizers.items():
+        counts = np.sort(list(_count(tokenizer, texts).values()))[::-1]
+        frame = {"algorithm": name, "rank": np.arange(1, len(counts) + 1), "share": counts / counts.sum()}
+        frames.append(pd.DataFrame(frame))
+    return pd.concat(frames, ignore_index=True)
+
+
+def first_merges(
+    language: Language = "en", *, num: int = 8, num_bytes: int = 150_000, seed: int = 0
+) -> pd.DataFrame:
+    """The first ``num`` pieces that each merging algorithm makes, with their counts in the text before any other merge.
+
+    Columns ``algorithm``, ``merge`` (1 is the first), ``piece``, a space written ``▁``, and ``occurrences``.
+    """
+    texts = list(stories(num_bytes, seed, language))
+    words = Counter(word for text in texts for word in pretokenize(text, PATTERN))
+    rows = []
+    for name in ("BPE", "WordPiece, ratio", "WordPiece, gain"):
+        entries = ALGORITHMS[name](texts, VOCAB_SIZES[language]).vocab.values()
+        learned = [piece for piece in entries if _is_learned(piece)][:num]
+        for merge, piece in enumerate(learned, 1):
+            shown = piece.decode(errors="replace").replace(" ", SPACE) if isinstance(piece, bytes) else piece
+            rows.append((name, merge, shown, _occurrences(piece, words)))
+    return pd.DataFrame(rows, columns=["algorithm", "merge", "piece", "occurrences"])
+
+
+def sampled(
+    tokenizer: UnigramTokenizer,
+    text: str,
+    alphas: Iterable[float] = (1.0, 0.2),
+    *,
+    draws: int = 4000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Segmentations of ``text`` with their exact probability under P ** alpha, and their share of ``draws`` samples.
+
+    Columns ``alpha``, ``segmentation``, ``probability``, ``share``; the most probable first. The probabilities come
+    from listing every segmentation: ValueError for a text that has more than 100,000.
+    """
+    limit = 100_000
+    paths = tokenizer.nbest(text, limit)
+    if len(paths) == limit:
+        raise ValueError(f"text={text!r} has {limit:,} segmentations or more; take a shorter one")
+    scores = np.array([score for _, score in paths])
+    rows = []
+    for alpha in alphas:
+        random = np.random.default_rng(seed)
+        drawn = Counter(tuple(tokenizer.sample(text, alpha, random)) for _ in range(draws))
+        weights = np.exp(alpha * (scores - scores[0]))
+        for (ids, _), probability in zip(paths, weights / weights.sum(), strict=True):
+            cut = "|".join(tokenizer.vocab[token_id] for token_id in ids)
+            rows.append((alpha, cut, float(probability), drawn[tuple(ids)] / draws))
+    return pd.DataFrame(rows, columns=["alpha", "segmentation", "probability", "share"])
+
+
+def joint_agreement(
+    texts: Sequence[str], held_out: Sequence[str], tokenizers: Mapping[str, TokenizerLike]
+) -> pd.DataFrame:
+    """How far the cuts within English words are where their parts meet: moon|gather|er, fox|es.
+
+    A joint is a place in a word of ``held_out`` with a word of ``texts`` (at least three letters) before it and
+    another, or a suffix such as -s, -ed, -er, -ing, behind it. Each different word that has one counts once. This is a
+    rule of thumb and no dictionary of morphemes, but the same for all tokenizers. The row ``every character`` has the
+    precision of cuts at random places. Index: name; columns ``precision`` and ``recall``.
+    """
+    lexicon = {word for text in texts for word in regex.findall(r"\p{Ll}{3,}", text)}
+    words = sorted({word for text in held_out for word in _WORD.findall(text)})
+    joints = {word: places for word in words if (places := _joints(word, lexicon))}
+    expected = {(word, place) for word, places in joints.items() for place in places}
+    found = {"every character": {(word, place) for word in joints for place in range(1, len(word))}}
+    for name, tokenizer in tokenizers.items():
+        aligned = _Aligned(tokenizer)
+        # With a space before it, as words mostly stand in texts; the space is the first character of what is cut.
+        found[name] = {
+            (word, end - 1)
+            for word in joints
+            for end in accumulate(len(piece) for piece in aligned.cut(f" {word}"))
+            if 1 < end <= len(word)
+        }
+    rows = {
+        name: (len(cuts & expected) / max(len(cuts), 1), len(cuts & expected) / len(expected))
+        for name, cuts in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["precision", "recall"])
+
+
+class _Aligned:
+    """A tokenizer's tokens as parts of the text itself, also for one that drops white space and unknown words."""
+
+    def __init__(self, tokenizer: TokenizerLike) -> None:
+        self._tokenizer = tokenizer
+        self._parts: list[bytes] = []
+
+    def cut(self, text: str) -> list[bytes]:
+        """The bytes of ``text`` that each token stands for."""
+        if not isinstance(self._tokenizer, WordPieceTokenizer):
+            return [self._tokenizer.decode_bytes([token_id]) for token_id in self._tokenizer.encode(text)]
+        return [part.encode() for pretoken in pretokenize(text, PATTERN) for part in self._cut_word(pretoken)]
+
+    def _cut_word(self, pretoken: str) -> list[str]:
+        assert isinstance(self._tokenizer, WordPieceTokenizer)
+        pieces = [self._tokenizer.vocab[token_id] for token_id in self._tokenizer.encode(pretoken)]
+        if not pieces or pieces == [UNKNOWN]:
+            return [pretoken]
+        spaces = pretoken[: len(pretoken) - len(pretoken.lstrip())]
+        return [spaces + pieces[0], *(piece.removeprefix(CONTINUES) for piece in pieces[1:])]
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        self._parts = self.cut(text)
+        return list(range(len(self._parts)))
+
+    def decode_bytes(self, ids: list[int]) -> bytes:
+        return b"".join(self._parts[number] for number in ids)
+
+
+def _train(texts: Sequence[str], vocab_size: int) -> dict[str, TokenizerLike]:
+    return {name: algorithm(texts, vocab_size) for name, algorithm in ALGORITHMS.items()}
+
+
+def _measure(tokenizer: TokenizerLike, texts: Sequence[str], held_out: Sequence[str]) -> dict[str, float]:
+    training, counts = _count(tokenizer, texts), _count(tokenizer, held_out)
+    tokens = counts.total()
+    shares = np.array(list(counts.values())) / tokens
+    learned = [token_id for token_id, piece in tokenizer.vocab.items() if _is_learned(piece)]
+    unknown = counts[0] / tokens if isinstance(tokenizer, WordPieceTokenizer) else 0.0
+    return {
+        "bytes/token": sum(len(text.encode()) for text in held_out) / tokens,
+        "unused": sum(training[token_id] == 0 for token_id in learned) / len(learned),
+        "rare": sum(training[token_id] < RARE for token_id in learned) / len(learned),
+        "efficiency": float(-(shares * np.log(shares)).sum()) / math.log(tokenizer.vocab_size),
+        "unknown": unknown,
+    }
+
+
+def _count(tokenizer: TokenizerLike, texts: Sequence[str]) -> Counter[int]:
+    return Counter(token_id for text in texts for token_id in tokenizer.encode(text))
+
+
+def _is_learned(piece: str | bytes) -> bool:
+    """Whether a vocabulary entry is more than a byte, a character or ``[UNK]``."""
+    if isinstance(piece, bytes):
+        return len(piece) > 1
+    return len(piece.removeprefix(CONTINUES)) > 1 and piece != UNKNOWN and not re.fullmatch("<0x..>", piece)
+
+
+def _joints(word: str, lexicon: set[str]) -> list[int]:
+    return [
+        place
+        for place in range(_SHORTEST_STEM, len(word))
+        if word[:place] in lexicon and (word[place:] in lexicon or word[place:] in _SUFFIXES)
+    ]
+
+
+def _occurrences(piece: str | bytes, words: Mapping[str, int]) -> int:
+    """How often the words hold a piece: anywhere for BPE, at their beginning or after it for WordPiece."""
+    if isinstance(piece, bytes):
+        return sum(count * word.encode().count(piece) for word, count in words.items())
+    inner = piece.removeprefix(CONTINUES)
+    if inner == piece:
+        return sum(count for word, count in words.items() if word.strip().startswith(piece))
+    return sum(count * word.strip()[1:].count(inner) for word, count in words.items())

@@ -1,0 +1,354 @@
+"""Chapter 1's pictures: words, subwords, and the work of training and encoding."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+
+_COLOURS = (PALETTE["blue"], PALETTE["orange"], PALETTE["green"], PALETTE["pink"])
+
+
+_BAND = 2  # standard errors
+
+
+class PowerLaw(Protocol):
+    """What ``rank_frequency`` draws of a fit."""
+
+    @property
+    def xmin(self) -> int: ...  # noqa: D102
+    @property
+    def exponent(self) -> float: ...  # noqa: D102
+    @property
+    def interval(self) -> tuple[float, ...]: ...  # noqa: D102
+    def rank(self, counts: ArrayLike, *, shift: float = 0) -> NDArray[np.float64]: ...  # noqa: D102
+
+
+def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerLaw]) -> Picture:
+    """Zipf's picture: frequency against rank, with the fitted law where it was fitted and dashed beyond.
+
+    ``counts``: by the name of a text, a frame with the columns ``rank``, ``count`` and ``per million``. ``fits``: the
+    laws, by the same names; the band is two standard errors wide to either side, at the fit's own xmin.
+    """
+    result, panels = figure(1, len(counts), size=(7.6, 3.7), sharex=True, sharey=True, squeeze=False)
+    for axes, (name, frame), colour in zip(panels[0], counts.items(), _COLOURS, strict=False):
+        fit = fits[name]
+        scale = float(frame["per million"].iloc[0] / frame["count"].iloc[0])
+        axes.loglog(frame["rank"], frame["per million"], ".", color=PALETTE["grey"], markersize=3.5)
+        grid = np.geomspace(fit.xmin, float(frame["count"].max()), 80)
+        axes.fill_betweenx(
+            grid * scale,
+            fit.rank(grid, shift=-_BAND),
+            fit.rank(grid, shift=_BAND),
+            color=colour,
+            alpha=0.3,
+            lw=0,
+        )
+        axes.loglog(fit.rank(grid), grid * scale, color=colour)
+        start = float(fit.rank(fit.xmin))
+        beyond = np.geomspace(start, float(frame["rank"].max()), 20)
+        axes.loglog(
+            beyond, fit.xmin * scale * (beyond / start) ** -fit.exponent, color=colour, lw=1.2, ls=(0, (4, 3))
+        )
+        axes.axvline(start, color=PALETTE["grey"], lw=0.7, ls=":")
+        spread = f"\n95 % {fit.interval[0]:.2f} to {fit.interval[1]:.2f}" if fit.interval else ""
+        axes.text(
+            0.96,
+            0.94,
+            f"s = {fit.exponent:.2f}{spread}",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            color=colour,
+        )
+        axes.set(title=name, xlabel="rank of the word")
+    panels[0, 0].set_ylabel("occurrences per million words")
+    caption = (
+        "Word frequency against rank (dots). Line: the power law fitted by maximum likelihood to the words left of the "
+        "dotted mark, with ±2 standard errors; dashed: the same law where it was not fitted."
+    )
+    slopes = ", ".join(f"{name}: s = {fits[name].exponent:.2f}" for name in counts)
+    return Picture(result, caption=caption, alt=f"Log-log plots of word frequency against rank; {slopes}.")
+
+
+def growth_and_unknown(growth: Mapping[str, pd.DataFrame], unknown: Mapping[str, pd.DataFrame]) -> Picture:
+    """Left, how many different words a growing text holds; right, what a word list of a given size does not know.
+
+    ``growth``: by name, frames with the columns ``seed``, ``words`` and ``different``. ``unknown``: by name, frames
+    with ``list size`` and ``unknown`` (a share), and ``seed`` where there are several runs. A name has one colour in
+    both.
+    """
+    result, (left, right) = figure(1, 2, size=(7.6, 3.7))
+    names = list(dict.fromkeys([*growth, *unknown]))
+    colours = dict(zip(names, _COLOURS, strict=False))
+    for name, frame in growth.items():
+        _runs(left, frame, "words", "different", name, colours[name])
+    for name, frame in unknown.items():
+        _runs(right, frame, "list size", "unknown", name, colours[name])
+    left.set(xscale="log", yscale="log", xlabel="words of text read", ylabel="different words seen")
+    right.set(xscale="log", yscale="log", xlabel="size of the word list", ylabel="words not in the list")
+    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    for axes in (left, right):
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, high * (high / low) ** 0.35)
+        direct_labels(axes)
+    caption = (
+        "Left: the vocabulary keeps growing with the text. Right: the share of running words outside a list of the "
+        "most frequent words, in new text and, for the dictionary, in the text it was counted on."
+    )
+    return Picture(result, caption=caption)
+
+
+def _runs(axes: Axes, frame: pd.DataFrame, x: str, y: str, name: str, colour: str) -> None:
+    """One thin line a seed; the last one carries the name."""
+    runs = [run for _, run in frame.groupby("seed")] if "seed" in frame else [frame]
+    for index, run in enumerate(runs, 1):
+        shown = run[run[y] > 0]
+        axes.plot(shown[x], shown[y], color=colour, lw=1.3, label=name if index == len(runs) else "_run")
+
+
+def boundary_agreement(agreement: pd.DataFrame) -> Picture:
+    """How far token boundaries are word boundaries, each against what the same number of random cuts would give.
+
+    ``agreement``: rows by ``cuts made by``, with the columns ``cuts``, ``precision``, ``recall`` and ``whole words``;
+    the row ``every character`` gives the precision of random cuts.
+    """
+    frame = agreement.set_index("cuts made by")
+    base = float(frame["precision"]["every character"])
+    frame = frame.drop(index="every character")
+    result, axes = figure(size=(7.6, 0.9 + 1.1 * len(frame)))
+    labels: dict[int, str] = {}
+    for name, colour in zip(map(str, frame.index), _COLOURS, strict=False):
+        rows = (
+            ("token cuts that are word cuts", frame["precision"][name], base),
+            ("word cuts that are token cuts", frame["recall"][name], frame["cuts"][name]),
+        )
+        for meaning, value, by_chance in rows:
+            y = -len(labels)
+            labels[y] = f"{name}: {meaning}"
+            axes.plot([by_chance, value], [y, y], color=colour, lw=1.6)
+            axes.plot(by_chance, y, "|", color=PALETTE["grey"], markersize=14, mew=2)
+            axes.plot(value, y, "o", color=colour, markersize=8)
+            axes.annotate(
+                f"{value:.0%}",
+                (value, y),
+                xytext=(9, 0),
+                textcoords="offset points",
+                va="center",
+                color=colour,
+            )
+    axes.set_yticks(list(labels), list(labels.values()))
+    low = float(min(base, frame["cuts"].min(), frame["recall"].min(), frame["precision"].min()))
+    axes.set(xlim=(low - 0.1, 1.06), ylim=(0.6 - len(labels), 0.6), xlabel="share of the boundaries")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(visible=False, axis="y")
+    caption = "Agreement of BPE tokens with words in Chinese text (dots), and of as many cuts at random places (bars)."
+    return Picture(result, caption=caption)
+
+
+_LANGUAGES = {"en": "English", "zh": "Chinese"}
+
+
+_MEASURES = {
+    "bytes/token": "bytes per token",
+    "unused": "learned pieces never used",
+    "precision": "cuts where words or parts meet",
+}
+
+
+_ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "orange", "green", "pink")]
+
+
+def measures_by_algorithm(results: pd.DataFrame) -> Picture:
+    """Compression, unused pieces and precision of the boundaries: a panel each, a row a language, a dot a seed.
+
+    ``results``: as ``experiments.subwords.compare`` gives them. Raises ValueError for missing columns.
+    """
+    _check(results, ["language", "seed", "algorithm", "chance", *_MEASURES])
+    languages, algorithms = list(results["language"].unique()), list(results["algorithm"].unique())
+    size = (7.6, 0.8 + 1.6 * len(languages))
+    result, panels = figure(
+        len(languages), len(_MEASURES), size=size, sharex="col", sharey=True, squeeze=False
+    )
+    for row, language in zip(panels, languages, strict=True):
+        of_language = results[results["language"] == language]
+        for axes, measure in zip(row, _MEASURES, strict=True):
+            for place, (algorithm, colour) in enumerate(zip(algorithms, _ALGORITHM_COLOURS, strict=False)):
+                values = of_language.loc[of_language["algorithm"] == algorithm, measure]
+                axes.plot(
+                    values,
+                    [place] * len(values),
+                    "o",
+                    color=colour,
+                    markersize=7,
+                    alpha=0.55,
+                    mew=0,
+                    clip_on=False,
+                )
+                form = "{:.2f}" if measure == "bytes/token" else "{:.0%}"
+                axes.annotate(
+                    form.format(values.mean()),
+                    (values.max(), place),
+                    xytext=(7, 0),
+                    textcoords="offset points",
+                    va="center",
+                    color=colour,
+                    fontsize=8.5,
+                )
+            axes.set(
+                yticks=range(len(algorithms)), yticklabels=algorithms, ylim=(len(algorithms) - 0.4, -0.6)
+            )
+            axes.grid(visible=False, axis="y")
+        row[0].set_title(_LANGUAGES.get(language, language), loc="left")
+        row[2].axvline(of_language["chance"].mean(), color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
+    for axes, (measure, label) in zip(panels[-1], _MEASURES.items(), strict=True):
+        axes.set_xlabel(label)
+        axes.set_xlim(0, 1.22 * results[measure].max())
+        if measure != "bytes/token":
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    caption = (
+        f"Four tokenizers of the same size on held-out stories, a dot for each of {results['seed'].nunique()} seeds. "
+        "Dashed: the share of cuts at random places."
+    )
+    return Picture(result, caption=caption)
+
+
+def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
+    """Token frequency against rank, log-log, a panel for each text and a line for each algorithm.
+
+    ``profiles``: by the name of a text, frames as ``experiments.subwords.frequencies`` gives them. Raises
+    ValueError for missing columns.
+    """
+    result, panels = figure(1, len(profiles), size=(7.6, 3.6), sharey=True, squeeze=False)
+    for axes, (name, frame) in zip(panels[0], profiles.items(), strict=True):
+        _check(frame, ["algorithm", "rank", "share"])
+        groups = frame.groupby("algorithm", sort=False)
+        for (algorithm, group), colour in zip(groups, _ALGORITHM_COLOURS, strict=False):
+            axes.loglog(group["rank"], 1e6 * group["share"], color=colour, label=str(algorithm))
+        axes.set(title=name, xlabel="rank of the token", xlim=(1, 12 * frame["rank"].max()))
+        axes.set_xticks([1, 10, 100, 1000])
+        direct_labels(axes)
+    panels[0, 0].set_ylabel("occurrences per million tokens")
+    return Picture(
+        result, caption="How frequent the tokens of each tokenizer are, in the text that they learned from."
+    )
+
+
+def _check(frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise ValueError(f"the data frame lacks the columns {missing}; it has {list(frame)}")
+
+
+_TRAINERS = {
+    "naive": PALETTE["orange"],
+    "incremental": PALETTE["ochre"],
+    "heap": PALETTE["blue"],
+    "engine": PALETTE["green"],
+}
+
+
+_ENCODERS = {
+    "rescan": ("rescan (Python)", PALETTE["orange"]),
+    "heap": ("heap (Python)", PALETTE["blue"]),
+    "engine": ("engine", PALETTE["green"]),
+}
+
+
+def training_work(results: pd.DataFrame) -> Picture:
+    """What each trainer looks at, and the CPU time it takes, against the size of the text.
+
+    ``results``: columns trainer, bytes, cpu_seconds, pairs, candidates (missing where they were not counted).
+    """
+    figure_, (left, middle, right) = figure(1, 3, size=(10.2, 3.9), sharex=True)
+    panels = (
+        (left, "pairs", "neighbours counted"),
+        (middle, "candidates", "pairs compared for the best"),
+        (right, "cpu_seconds", "CPU time (s)"),
+    )
+    for axes, column, label in panels:
+        axes.set(xscale="log", yscale="log", xlabel="text (kB)", title=label)
+        for trainer, colour in _TRAINERS.items():
+            rows = results[(results["trainer"] == trainer) & results[column].notna()]
+            if len(rows):
+                axes.plot(rows["bytes"] / 1e3, rows[column], "o-", color=colour, label=trainer)
+        axes.set_xlim(right=float(results["bytes"].max()) / 1e3 * 8)
+    figure_.canvas.draw()
+    for axes, _, _ in panels:
+        direct_labels(axes)
+    return Picture(
+        figure_,
+        caption="The same merges from four trainers: what each looks at, and what that costs. Incremental and heap "
+        "count the same neighbours; naive and incremental compare the same pairs.",
+        alt=_summary(results, "trainer"),
+    )
+
+
+def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture:
+    """CPU time of encoding one pre-token against its length, each curve with its measured exponent.
+
+    ``results``: columns encoder, bytes, cpu_seconds; ``exponents`` by encoder.
+    """
+    figure_, axes = figure(size=(7.6, 3.8))
+    axes.set(xscale="log", yscale="log", xlabel="length of the pre-token (bytes)", ylabel="CPU time (s)")
+    for encoder, (label, colour) in _ENCODERS.items():
+        rows = results[results["encoder"] == encoder]
+        axes.plot(
+            rows["bytes"],
+            rows["cpu_seconds"],
+            "o-",
+            color=colour,
+            label=f"{label}: slope {exponents[encoder]:.2f}",
+        )
+    axes.set_xlim(right=float(results["bytes"].max()) * 12)
+    figure_.canvas.draw()
+    direct_labels(axes)
+    return Picture(
+        figure_,
+        caption="One pre-token of Chinese letters without punctuation, encoded three ways.",
+        alt=_summary(results, "encoder"),
+    )
+
+
+def speed(results: pd.DataFrame) -> Picture:
+    """Bars of MB per CPU second by package, one panel a job, on logarithmic axes.
+
+    ``results``: columns job, package, pass, MB_per_cpu_second.
+    """
+    figure_, panels = figure(1, 2, size=(9.6, 3.2))
+    for axes, (job, rows) in zip(panels, results.groupby("job", sort=False), strict=True):
+        _bars(axes, rows)
+        passes = " (first pass solid, caches filled light)" if rows["pass"].max() > 1 else ""
+        axes.set(xscale="log", xlabel="MB per CPU second", title=f"{job}{passes}")
+    return Picture(
+        figure_,
+        caption="Packages a reader could use instead, in one process one after the other.",
+        alt=_summary(results, "package", "MB_per_cpu_second"),
+    )
+
+
+def _bars(axes: Axes, rows: pd.DataFrame) -> None:
+    packages = list(dict.fromkeys(rows["package"]))[::-1]
+    for number in sorted(rows["pass"].unique(), reverse=True):
+        part = rows[rows["pass"] == number].set_index("package")["MB_per_cpu_second"]
+        colours = [
+            PALETTE["green"] if name.startswith("course_lib") else PALETTE["grey"] for name in packages
+        ]
+        axes.barh(packages, part[packages], color=colours, alpha=1 if number == 1 else 0.35, height=0.62)
+    first = rows[rows["pass"] == 1].set_index("package")["MB_per_cpu_second"]
+    for place, name in enumerate(packages):
+        axes.annotate(
+            f"{first[name]:,.0f}", (first[name], place), xytext=(-4, 0), textcoords="offset points",
+            ha="right", va="center", color="white", fontsize=8.5,
+        )  # fmt: skip
+    axes.set_xlim(left=float(first.min()) / 4)
+
+
+def _summary(results: pd.DataFrame, by: str, column: str = "cpu_seconds") -> str:
+    last = results.groupby(by, sort=False)[column].last()
+    return f"{column}, last measurement: " + ", ".join(f"{name} {value:.3g}" for name, value in last.items())

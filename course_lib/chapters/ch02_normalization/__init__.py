@@ -1,0 +1,1 @@
+"""Chapter 2, Normalization (归一化)."""

@@ -1,0 +1,181 @@
+"""Pictures of chapter 2: gradients by placement, training curves, what layers do."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from course_lib.show.gradient_explorer import PLACEMENT_COLOURS
+from course_lib.show.look import Picture, direct_labels, figure
+
+"""The same placement has the same colour in every picture of the course."""
+
+Law = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+_DEPTH_LAWS: dict[str, tuple[Law, str]] = {
+    "post": (lambda depth: depth**0.0, "constant"),
+    "pre": (lambda depth: depth**-0.5, "∝ 1/√L"),
+}
+_WIDTH_LAWS: dict[str, tuple[Law, str]] = dict.fromkeys(
+    ("post", "pre"), (lambda width: width * np.sqrt(np.log(width)), "∝ d √ln d")
+)
+
+_NAMES = {"post": "post-norm", "pre": "pre-norm", "deepnorm": "DeepNorm"}
+
+
+def gradient_laws(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Picture:
+    """Gradient of the last layer against depth and against width, every seed a dot, with the two laws.
+
+    Both frames: columns placement, depth, width, seed, loss, gradient_norm. The laws are drawn through the
+    measurements' geometric mean; only their slope is a prediction.
+    """
+    figure_, (left, right) = figure(1, 2, size=(9.6, 4.0), sharey=True)
+    for axes, results, by, laws in (
+        (left, by_depth, "depth", _DEPTH_LAWS),
+        (right, by_width, "width", _WIDTH_LAWS),
+    ):
+        rows = results[results["loss"] == "one token"]
+        for placement, runs in rows.groupby("placement", sort=False):
+            _points_with_law(axes, runs, by, str(placement), *laws[str(placement)])
+        sizes = sorted(set(rows[by]))
+        axes.set(xscale="log", yscale="log", xlim=(sizes[0] / 1.2, sizes[-1] * 2.6))
+        axes.set_xticks(sizes, labels=map(str, sizes))
+        axes.minorticks_off()
+    left.set(xlabel="layers L", ylabel="gradient norm, last FFN matrix")
+    right.set(xlabel="width d")
+    figure_.canvas.draw()
+    for axes in (left, right):
+        direct_labels(axes)
+    return Picture(
+        figure_,
+        caption="Before the first step, with the loss of one token: dots are seeds, large dots their geometric means. "
+        f"Lines: the laws of the theorem, shifted to the measurements. Left d = {by_depth['width'].iloc[0]}, right "
+        f"L = {by_width['depth'].iloc[0]}.",
+    )
+
+
+def _points_with_law(axes: Axes, runs: pd.DataFrame, by: str, placement: str, law: Law, label: str) -> None:
+    colour = PLACEMENT_COLOURS[placement]
+    axes.plot(runs[by], runs["gradient_norm"], ".", color=colour, alpha=0.3, markersize=4)
+    means = np.exp(np.log(runs["gradient_norm"]).groupby(runs[by]).mean())
+    sizes = means.index.to_numpy(dtype=float)
+    predicted = law(sizes)
+    predicted = predicted * np.exp(np.mean(np.log(means.to_numpy() / predicted)))
+    axes.plot(means.index, means, "o", color=colour, markersize=6)
+    axes.plot(sizes, predicted, color=colour, linewidth=1, label=f"{_NAMES[placement]}: {label}")
+
+
+def token_collapse(by_depth: pd.DataFrame) -> Picture:
+    """Gradient with the mean loss of all tokens, and how alike the tokens are, against depth.
+
+    ``by_depth``: columns placement, depth, seed, loss, gradient_norm, similarity.
+    """
+    figure_, (left, right) = figure(1, 2, size=(9.6, 3.6))
+    rows = by_depth[by_depth["loss"] == "all tokens"]
+    for placement, runs in rows.groupby("placement", sort=False):
+        colour, label = PLACEMENT_COLOURS[str(placement)], _NAMES[str(placement)]
+        means = runs.groupby("depth")[["gradient_norm", "similarity"]].mean()
+        left.plot(means.index, means["gradient_norm"], "o-", color=colour, label=label)
+        right.plot(means.index, means["similarity"], "o-", color=colour, label=label)
+    sizes = sorted(set(rows["depth"]))
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="layers L", xlim=(sizes[0] / 1.2, sizes[-1] * 2.2))
+        axes.set_xticks(sizes, labels=map(str, sizes))
+        axes.minorticks_off()
+    left.set(yscale="log", ylabel="gradient norm, mean loss")
+    left.set_yticks([3, 10, 30], labels=["3", "10", "30"])
+    left.minorticks_off()
+    right.set(ylim=(0, 1.04), ylabel="cosine of two tokens")
+    figure_.canvas.draw()
+    for axes in (left, right):
+        direct_labels(axes)
+    return Picture(
+        figure_,
+        caption="The same networks, with the loss that one trains on. Right: mean cosine between the vectors of two "
+        "different tokens after the last layer.",
+    )
+
+
+def warmup_curves(curves: pd.DataFrame) -> Picture:
+    """Training curves of each placement, without and with warm-up: one panel each, a thin line a seed.
+
+    ``curves``: columns placement, warmup, seed, step, loss.
+    """
+    placements, warmups = curves["placement"].unique(), sorted(curves["warmup"].unique())
+    figure_, panels = figure(1, len(placements) * len(warmups), size=(10.2, 3.5), sharey=True, sharex=True)
+    cases = [(placement, warmup) for placement in placements for warmup in warmups]
+    for axes, (placement, warmup) in zip(panels, cases, strict=True):
+        runs = curves[(curves["placement"] == placement) & (curves["warmup"] == warmup)]
+        for _, run in runs.groupby("seed"):
+            smooth = run["loss"].rolling(8, min_periods=1, center=True).mean()
+            axes.plot(run["step"], smooth, color=PLACEMENT_COLOURS[placement], linewidth=1)
+        title = f"{warmup} steps of warm-up" if warmup else "no warm-up"
+        axes.set(title=f"{_NAMES[placement]}\n{title}", xlabel="step", ylim=(2.2, 4.2))
+    panels[0].set_ylabel("training loss (nats/byte)")
+    return Picture(figure_, caption="One thin line a seed; mean over eight steps.")
+
+
+def deep_networks(results: pd.DataFrame) -> Picture:
+    """Gradient of the first layer over that of the last, and the change of the output in one step, against depth.
+
+    ``results``: columns placement, depth, seed, first_over_last, adam.
+    """
+    figure_, (left, right) = figure(1, 2, size=(9.6, 3.8))
+    for axes, column in ((left, "first_over_last"), (right, "adam")):
+        for placement, runs in results.groupby("placement", sort=False):
+            means = np.exp(np.log(runs[column]).groupby(runs["depth"]).mean())
+            colour = PLACEMENT_COLOURS[str(placement)]
+            axes.plot(runs["depth"], runs[column], ".", color=colour, alpha=0.4)
+            axes.plot(means.index, means, "o-", color=colour, label=_NAMES[str(placement)])
+        depths = sorted(set(results["depth"]))
+        axes.set(xscale="log", yscale="log", xlabel="layers", xlim=(depths[0] / 1.2, depths[-1] * 4))
+        axes.set_xticks(depths, labels=[f"{depth:,}" for depth in depths])
+        axes.minorticks_off()
+    left.set_ylabel("gradient, first layer / last layer")
+    right.set_ylabel("change of the logits in one step\n(relative)")
+    figure_.canvas.draw()
+    for axes in (left, right):
+        direct_labels(axes)
+    return Picture(
+        figure_, caption="Narrow networks before training, one step of AdamW at a small learning rate."
+    )
+
+
+def layer_roles(
+    at_init: pd.DataFrame, trained: Mapping[str, pd.DataFrame], surgery: Mapping[str, pd.DataFrame]
+) -> Picture:
+    """Size of each layer's increment before and after training, and the loss without it or beside its neighbour.
+
+    ``at_init``: columns placement, layer, increment; ``trained`` and ``surgery`` by placement: columns layer and
+    increment; layer, intact, left_out, side_by_side.
+    """
+    figure_, (left, right) = figure(1, 2, size=(9.6, 3.9))
+    for placement, frame in trained.items():
+        colour = PLACEMENT_COLOURS[placement]
+        before = at_init[at_init["placement"] == placement]
+        left.plot(before["layer"], before["increment"], ":", color=colour, linewidth=1)
+        left.plot(
+            frame["layer"], frame["increment"], "o-", color=colour, label=_NAMES[placement], markersize=4
+        )
+    last = max(frame["layer"].max() for frame in trained.values())
+    left.set(xlabel="layer", ylabel="increment / stream", ylim=(0, None), xlim=(0.5, last * 1.32))
+    for placement, frame in surgery.items():
+        colour = PLACEMENT_COLOURS[placement]
+        cost = frame["left_out"] - frame["intact"]
+        right.plot(frame["layer"], cost, "o-", color=colour, markersize=4, label=_NAMES[placement])
+        pair = frame.dropna(subset="side_by_side")
+        beside = pair["side_by_side"] - pair["intact"]
+        right.plot(pair["layer"] + 0.5, beside, "^", color=colour, markersize=5, fillstyle="none")
+    right.set(xlabel="layer", ylabel="loss added (nats/byte)", xlim=(0.5, last * 1.32))
+    for axes in (left, right):
+        axes.set_xticks(range(1, last + 1, 3))
+    figure_.canvas.draw()
+    for axes in (left, right):
+        direct_labels(axes)
+    return Picture(
+        figure_,
+        caption="Left: norm of what a layer adds, relative to the stream it reads; dotted before training. Right: loss "
+        "when one layer is left out (dots), or run beside the next one on the same input (triangles).",
+    )

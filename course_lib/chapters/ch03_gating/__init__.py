@@ -1,0 +1,1 @@
+"""Chapter 3, Gating and activations (门控与激活)."""

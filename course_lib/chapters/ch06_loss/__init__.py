@@ -1,0 +1,1 @@
+"""Chapter 6, Loss (损失) and softmax stability."""

@@ -1,0 +1,1 @@
+"""Chapter 9, Learning-rate schedules (学习率调度)."""

@@ -1,0 +1,135 @@
+"""Chapter 9: interactive figures."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from course_lib.chapters.ch09_schedules.pictures import COLOURS
+from course_lib.show.controls import Choice, Slider, Toggle
+from course_lib.show.interactive import Explorer, explorer
+from course_lib.show.look import PALETTE
+
+_INK = "#24292F"
+
+
+_WINDOW = 10
+
+
+def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) -> Explorer:
+    """Choose two schedules and their peak rates; see the rates and the loss curves of the real runs.
+
+    Args:
+        curves: Columns shape, lr, seed, step, loss.
+        finals: Columns shape, lr, seed, validation_loss.
+        factors: Columns shape, step, factor.
+    """
+    rates = sorted(float(rate) for rate in curves["lr"].unique())
+    names = list(dict.fromkeys(curves["shape"]))
+    middle = rates[len(rates) // 2]
+    return explorer(
+        lambda figure: _Designer(figure, curves, finals, factors).update,
+        title="Schedule designer",
+        size=(8.4, 4.8),
+        shape=Choice("schedule", names, start=names[-1]),
+        lr=Slider("its peak learning rate", rates, start=middle),
+        other=Choice("beside it, in grey", names, start=names[0]),
+        other_lr=Slider("peak of the grey one", rates, start=middle),
+        late=Toggle("only the second half", start=True),
+    )
+
+
+class _Designer:
+    """Rates above, smoothed training losses below, a line a seed."""
+
+    def __init__(
+        self, figure: Figure, curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame
+    ) -> None:
+        smooth = curves.groupby(["shape", "lr", "seed"])["loss"].transform(
+            lambda x: x.rolling(_WINDOW).mean()
+        )
+        self._curves, self._finals, self._factors = curves.assign(loss=smooth), finals, factors
+        self._steps, self._seeds = int(curves["step"].max()) + 1, int(curves["seed"].nunique())
+        upper, self._axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.8))
+        upper.set(ylabel="learning rate", ylim=(0, float(curves["lr"].max()) * 1.08))
+        self._axes.set(xlabel="step", ylabel="training loss (nats/byte)")
+        grey = {"color": PALETTE["grey"], "lw": 1.2, "alpha": 0.85}
+        self._grey = [axes.plot([], [], **grey)[0] for axes in [upper] + [self._axes] * self._seeds]
+        self._main = [axes.plot([], [], lw=1.7)[0] for axes in [upper] + [self._axes] * self._seeds]
+        place = {"transform": self._axes.transAxes, "ha": "right", "va": "top"}
+        self._note = self._axes.text(0.985, 0.97, "", weight="bold", **place)
+        self._grey_note = self._axes.text(0.985, 0.87, "", color=PALETTE["grey"], **place)
+
+    def update(self, shape: str, lr: float, other: str, other_lr: float, late: bool) -> str:
+        for line in self._main:
+            line.set_color(COLOURS[shape])
+        beside = self._show(self._grey, other, other_lr)
+        loss = self._show(self._main, shape, lr)
+        self._note.set(text=f"{shape}, {lr:g}: validation {loss:.3f}", color=COLOURS[shape])
+        self._grey_note.set_text(f"{other}, {other_lr:g}: {beside:.3f}")
+        seen = self._curves[self._curves["step"] >= (self._steps // 2 if late else _WINDOW)]
+        low, high = float(seen["loss"].min()), float(seen["loss"].quantile(0.98))
+        self._axes.set(xlim=(self._steps / 2 if late else 0, self._steps), ylim=(low / 1.01, high * 1.01))
+        return (
+            f"{shape} with a peak rate of {lr:g}: validation loss {loss:.3f} nats/byte, mean over {self._seeds} seeds; "
+            f"{other} with {other_lr:g}: {beside:.3f}."
+        )
+
+    def _show(self, lines: Sequence[Line2D], shape: str, lr: float) -> float:
+        factor = self._factors[self._factors["shape"] == shape]
+        lines[0].set_data(factor["step"], lr * factor["factor"])
+        runs = self._curves[(self._curves["shape"] == shape) & (self._curves["lr"] == lr)]
+        for line, (_, rows) in zip(lines[1:], runs.groupby("seed"), strict=True):
+            line.set_data(rows["step"], rows["loss"])
+        chosen = (self._finals["shape"] == shape) & (self._finals["lr"] == lr)
+        return float(self._finals.loc[chosen, "validation_loss"].mean())
+
+
+def bowl_explorer(
+    compute: Callable[..., tuple[np.ndarray, pd.DataFrame]], shapes_: Sequence[str]
+) -> Explorer:
+    """Expected loss of SGD on a noisy bowl with one steep and one flat direction, for any schedule.
+
+    ``compute(shape, lr, warmup, decay, noise, flat)`` gives the rate of each step and a frame with step, total,
+    and one column a direction (steep first).
+    """
+    return explorer(
+        _draw_bowl,
+        title="A noisy bowl",
+        compute=compute,
+        size=(8.4, 4.4),
+        shape=Choice("schedule", list(shapes_), start="WSD"),
+        lr=Slider("peak learning rate", min=0.01, max=1.9, log=True, step=20, start=0.5),
+        warmup=Slider("warm-up (share)", min=0.0, max=0.5, step=0.05, start=0.05),
+        decay=Slider("WSD's decay (share)", min=0.0, max=0.9, step=0.05, start=0.2),
+        noise=Slider("noise", min=0.0, max=2.0, step=0.1, start=1.0),
+        flat=Slider("curvature of the flat side", [0.001, 0.003, 0.01, 0.03, 0.1], start=0.01),
+    )
+
+
+def _draw_bowl(figure: Figure) -> Callable[..., str]:
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.8))
+    upper.set(ylabel="learning rate", ylim=(0, 2))
+    lower.set(xlabel="step", ylabel="expected loss", yscale="log", ylim=(1e-3, 100))
+    (rate,) = upper.plot([], [], color=_INK)
+    styles = (
+        ("all", _INK, 2.2),
+        ("steep direction: noise", PALETTE["orange"], 1.5),
+        ("flat direction: progress", PALETTE["blue"], 1.5),
+    )
+    lines = [lower.plot([], [], color=colour, lw=width)[0] for _, colour, width in styles]
+    for (name, colour, _), place in zip(styles, ("left", "center", "right"), strict=True):
+        lower.set_title(name, loc=place, color=colour, fontsize=8.5, fontweight="normal")
+
+    def update(result: tuple[np.ndarray, pd.DataFrame], shape: str, lr: float, **_others: float) -> str:
+        rates, losses = result
+        rate.set_data(np.arange(len(rates)), rates)
+        upper.set_xlim(0, len(rates))
+        for line, column in zip(lines, losses.columns[1:], strict=True):
+            line.set_data(losses["step"], losses[column].clip(1e-6, 1e6))
+        last = losses.iloc[-1]
+        return f"{shape}, peak rate {lr:.2g}: the expected loss ends at {last['total']:.3g}."
+
+    return update

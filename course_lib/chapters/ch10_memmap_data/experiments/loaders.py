@@ -1,0 +1,159 @@
+"""Chapter 10: ways to make batches from a token file, and what each costs in time and memory."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from course_lib.chapters.ch10_memmap_data.experiments.memmap import resident_bytes
+from course_lib.data import BatchStream, TokenFile
+from course_lib.data.batches import gather_batch
+from course_lib.files import progress
+from course_lib.lab.measure import cpu_seconds
+
+PATTERNS = ("at random", "in order")
+"""Where in the file the windows of a batch begin: anywhere, or each where the last one ended."""
+
+
+def row_by_row(data: NDArray[np.integer], starts: NDArray[np.integer], context: int) -> tuple[Tensor, Tensor]:
+    """The plain way: slice, convert and stack, row after row."""
+    x = torch.stack([torch.from_numpy(data[i : i + context].astype(np.int64)) for i in starts])
+    y = torch.stack([torch.from_numpy(data[i + 1 : i + 1 + context].astype(np.int64)) for i in starts])
+    return x, y
+
+
+def _places(pattern: str, length: int, batch: int, context: int) -> Iterator[NDArray[np.int64]]:
+    """The first tokens of the windows, batch after batch, without end."""
+    random = np.random.default_rng(0)
+    follow = np.arange(batch) * context
+    for number in itertools.count():
+        if pattern == "at random":
+            yield random.integers(0, length - context, batch)
+        else:
+            yield (number * batch * context + follow) % (length - context)
+
+
+def ways(
+    tokens: TokenFile, pattern: str, batch: int, context: int
+) -> dict[str, Callable[[], tuple[Tensor, Tensor]]]:
+    """Functions that make the next batch, by the name of the way; a map of its own for each call of ``ways``."""
+    mapped = np.memmap(tokens.path, tokens.dtype, mode="r")
+    view = np.asarray(mapped)
+    places = _places(pattern, len(tokens), batch, context)
+    return {
+        "row by row, mapped again": lambda: row_by_row(
+            np.memmap(tokens.path, tokens.dtype, mode="r"), next(places), context
+        ),
+        "row by row": lambda: row_by_row(mapped, next(places), context),
+        "one gather, mapped": lambda: gather_batch(view, next(places), context),
+        "one gather, read": lambda: gather_batch(tokens, next(places), context),
+    }
+
+
+def loader_speed(
+    tokens: TokenFile,
+    batches: Sequence[int] = (64,),
+    contexts: Sequence[int] = (256,),
+    repeats: int = 5,
+    seconds: float = 0.02,
+    *,
+    patterns: Sequence[str] = PATTERNS[:1],
+) -> pd.DataFrame:
+    """CPU time of making a batch in four ways, taking turns.
+
+    Columns: way, pattern (of ``PATTERNS``), batch, context, repeat, microseconds.
+    """
+    rows = []
+    sizes = list(itertools.product(patterns, batches, contexts))
+    for pattern, batch, context in progress(sizes, description="making batches"):
+        makers = ways(tokens, pattern, batch, context)
+        counts = {}
+        for name, make in makers.items():
+            make()
+            counts[name] = max(3, int(seconds / max(cpu_seconds(make)[0], 1e-6)))
+        for repeat in range(repeats):
+            for name, make in makers.items():
+                spent, _ = cpu_seconds(lambda make=make, n=counts[name]: [make() for _ in range(n)])  # type: ignore[misc]
+                rows.append((name, pattern, batch, context, repeat, spent / counts[name] * 1e6))
+    return pd.DataFrame(rows, columns=["way", "pattern", "batch", "context", "repeat", "microseconds"])
+
+
+def resident_after(
+    tokens: TokenFile,
+    batches: Sequence[int] = (64,),
+    contexts: Sequence[int] = (256,),
+    *,
+    patterns: Sequence[str] = PATTERNS,
+    number: int = 10,
+) -> pd.DataFrame:
+    """Memory that has become resident after ``number`` batches from a freshly opened file.
+
+    Columns: way, pattern, batch, context, megabytes.
+    """
+    rows = []
+    for pattern, batch, context in itertools.product(patterns, batches, contexts):
+        for name in ways(tokens, pattern, batch, context):
+            make = ways(tokens, pattern, batch, context)[
+                name
+            ]  # a map of its own, no page of which was touched
+            before = resident_bytes()
+            for _ in range(number):
+                make()
+            rows.append((name, pattern, batch, context, (resident_bytes() - before) / 1e6))
+            del make
+    return pd.DataFrame(rows, columns=["way", "pattern", "batch", "context", "megabytes"])
+
+
+class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Windows without overlap, one at a time, as torch's DataLoader asks for them."""
+
+    def __init__(self, path: Path, context_length: int) -> None:
+        self.tokens = TokenFile.open(path)  # not a memmap: a spawned worker would get all of its bytes
+        self.context_length = context_length
+
+    def __len__(self) -> int:
+        return (len(self.tokens) - 1) // self.context_length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        start = index * self.context_length
+        window = torch.from_numpy(self.tokens[start : start + self.context_length + 1].astype(np.int64))
+        return window[:-1], window[1:]
+
+
+def worker_speed(
+    tokens: TokenFile,
+    workers: Sequence[int] = (0, 1, 2),
+    batch: int = 64,
+    context: int = 256,
+    batches: int = 100,
+) -> pd.DataFrame:
+    """Wall time a batch from torch's DataLoader with helper processes, and from BatchStream.
+
+    Columns: way, start_milliseconds (until the first batch is there), microseconds (each batch after it).
+    """
+    rows = []
+    for number in progress(workers, description="helper processes"):
+        loader = DataLoader(
+            WindowDataset(tokens.path, context), batch, shuffle=True, num_workers=number,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        rows.append((f"DataLoader, {number} workers", *_first_and_rest(iter(loader), batches)))
+    stream = BatchStream(tokens, batch, context, seed=0)
+    rows.append(("BatchStream", *_first_and_rest(stream, batches)))
+    return pd.DataFrame(rows, columns=["way", "start_milliseconds", "microseconds"])
+
+
+def _first_and_rest(stream: Iterator[object], batches: int) -> tuple[float, float]:
+    started = time.perf_counter()
+    next(stream)
+    first = time.perf_counter()
+    for _ in range(batches):
+        next(stream)
+    return (first - started) * 1e3, (time.perf_counter() - first) / batches * 1e6

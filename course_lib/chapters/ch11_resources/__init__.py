@@ -1,0 +1,1 @@
+"""Chapter 11, Resources and hyperparameters (资源计算)."""

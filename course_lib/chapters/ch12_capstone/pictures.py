@@ -1,0 +1,67 @@
+"""Chapter 12's pictures: a run while it runs, what it has to beat, what a kill changes, and one change from a menu."""
+
+import numpy as np
+import pandas as pd
+
+from course_lib.show.look import PALETTE, Picture, figure
+
+_EQUAL = 1e-8  # where a difference of zero is drawn on a logarithmic axis
+
+
+def standings(rows: pd.DataFrame) -> Picture:
+    """Bits per byte, a bar each, the best below. Columns: name, bits_per_byte."""
+    picture, axes = figure(size=(7.6, 0.42 * len(rows) + 1.2))
+    ours = rows["name"] == "our model"
+    colours = np.where(ours, PALETTE["blue"], PALETTE["grey"])
+    bars = axes.barh(rows["name"], rows["bits_per_byte"], color=colours, height=0.62)
+    axes.bar_label(bars, fmt="%.2f", padding=4)
+    axes.invert_yaxis()
+    axes.set(
+        xlabel="bits per byte of text that none of them has seen",
+        xlim=(0, 1.12 * rows["bits_per_byte"].max()),
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    best = rows.sort_values("bits_per_byte")["name"]
+    return Picture(
+        picture,
+        caption="Fewer is better. All have read the same training text; the n-grams and the model share a tokenizer.",
+        alt="Bits per byte on held-out text, best first: " + ", ".join(best) + ".",
+    )
+
+
+def survival(losses: pd.DataFrame, *, killed_at: int, resumed_from: int) -> Picture:
+    """The runs around the kill, and how far two processes are from one. Columns: run, step, loss."""
+    wide = losses.pivot(index="step", columns="run", values="loss")
+    picture, (near, far) = figure(1, 2, size=(8.2, 3.6), width_ratios=(3, 2))
+    around = wide.loc[killed_at - 25 : killed_at + 25]
+    near.plot(
+        around.index, around["never stopped"], color=PALETTE["grey"], lw=5, alpha=0.4, label="never stopped"
+    )
+    before = around["killed"].dropna()
+    near.plot(before.index, before, color=PALETTE["orange"], lw=1.6, label="killed")
+    after = around.loc[resumed_from + 1 :, "resumed"]
+    near.plot(after.index, after, "--", color=PALETTE["blue"], lw=1.6, label="resumed")
+    near.axvline(resumed_from, color=PALETTE["grey"], lw=0.8, ls=":")
+    near.set(
+        xlabel="step", ylabel="training loss (nats/token)", title="Killed, and resumed from a checkpoint"
+    )
+    near.legend()
+    difference = (wide["two processes"] - wide["never stopped"]).abs()
+    far.plot(
+        difference.index,
+        difference.clip(lower=_EQUAL),
+        ".",
+        color=PALETTE["green"],
+        markersize=4,
+        clip_on=False,
+    )
+    far.set(yscale="log", ylim=(_EQUAL, 1e-2), xlabel="step", title="Two processes instead of one")
+    far.set_ylabel("difference of the losses (nats)")
+    return Picture(
+        picture,
+        caption="Left: the dotted line is the last checkpoint before the kill; the steps after it are made again. "
+        "Right: sums in another order round differently; equal losses stand at the lower edge.",
+        alt=f"The resumed run's losses lie on those of the run that was never stopped. Two processes differ from one "
+        f"by at most {difference.max():.1g} nats.",
+    )

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from course_lib.chapters.ch01_tokenizer.experiments import peers
+
+
+def test_a_word_that_would_take_hours_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.JOBS, "encode", {})
+    path = tmp_path / "text.txt"
+    path.write_text("a b " + "龍" * (peers.LONGEST_WORD // 3 - 1))
+    assert any(peers.compare(path, vocab_size=270)["package"].str.startswith("tokenizers"))
+    path.write_text("a b " + "龍" * 1_000_000)
+    with pytest.warns(UserWarning, match="tokenizers does not train here: .* pre-token of 3,000,001 bytes"):
+        measured = peers.compare(path, vocab_size=270)
+    assert measured["package"][0].split()[0] == "course_lib"
+    assert not any(measured["package"].str.startswith("tokenizers"))
+
+
+def test_a_text_of_one_byte_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"x")
+    with pytest.warns(UserWarning, match="no pair is left to merge"):
+        measured = peers.compare(path, vocab_size=300)
+    assert (measured["MB_per_cpu_second"] > 0).all() and set(measured["job"]) == {"train", "encode"}

@@ -1,0 +1,103 @@
+"""The pictures of words show the numbers they were given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib.chapters.ch01_tokenizer import pictures
+
+
+class Law:
+    """count = 1000 / rank, exactly, from count 10 on."""
+
+    xmin = 10
+    exponent = 1.0
+    interval = (0.9, 1.2)
+
+    def rank(self, counts: ArrayLike, *, shift: float = 0) -> NDArray[np.float64]:
+        return 1000 * (1 + 0.1 * shift) / np.asarray(counts, dtype=float)
+
+
+def test_the_fitted_line_lies_on_data_that_follow_the_law() -> None:
+    ranks = np.array([1, 2, 5, 10, 100, 500])
+    frame = pd.DataFrame({"rank": ranks, "count": 1000 / ranks, "per million": 5000 / ranks})
+    picture = pictures.rank_frequency({"text": frame}, {"text": Law()})
+    dots, line, dashed, mark = picture.figure.axes[0].get_lines()
+    assert np.array_equal(np.asarray(dots.get_xdata()), ranks)
+    for drawn in (line, dashed):
+        product = np.asarray(drawn.get_xdata(), dtype=float) * np.asarray(drawn.get_ydata(), dtype=float)
+        assert product == pytest.approx(5000)
+    assert list(np.asarray(mark.get_xdata())) == [100, 100]
+    assert "s = 1.00" in picture.figure.axes[0].texts[0].get_text()
+    assert "0.90 to 1.20" in picture.figure.axes[0].texts[0].get_text()
+    assert picture.png().startswith(b"\x89PNG")
+
+
+def test_growth_and_unknown_have_a_line_a_seed_and_a_name_a_text() -> None:
+    growth = pd.DataFrame({"seed": [0, 0, 1, 1], "words": [10, 100] * 2, "different": [5, 20, 6, 22]})
+    unknown = pd.DataFrame({"list size": [10, 100, 1000], "unknown": [0.5, 0.1, 0.0]})
+    english = growth.rename(columns={"words": "list size", "different": "unknown"})
+    picture = pictures.growth_and_unknown({"English": growth}, {"English": english, "Chinese": unknown})
+    left, right = picture.figure.axes
+    assert [len(line.get_xdata()) for line in left.get_lines()] == [2, 2]  # type: ignore[arg-type]
+    assert list(np.asarray(right.get_lines()[-1].get_ydata())) == [0.5, 0.1]  # a log axis has no place for 0
+    assert [text.get_text() for text in left.texts] == ["English"]
+    assert {text.get_text() for text in right.texts} == {"English", "Chinese"}
+    assert left.get_lines()[0].get_color() == right.get_lines()[0].get_color()
+    assert picture.png().startswith(b"\x89PNG")
+
+
+def test_agreement_is_drawn_against_chance() -> None:
+    frame = pd.DataFrame(
+        [("bpe", 0.7, 0.8, 0.9, 0.4), ("every character", 1.0, 0.55, 1.0, 0.0)],
+        columns=["cuts made by", "cuts", "precision", "recall", "whole words"],
+    )
+    picture = pictures.boundary_agreement(frame)
+    (axes,) = picture.figure.axes
+    drawn = [np.asarray(line.get_xdata(), dtype=float) for line in axes.get_lines()]
+    spans = [list(points) for points in drawn if len(points) == 2]
+    assert spans == [[0.55, 0.8], [0.7, 0.9]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "bpe: token cuts that are word cuts",
+        "bpe: word cuts that are token cuts",
+    ]
+    assert {text.get_text() for text in axes.texts} == {"80%", "90%"}
+    assert picture.png().startswith(b"\x89PNG")
+
+
+ALGORITHMS = ["BPE", "Unigram"]
+
+
+def results() -> pd.DataFrame:
+    rows = [
+        {"language": language, "seed": seed, "algorithm": name, "bytes/token": 3 + place + seed / 10}
+        | {"unused": place / 10, "precision": 0.5 + place / 10, "chance": 0.25}
+        for language in ("en", "zh")
+        for seed in (0, 1)
+        for place, name in enumerate(ALGORITHMS)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_panel_each_a_row_a_language_a_dot_a_seed() -> None:
+    picture = pictures.measures_by_algorithm(results())
+    panels = picture.figure.axes
+    assert len(panels) == 6
+    assert [list(line.get_xdata()) for line in panels[0].get_lines()] == [[3.0, 3.1], [4.0, 4.1]]
+    assert [text.get_text() for text in panels[0].texts] == ["3.05", "4.05"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ALGORITHMS
+    assert list(panels[5].get_lines()[-1].get_xdata()) == [0.25, 0.25]
+    assert "2 seeds" in picture.caption
+
+
+def test_profiles_are_lines_with_names() -> None:
+    frame = pd.DataFrame({"algorithm": "BPE", "rank": [1, 2, 3], "share": [0.5, 0.3, 0.2]})
+    axes = pictures.frequency_profile({"English": frame}).figure.axes[0]
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [500_000, 300_000, 200_000])
+    assert [text.get_text() for text in axes.texts] == ["BPE"]
+
+
+def test_missing_columns_are_named() -> None:
+    with pytest.raises(ValueError, match=r"lacks the columns \['unused'\]"):
+        pictures.measures_by_algorithm(results().drop(columns="unused"))

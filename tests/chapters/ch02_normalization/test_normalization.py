@@ -1,0 +1,197 @@
+"""The experiments of chapter 2 measure what they say: against torch, closed forms and networks built by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
+from course_lib.lab.small_runs import SmallRun, new_model, small_config, validation_loss
+from course_lib.loss import cross_entropy
+
+
+class TestTheorem:
+    def test_the_stack_is_the_papers(self) -> None:
+        """Uniform causal attention, one ReLU layer, no scale: written out for one post-norm block."""
+        (block,) = normalization.theorem_stack("post", 1, 6)
+        x = torch.randn(5, 6)
+        value = block.attn.output_proj.weight @ block.attn.v_proj.weight
+        averages = x.cumsum(0) / torch.arange(1, 6)[:, None]
+        u = nn.functional.layer_norm(x + averages @ value.T, (6,))
+        hidden = (u @ block.ffn.w1.weight.T).relu()
+        expected = nn.functional.layer_norm(u + hidden @ block.ffn.w2.weight.T, (6,))
+        torch.testing.assert_close(block(x), expected)
+        assert block.ffn.w1.weight.shape == (6, 6)
+
+    def test_results_are_tidy_and_seeded(self) -> None:
+        frame = normalization.gradient_at_init((1, 2), (8,), seeds=2, draws=2)
+        assert len(frame) == 2 * 2 * 2 * 2
+        assert not frame.isna().any().any() and (frame["gradient_norm"] > 0).all()
+        again = normalization.gradient_at_init((2,), (8,), seeds=2, draws=2)
+        same = frame[frame["depth"] == 2].reset_index(drop=True)
+        pd.testing.assert_frame_equal(same, again)
+
+    def test_the_gradient_is_that_of_the_whole_network(self) -> None:
+        """Only the last block has a graph; a network with a full graph gives the same norm."""
+        torch.manual_seed(3)
+        blocks = normalization.theorem_stack("pre", 3, 8)
+        head, x = torch.randn(11, 8), torch.randn(4, 8)
+        logits, _ = normalization._theorem_logits(blocks, head, x)
+        targets = torch.tensor([1, 2, 3, 4])
+        weight = blocks[-1].get_parameter("ffn.w2.weight")
+        (gradient,) = torch.autograd.grad(cross_entropy(logits, targets), weight)
+        for block in blocks:
+            x = block(x)
+        full = nn.functional.layer_norm(x, (8,)) @ head.T
+        nn.functional.cross_entropy(full, targets).backward()
+        torch.testing.assert_close(gradient, weight.grad)
+
+    def test_exponents_of_powers_are_found(self) -> None:
+        rows = [
+            (name, depth, seed, "one token", (1 + seed) * depth**power)
+            for name, power in (("post", 0.0), ("pre", -0.5))
+            for depth in (2, 4, 8)
+            for seed in (0, 1)
+        ]
+        results = pd.DataFrame(rows, columns=["placement", "depth", "seed", "loss", "gradient_norm"])
+        slopes = normalization.exponents(results, "depth")
+        np.testing.assert_allclose(slopes, [[0, -0.5]] * 2, atol=1e-12)
+
+    def test_similarity(self) -> None:
+        assert normalization._similarity(torch.tensor([[2.0, 0.0], [1.0, 0.0]])) == pytest.approx(1)
+        assert normalization._similarity(torch.eye(3)) == pytest.approx(0)
+
+
+class TestLanguageModels:
+    def test_gradients_by_layer_are_autograds(self) -> None:
+        frame = normalization.gradient_by_layer("pre", 2, 16, 0.5)
+        assert list(frame["layer"]) == [1, 2]
+        model = normalization._language_model("pre", 2, 16, 0.5, "at initialization", 0)
+        squares = sum(float(p.grad.square().sum()) for p in model.layers[1].parameters())
+        assert frame["gradient_norm"].iloc[1] == pytest.approx(squares**0.5, rel=1e-5)
+
+    def test_the_gain_scales_the_matrices_of_the_layers_only(self) -> None:
+        one, two = (
+            normalization._language_model("pre", 1, 16, gain, "at initialization", 0) for gain in (1.0, 2.0)
+        )
+        torch.testing.assert_close(two.layers[0].ffn.w1.weight, 2 * one.layers[0].ffn.w1.weight)
+        torch.testing.assert_close(two.lm_head.weight, one.lm_head.weight)
+        torch.testing.assert_close(two.layers[0].ln1.weight, one.layers[0].ln1.weight)
+
+    def test_the_damage_is_seen(self) -> None:
+        fresh, no_warmup, _ = normalization.WARMUPS
+        frame = normalization.warmup_damage(
+            [("post", fresh), ("post", no_warmup)], depth=8, width=32, seeds=(0,)
+        )
+        assert frame["first_over_last"].iloc[1] < frame["first_over_last"].iloc[0] / 10
+        assert frame["norm_input"].iloc[1] > frame["norm_input"].iloc[0]
+        assert list(frame.columns[:3]) == ["placement", "when", "seed"]
+
+    def test_a_step_is_taken_back(self) -> None:
+        config = small_config(d_model=16, num_layers=1, num_heads=2, context_length=8)
+        model = new_model(SmallRun(config=config), 0)
+        before = [p.detach().clone() for p in model.parameters()]
+        x, logits = normalization._backward(model, batch_size=2, seed=0)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        change = normalization._change(model, optimizer, x, logits)
+        assert change > 0
+        for old, new in zip(before, model.parameters(), strict=True):
+            torch.testing.assert_close(old, new, rtol=0, atol=0)
+        optimizer.step()
+        with torch.no_grad():
+            assert change == pytest.approx(float((model(x) - logits).norm() / logits.norm()))
+
+    def test_deepnorm_keeps_gradients_even(self) -> None:
+        frame = normalization.depth_stability((24,), placements=("deepnorm", "pre")).set_index("placement")
+        assert 0.5 < frame["first_over_last"]["deepnorm"] < 2 < frame["first_over_last"]["pre"]
+        assert frame["adam"]["deepnorm"] < frame["adam"]["pre"]
+
+
+class TestPlacements:
+    @pytest.fixture
+    def model(self) -> nn.Module:
+        config = placements.placement_config("pre", num_layers=3, d_model=16, num_heads=2, context_length=8)
+        return new_model(SmallRun(config=config), 0)
+
+    def test_settings_are_what_the_chapter_says(self) -> None:
+        run = placements.placement_run("double", lr=0.03, warmup=60, qk_norm=True)
+        assert (run.lr, run.steps, run.clip) == (0.03, 120, None)
+        assert run.config.norm_placement == "double" and run.config.qk_norm and run.config.norm == "layernorm"
+        assert [run.schedule(step) for step in (29, 59, 119)] == [0.5, 1, 1]
+        assert placements.placement_run("pre", lr=0.01).schedule(0) == 1
+
+    def test_increments_are_measured_on_the_stream(self, model: nn.Module) -> None:
+        frame = placements.layer_contributions(model)
+        x, _ = placements._held_out(model)
+        with torch.no_grad():
+            h = model.token_embeddings(x)
+            for row, layer in zip(frame.itertuples(), model.layers, strict=True):
+                after = layer(h)
+                ratio = (after - h).norm(dim=-1) / h.norm(dim=-1)
+                assert row.increment == pytest.approx(float(ratio.mean()), rel=1e-5)
+                assert row.cosine == pytest.approx(
+                    float(torch.cosine_similarity(h, after, dim=-1).mean()), rel=1e-5
+                )
+                h = after
+
+    def test_hooks_are_removed(self, model: nn.Module) -> None:
+        placements.layer_contributions(model)
+        assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.layers)
+
+    def test_surgery(self, model: nn.Module) -> None:
+        frame = placements.layer_surgery(model)
+        assert list(frame["layer"]) == [1, 2, 3] and frame["side_by_side"].isna().tolist() == [
+            False,
+            False,
+            True,
+        ]
+        x, y = placements._held_out(model)
+        with torch.no_grad():
+            first, second, third = model.layers
+            h = model.token_embeddings(x)
+            beside = third(first(h) + second(h) - h)
+            expected = cross_entropy(model.lm_head(model.ln_final(beside)), y)
+            assert frame["side_by_side"][0] == pytest.approx(float(expected), rel=1e-5)
+            expected = cross_entropy(model.lm_head(model.ln_final(third(first(h)))), y)
+            assert frame["left_out"][1] == pytest.approx(float(expected), rel=1e-5)
+        assert frame["intact"][0] == pytest.approx(validation_loss(model, windows=32), rel=1e-5)
+
+    def test_cases_become_labels(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        short = placements.placement_run
+        monkeypatch.setattr(
+            placements, "placement_run", lambda *args, **options: replace(short(*args, **options), steps=2)
+        )
+        runs = placements.placement_runs([("pre", 0.01, True), ("none", 0.02, False)], seeds=(0,))
+        assert runs.finals[["placement", "lr", "qk_norm"]].to_numpy().tolist() == [
+            ["pre", 0.01, True],
+            ["none", 0.02, False],
+        ]
+        assert [model.config.qk_norm for model in runs.models] == [True, False]
+        warm = placements.warmup_runs(("post",), (0.01,), seeds=(0, 1))
+        assert list(warm.finals["warmup"]) == [0, 0, 60, 60]
+
+    def test_a_new_pre_norm_network_adds_less_and_less(self) -> None:
+        frame = placements.stream_at_init(depth=8, seeds=(0, 1)).set_index(["placement", "layer"])[
+            "increment"
+        ]
+        assert frame["pre", 8] < 0.6 * frame["pre", 1]
+        assert frame["post", 8] > 0.8 * frame["post", 1]
+
+
+class TestCosts:
+    def test_passes_are_counted(self) -> None:
+        frame = norm_cost.norm_costs(64, 128, repeats=1).set_index(["norm", "direction"])
+        passes = frame["passes"]
+        # x is squared (2), averaged (1), scaled (2), weighted (2); rows and weights are small change.
+        assert passes["RMSNorm, formula", "forward"] == pytest.approx(7, abs=0.2)
+        assert passes["LayerNorm, F.layer_norm", "forward"] == pytest.approx(2, abs=0.1)
+        assert passes["RMSNorm, our kernel", "forward and backward"] == 5
+        assert (frame["cpu_seconds"] >= 0).all()
+        assert frame["flops"]["RMSNorm, formula", "forward"] == 4 * 64 * 128
+
+    def test_shares_of_a_step(self) -> None:
+        frame = norm_cost.share_of_step(width=32, num_layers=1, batch_size=1, tokens=16, repeats=1)
+        assert frame["flops_share"].between(0, 0.1).all() and (frame["time_share"] > 0).all()

@@ -1,0 +1,69 @@
+"""Making few key and value heads of many."""
+
+import pytest
+import torch
+
+from course_lib.chapters.ch05_attention.experiments import kv_heads
+from course_lib.lab.small_runs import small_config
+from course_lib.model import TransformerLM
+
+WEIGHT = torch.arange(4.0).repeat_interleave(2).unsqueeze(1) * torch.ones(1, 3)  # four heads of 2: 0, 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("how", "number", "expected"),
+    [
+        ("mean", 2, [0.5, 0.5, 2.5, 2.5]),
+        ("first", 2, [0, 0, 2, 2]),
+        ("mean", 1, [1.5, 1.5]),
+        ("first", 4, [0, 0, 1, 1, 2, 2, 3, 3]),
+    ],
+)
+def test_groups_are_neighbours(how: str, number: int, expected: list[float]) -> None:
+    merged = kv_heads.merge_heads(WEIGHT, 4, number, how)
+    assert merged.tolist() == [[x] * 3 for x in expected]
+
+
+def test_random_heads_have_the_size_of_the_weights() -> None:
+    weight = 0.3 * torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
+    merged = kv_heads.merge_heads(weight, 8, 2, "random", seed=3)
+    assert merged.shape == (16, 64)
+    assert merged.std().item() == pytest.approx(0.3, rel=0.1)
+    assert torch.equal(merged, kv_heads.merge_heads(weight, 8, 2, "random", seed=3))
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ValueError, match="how must be one of 'mean', 'first', 'random', not 'median'"):
+        kv_heads.merge_heads(WEIGHT, 4, 2, "median")
+    with pytest.raises(ValueError, match="kv_heads must divide heads"):
+        kv_heads.merge_heads(WEIGHT, 4, 3, "mean")
+
+
+@pytest.mark.parametrize("how", ["mean", "first"])
+def test_equal_heads_can_be_merged_without_loss(how: str) -> None:
+    torch.manual_seed(0)
+    model = TransformerLM(small_config())
+    for layer in model.layers:
+        for projection in (layer.attn.k_proj, layer.attn.v_proj):
+            heads = torch.unflatten(projection.weight.data, 0, (4, 16))
+            heads[1], heads[3] = heads[0], heads[2]
+    ids = torch.randint(256, (2, 20))
+    torch.testing.assert_close(kv_heads.convert(model, 2, how)(ids), model(ids))
+    assert (kv_heads.convert(model, 1, how)(ids) - model(ids)).abs().max() > 1e-4
+
+
+def test_similarity_of_equal_and_opposite_heads() -> None:
+    model = TransformerLM(small_config(num_layers=1, num_heads=2))
+    for projection, sign in ((model.layers[0].attn.k_proj, 1), (model.layers[0].attn.v_proj, -1)):
+        projection.weight.data[32:] = sign * projection.weight.data[:32]
+    cosines = kv_heads.head_similarity(model).set_index("projection").cosine
+    assert cosines.to_dict() == pytest.approx({"k": 1, "v": -1}, rel=1e-5)
+
+
+def test_uptraining_goes_on_from_the_converted_model() -> None:
+    models = kv_heads.from_scratch((4,), steps=3, seeds=(0,))
+    before = models[4, 0].layers[0].attn.k_proj.weight.clone()
+    table = kv_heads.uptrain(list(models.values()), 2, ways=("mean",), tuning_steps=(2, 4))
+    assert table.tuned.tolist() == [0, 2, 4]
+    assert table.loss.is_monotonic_decreasing
+    assert torch.equal(models[4, 0].layers[0].attn.k_proj.weight, before)

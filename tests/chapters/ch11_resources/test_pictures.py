@@ -1,0 +1,161 @@
+"""Chapter 11's pictures and its calculator show the numbers they were given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from course_lib import show
+from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, memory, parameters
+from course_lib.chapters.ch11_resources import explorers, pictures
+from course_lib.model import ModelConfig
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (1234, "1.2k"),
+        (124_439_808, "124M"),
+        (6.7e9, "6.7G"),
+        (5.7e23, "570Z"),
+        (2e15, "2.0P"),
+    ],
+)
+def test_counts_are_short(number: float, text: str) -> None:
+    assert pictures.count_text(number) == text
+
+
+def test_durations_have_the_unit_that_suits_them() -> None:
+    assert [explorers.seconds_text(s) for s in (30, 90, 7200, 2 * 86_400, 3.156e8)] == [
+        "30 seconds", "1.5 minutes", "2.0 hours", "2.0 days", "10.0 years",
+    ]  # fmt: skip
+
+
+def test_shares_stand_beside_each_other() -> None:
+    models = pd.DataFrame(
+        {
+            "model": ["a"],
+            "parameters": [2e9],
+            "embedding": [0.1],
+            "attention": [0.3],
+            "ffn": [0.5],
+            "head": [0.1],
+        }
+    )
+    (axes,) = pictures.parameter_shares(models).figure.axes
+    bars = [(round(bar.get_x(), 6), round(bar.get_width(), 6)) for bar in axes.patches]  # type: ignore[attr-defined]
+    assert bars == [(0, 0.1), (0.1, 0.3), (0.4, 0.5), (0.9, 0.1)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a, 2.0B"]
+    assert {"attention 30%", "ffn 50%", "10%"} == {text.get_text() for text in axes.texts}
+
+
+def test_memory_bars_end_at_the_total() -> None:
+    frame = pd.DataFrame(
+        {
+            "case": ["x"],
+            "weights": [1.0],
+            "gradients": [0.0],
+            "optimizer": [2.0],
+            "activations": [4.0],
+            "loss": [1.0],
+        }
+    ).assign(total=8.0)
+    picture = pictures.memory_bars(frame)
+    (axes,) = picture.figure.axes
+    last = axes.patches[-1]
+    assert last.get_x() + last.get_width() == 8  # type: ignore[attr-defined]
+    assert "8.0 GB" in {text.get_text() for text in axes.texts} and "x: 8.0 GB" in picture.alt
+
+
+def test_lines_and_dots_are_the_data() -> None:
+    contexts = pd.DataFrame(
+        {"model": ["m", "m"], "context": [1024, 2048], "attention": [0.2, 0.4], "rule": [0.8, 0.6]}
+    )
+    left, right = pictures.by_context(contexts).figure.axes
+    assert list(np.asarray(left.get_lines()[0].get_ydata())) == [0.2, 0.4]
+    assert list(np.asarray(right.get_lines()[0].get_ydata())) == [0.8, 0.6]
+    steps = pd.DataFrame({"width": [32, 64], "MFU": [0.2, 0.5], "tokens_per_second": [100.0, 50.0]})
+    picture = pictures.utilization(steps)
+    assert "D = 64: 50%" in picture.alt and picture.png().startswith(b"\x89PNG")
+
+
+def test_the_ablation_has_a_dot_a_seed_and_the_bases_line() -> None:
+    shapes = pd.DataFrame({"shape": ["base", "deep"], "rule": ["", "depth"]})
+    finals = pd.DataFrame(
+        [
+            (shape, lr, seed, 2 + lr + seed / 10)
+            for shape in ("base", "deep")
+            for lr in (0.1, 0.2)
+            for seed in (0, 1)
+        ],
+        columns=["shape", "lr", "seed", "validation_loss"],
+    )
+    picture = pictures.ablation(finals, shapes)
+    line, dots, *_ = picture.figure.axes[0].get_lines()
+    assert float(np.asarray(line.get_xdata())[0]) == pytest.approx(2.15)
+    assert list(np.asarray(dots.get_xdata())) == pytest.approx([2.1, 2.2])
+    assert "base 2.15, deep 2.15" in picture.alt
+
+
+def widths(explorer: show.Explorer) -> list[float]:
+    return [float(bar.get_width()) for bar in explorer.figure.axes[0].patches]  # type: ignore[attr-defined]
+
+
+def test_the_calculator_is_accounting() -> None:
+    explorer = explorers.resource_calculator()
+    for name, value in {"d_model": 4096, "num_layers": 32, "group": 4, "context": 2048, "batch": 2}.items():
+        explorer.controls[name].value = value
+    config = ModelConfig(50257, 2048, 4096, 32, 32, 8)
+    counted, step, held = parameters(config), flops(config, 2), memory(config, 2)
+    expected = [
+        total.share(part)
+        for total, parts in (
+            (counted, ("embedding", "attention", "ffn", "norms", "head")),
+            (step, ("projections", "attention", "ffn", "head")),
+            (held, ("weights", "gradients", "optimizer", "activations", "loss")),
+        )
+        for part in parts
+    ]
+    assert widths(explorer) == pytest.approx(expected)
+    assert f"{pictures.billions(counted)} parameters; {pictures.count_text(step)[:-1]} TFLOP" in explorer.alt
+    assert (
+        f"{kv_cache_bytes(config, 1, 2048, 'bfloat16') / 1e6:.0f} MB for a sequence of 2,048" in explorer.alt
+    )
+
+
+def test_the_calculator_counts_published_models() -> None:
+    explorer = explorers.resource_calculator()
+    for name, value in {"ffn": ("gelu", 4.0), "tied": True}.items():
+        explorer.controls[name].value = value
+    without_biases = 50257 * 768 + 12 * (12 * 768**2 + 2 * 768) + 768
+    assert without_biases == pytest.approx(KNOWN_MODELS["GPT-2 small"].published, rel=0.01)
+    assert explorer.alt.startswith(f"{without_biases / 1e6:.0f}M parameters")
+    llama = {
+        "d_model": 4096,
+        "num_layers": 32,
+        "group": 4,
+        "vocab_size": 128256,
+        "ffn": ("swiglu", 3.5),
+        "tied": False,
+    }
+    for name, value in llama.items():
+        explorer.controls[name].value = value
+    assert explorer.alt.startswith(f"{KNOWN_MODELS['Llama 3 8B'].published / 1e9:.1f}B parameters")
+    assert "feed-forward 14,336" in explorer.alt
+
+
+def test_the_calculators_heads_divide() -> None:
+    explorer = explorers.resource_calculator()
+    explorer.controls["group"].value = 8  # 12 heads do not make groups of 8, but of 6
+    assert "12 query and 2 KV heads of 64" in explorer.alt
+    for width in explorer.controls["d_model"].options:
+        explorer.controls["d_model"].value = width[1]
+
+
+def test_more_tokens_and_lower_utilization_take_longer() -> None:
+    explorer = explorers.resource_calculator()
+    explorer.controls["tokens"].value = 5
+    assert "1.5 hours on one device" in explorer.alt
+    explorer.controls["mfu"].value = 0.1
+    assert "6.2 hours on one device" in explorer.alt
