@@ -64,6 +64,25 @@ def test_conda_has_the_same_packages_and_ranges() -> None:
     assert entries[-1] == {"pip": ["-e .[test]"]}
 
 
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert str(citation["version"]) == document["version"]
+    assert " AND ".join(citation["license"]) == document["license"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*_*.yml")), ids=lambda p: p.stem
+)
+def test_issue_templates_are_forms(path: Path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert form["name"] and form["description"]
+    fields = form["body"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert any(field.get("validations", {}).get("required") for field in fields)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
 def test_workflows_run_commands_that_there_are(path: Path) -> None:
     """What they call make for is a target, and a value of CPU one that the Makefile takes."""

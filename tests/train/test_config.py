@@ -61,7 +61,7 @@ def test_no_file_name_holds_a_nul_character() -> None:
         ({"learning_rat": 0.1}, r"unknown key learning_rat; did you mean learning_rate\?"),
         ({"model.n_layers": 3}, r"unknown key model\.n_layers; did you mean model\.num_layers\?"),
         ({"lr": 0.1}, r"unknown key lr; did you mean learning_rate\?"),
-        ({"modle": {}}, r"unknown key modle; did you mean model\?"),
+        ({"modal": {}}, r"unknown key modal; did you mean model\?"),
         ({"zzzzqqq": 3}, "unknown key zzzzqqq; known are model, train_tokens"),
         ({"steps": "ten"}, "steps must be a whole number, not 'ten'"),
         ({"steps": 10.5}, r"steps must be a whole number, not 10\.5"),
