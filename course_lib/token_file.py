@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from course_lib.checks import check_integer
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, atomic_write, check_input_file
 
@@ -31,8 +32,7 @@ TokenArray = NDArray[np.uint16] | NDArray[np.uint32]
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
     """The smaller type that holds ids below ``vocab_size``: ``<u2`` up to 65,536 ids, else ``<u4``."""
-    if not 1 <= vocab_size <= 2**32:
-        raise ValueError(f"vocab_size must lie between 1 and 2**32, got {vocab_size}")
+    vocab_size = check_integer("vocab_size", vocab_size, least=1, most=2**32)
     return np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
 
 
@@ -265,7 +265,7 @@ def _checked_ids(chunk: NDArray[Any], vocab_size: int, *, first: int) -> NDArray
     ids = np.asarray(chunk)
     if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
         raise TypeError(
-            f"chunks must be one-dimensional arrays of integers, got {ids.dtype} of shape {ids.shape}"
+            f"chunks must be one-dimensional arrays of integers, not {ids.dtype} of shape {ids.shape}"
         )
     if len(ids) and (ids.min() < 0 or ids.max() >= vocab_size):
         place = int(np.argmax((ids < 0) | (ids >= vocab_size)))

@@ -149,8 +149,8 @@ def test_bad_input_is_one_line_and_status_one(tmp_path: Path, corpus: Path, trai
     assert "empty" in failure(*train, 300, empty, "--out", out)
     assert "at least 257" in failure(*train, 256, corpus, "--out", out)
     for size in (2**24 + 1, 10**20):
-        assert "vocab_size must be at most 16,777,216" in failure(*train, size, corpus, "--out", out)
-    assert "not empty" in failure(*train, 300, corpus, "--out", out, "--special-token", "")
+        assert "vocab_size must be at most 16777216" in failure(*train, size, corpus, "--out", out)
+    assert "non-empty" in failure(*train, 300, corpus, "--out", out, "--special-token", "")
     assert "twice" in failure(*train, 300, corpus, "--out", out, "--special-token=x", "--special-token=x")
     assert "pattern" in failure(*train, 300, corpus, "--out", out, "--pattern", "(")
     assert "folder" in failure(*train, 300, corpus, "--out", tmp_path / "none" / "out")

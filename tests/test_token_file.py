@@ -197,7 +197,7 @@ def test_the_file_holds_little_endian_ids_and_nothing_else(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("size", [0, -1, 2**32 + 1])
 def test_impossible_vocabulary_sizes_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match=f"vocab_size .* got {size}"):
+    with pytest.raises(ValueError, match=f"vocab_size must be .* not {size}"):
         token_dtype(size)
 
 

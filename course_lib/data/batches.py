@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import PCG64
 from numpy.typing import ArrayLike, NDArray
 
+from course_lib.checks import check_integer, check_positive
 from course_lib.token_file import TokenFile, gather_windows
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def get_batch(
     import torch
 
     array = _checked_tokens(tokens, context_length)
-    _check_positive("batch_size", batch_size)
+    batch_size = check_positive("batch_size", batch_size)
     drawn_on = "cpu" if generator is None else generator.device
     starts = torch.randint(
         len(array) - context_length, (batch_size,), generator=generator, device=drawn_on
@@ -113,17 +114,11 @@ class BatchStream:
         device: "torch.device | str" = "cpu",
     ) -> None:
         self._tokens = _checked_tokens(tokens, context_length)
-        for name, value in (("batch_size", batch_size), ("world_size", world_size)):
-            _check_positive(name, value)
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be in range(world_size) = range({world_size}), not {rank}")
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be in range(2**64), not {seed}")
-        self.batch_size = batch_size
-        self.context_length = context_length
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
+        self.batch_size = check_positive("batch_size", batch_size)
+        self.context_length = check_positive("context_length", context_length)
+        self.seed = check_integer("seed", seed, least=0, most=2**64 - 1)
+        self.world_size = check_positive("world_size", world_size)
+        self.rank = check_integer("rank", rank, least=0, most=world_size - 1)
         self.device = device
         self.num_windows = (len(self._tokens) - 1) // context_length
         """Windows in an epoch, N."""
@@ -188,10 +183,7 @@ class BatchStream:
         for name in ("seed", "context_length", "num_tokens"):
             if state[name] != own[name]:
                 raise ValueError(f"the state is of a stream with {name} = {state[name]}, not {own[name]}")
-        drawn = state["windows_drawn"]
-        if not isinstance(drawn, int) or drawn < 0:
-            raise ValueError(f"windows_drawn must be an integer of at least 0, not {drawn!r}")
-        self._drawn = drawn
+        self._drawn = check_integer("windows_drawn", state["windows_drawn"], least=0)
 
 
 def _order(num_windows: int, seed: int, epoch: int) -> NDArray[np.intp]:
@@ -209,18 +201,13 @@ def _checked_tokens(
     array = tokens if isinstance(tokens, TokenFile) else np.asarray(tokens)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"tokens must be one-dimensional integers, not {array.dtype} of shape {array.shape}")
-    _check_positive("context_length", context_length)
+    check_positive("context_length", context_length)
     if len(array) <= context_length:
         found = f"the {len(array)} of {array.path}" if isinstance(array, TokenFile) else len(array)
         raise ValueError(
             f"context_length = {context_length} needs at least {context_length + 1} tokens, not {found}"
         )
     return array
-
-
-def _check_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 def gather_batch(

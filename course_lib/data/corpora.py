@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_lib.checks import check_choice
 from course_lib.data.hub import download, is_commit, resolve
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, Progress, atomic_write
@@ -113,8 +114,7 @@ def fetch(name: str, directory: PathLike, progress: bool = True) -> Sequence[Pat
         FormatError: what arrived is not the corpus.
     """
     known = {corpus.name: corpus for corpus in _CORPORA}
-    if name not in known:
-        raise ValueError(f"name must be one of {', '.join(map(repr, known))}, not {name!r}")
+    check_choice("name", name, known)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     return [_fetch_file(known[name], file, folder, progress=progress) for file in known[name].files]

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.random import PCG64  # NumPy loads it late otherwise, and a Ctrl-C meanwhile is lost
 
+from course_lib.checks import check_choice, check_integer
 from course_lib.data.story_grammar import Bindings, Scene, parse_scenes
 from course_lib.data.story_words import Uniform, WordClass, parse_words
 from course_lib.files import PathLike, Progress, atomic_write, progress
@@ -74,13 +75,12 @@ def stories(num_bytes: int, seed: int = 0, language: Language = "en") -> Iterato
         language: ``"en"``, ``"zh"``, or ``"both"``, where each story is in one of the two, equally likely.
 
     Raises:
-        ValueError: an argument is not one of these; the message names the argument, the value and what is allowed.
+        ValueError: an argument is out of range; the message names the argument, the value and what is allowed.
+        TypeError: a number is not an integer.
     """
-    _check_count("num_bytes", num_bytes)
-    _check_count("seed", seed)
-    if language not in get_args(Language):
-        allowed = ", ".join(map(repr, get_args(Language)))
-        raise ValueError(f"language is {language!r}; allowed are {allowed}")
+    num_bytes = check_integer("num_bytes", num_bytes, least=0)
+    seed = check_integer("seed", seed, least=0)
+    check_choice("language", language, get_args(Language))
     return _stories(num_bytes, seed, language)
 
 
@@ -122,7 +122,7 @@ def write_stories(
         OSError: the file cannot be written; see :func:`course_lib.files.atomic_write`.
     """
     if not separator or not separator.isprintable():
-        raise ValueError(f"separator is {separator!r}; a non-empty text on one line is needed")
+        raise ValueError(f"separator must be a non-empty text on one line, not {separator!r}")
     documents = stories(num_bytes, seed, language)
     ending = f"\n{separator}\n".encode()
     count = 0
@@ -131,16 +131,11 @@ def write_stories(
         for document in documents:
             encoded = document.encode()
             if separator in document:
-                raise ValueError(f"separator is {separator!r}; a text that no story contains is needed")
+                raise ValueError(f"separator must be a text that no story contains, not {separator!r}")
             file.write(encoded + ending)
             bar.update(len(encoded))
             count += 1
     return count
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name} is {value!r}; an integer of at least 0 is needed")
 
 
 def _uniform(seed: int) -> Callable[[], float]:

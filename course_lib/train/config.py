@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import math
 import tomllib
 import types
 import typing
@@ -12,6 +11,7 @@ from typing import Any, Literal, Self
 
 import tomli_w
 
+from course_lib.checks import check_number, check_positive
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, atomic_write, check_input_file
 from course_lib.model import ModelConfig
@@ -112,25 +112,23 @@ class TrainConfig:
         positive = ("steps", "batch_size", "accumulate", "loss_chunk", "log_every", "eval_batches", "sample_tokens",
                     "keep_checkpoints")  # fmt: skip
         for name in positive:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+            check_positive(name, getattr(self, name))
         not_negative = ("seed", "warmup_steps", "weight_decay", "clip_norm", "z_loss", "threads", "eval_every",
                         "sample_every", "checkpoint_every")  # fmt: skip
         for name in not_negative:
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("learning_rate", "muon_learning_rate"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if not 0 <= self.min_learning_rate_ratio <= 1:
-            raise ValueError(f"min_learning_rate_ratio must be in 0 … 1, not {self.min_learning_rate_ratio}")
+            check_number(name, getattr(self, name), least=0)
+        check_number("learning_rate", self.learning_rate, above=0)
+        if self.muon_learning_rate is not None:
+            check_number("muon_learning_rate", self.muon_learning_rate, above=0)
+        check_number("min_learning_rate_ratio", self.min_learning_rate_ratio, least=0, most=1)
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate must divide batch_size = {self.batch_size}, not {self.accumulate}")
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps must be at most steps = {self.steps}, not {self.warmup_steps}")
-        if not 1 <= self.sequence_length <= self.model.context_length:
+        check_positive("context_length", self.sequence_length)
+        if self.sequence_length > self.model.context_length:
             raise ValueError(
-                f"context_length must be in 1 … {self.model.context_length}, that of the model, "
+                f"context_length must be at most model.context_length = {self.model.context_length}, "
                 f"not {self.context_length}"
             )
         if self.sample_every and self.tokenizer is None:
@@ -264,7 +262,7 @@ def _called(hint: Any) -> str:
         return " or ".join(map(_called, members))
     if typing.get_origin(hint) is tuple:
         return f"{len(typing.get_args(hint))} numbers"
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    names = {int: "an integer", float: "a number", str: "a str", bool: "true or false"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 
 

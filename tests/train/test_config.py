@@ -63,20 +63,23 @@ def test_no_file_name_holds_a_nul_character() -> None:
         ({"lr": 0.1}, r"unknown key lr; did you mean learning_rate\?"),
         ({"modal": {}}, r"unknown key modal; did you mean model\?"),
         ({"zzzzqqq": 3}, "unknown key zzzzqqq; known are model, train_tokens"),
-        ({"steps": "ten"}, "steps must be a whole number, not 'ten'"),
-        ({"steps": 10.5}, r"steps must be a whole number, not 10\.5"),
+        ({"steps": "ten"}, "steps must be an integer, not 'ten'"),
+        ({"steps": 10.5}, r"steps must be an integer, not 10\.5"),
         ({"tensorboard": 1}, "tensorboard must be true or false, not 1"),
         ({"optimizer": "adam"}, "optimizer must be one of 'adamw', 'muon', not 'adam'"),
         ({"betas": [0.9]}, "betas must be 2 numbers"),
-        ({"model.d_model": "wide"}, r"model\.d_model must be a whole number"),
+        ({"model.d_model": "wide"}, r"model\.d_model must be an integer"),
         ({"model.num_heads": 3}, "num_heads must divide d_model"),
-        ({"context_length": 64}, "context_length must be in 1 … 32, that of the model, not 64"),
+        ({"context_length": 64}, r"context_length must be at most model\.context_length = 32, not 64"),
         ({"accumulate": 5}, "accumulate must divide batch_size = 32, not 5"),
         ({"warmup_steps": 2000}, "warmup_steps must be at most steps = 1000, not 2000"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"clip_norm": -1.0}, "clip_norm must be at least 0"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive"),
-        ({"min_learning_rate_ratio": 2.0}, "min_learning_rate_ratio must be in 0 … 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be greater than 0, not 0.0"),
+        (
+            {"min_learning_rate_ratio": 2.0},
+            "min_learning_rate_ratio must be at least 0 and at most 1, not 2.0",
+        ),
         ({"sample_every": 10}, "sample_every needs a tokenizer"),
     ],
 )
@@ -111,5 +114,5 @@ def test_other_broken_files(tmp_path: Path) -> None:
 def test_wrong_types_in_python_are_named_too() -> None:
     with pytest.raises(TypeError, match="model must be ModelConfig"):
         TrainConfig(model={}, train_tokens="t")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="train_tokens must be a text"):
+    with pytest.raises(TypeError, match="train_tokens must be a str"):
         TrainConfig(model=MODEL, train_tokens=Path("t"))  # type: ignore[arg-type]
