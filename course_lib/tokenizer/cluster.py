@@ -32,20 +32,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_lib import _bpe
+from course_lib.checks import check_positive
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, check_input_file, pip_command
 from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, token_dtype, write_token_file
 from course_lib.tokenizer.patterns import resolve_pattern
+from course_lib.tokenizer.source import no_text, read_source
 from course_lib.tokenizer.tokenizer import Tokenizer
-from course_lib.tokenizer.training import (
-    check_sizes,
-    count_by_regex,
-    learn_merges,
-    make_tokenizer,
-    no_text,
-    read_source,
-)
+from course_lib.tokenizer.training import check_sizes, count_by_regex, learn_merges, make_tokenizer
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -90,7 +85,7 @@ def connect(scheduler: str, *, num_workers: int | None = None, timeout: float = 
         get_address_host_port(scheduler)
     except ValueError as error:
         raise ValueError(
-            f"scheduler must be 'local' or an address such as 'tcp://10.0.0.1:8786', got {scheduler!r} ({error})"
+            f"scheduler must be 'local' or an address such as 'tcp://10.0.0.1:8786', not {scheduler!r} ({error})"
         ) from error
     try:
         client = distributed.Client(scheduler, timeout=timeout, set_as_default=False)
@@ -204,8 +199,8 @@ def count_pretokens(
     one part of the work loses worker after worker.
     """
     for name, number in (("max_words", max_words), ("block_bytes", block_bytes)):
-        if number is not None and (type(number) is not int or number < 1):
-            raise ValueError(f"{name} must be a whole number of at least 1 or None, got {number!r}")
+        if number is not None:
+            check_positive(name, number)
     scanner, expression = resolve_pattern(pattern)
     files = _check_files(client, source)
     parts = []
@@ -246,8 +241,8 @@ def encode_file(
 
     Raises what :meth:`Tokenizer.encode_file` and :func:`count_pretokens` raise.
     """
-    if block_bytes is not None and (type(block_bytes) is not int or block_bytes < 1):
-        raise ValueError(f"block_bytes must be a whole number of at least 1 or None, got {block_bytes!r}")
+    if block_bytes is not None:
+        check_positive("block_bytes", block_bytes)
     target = tokenizer._check_target(source, target)
     files = _check_files(client, source)
 

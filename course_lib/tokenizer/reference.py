@@ -15,17 +15,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from course_lib.checks import check_text
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.piecewise import SpecialCuts
+from course_lib.tokenizer.source import Source, no_text, read_source
 from course_lib.tokenizer.tokenizer import Tokenizer
-from course_lib.tokenizer.training import (
-    Source,
-    check_sizes,
-    count_by_regex,
-    make_tokenizer,
-    no_text,
-    read_source,
-)
+from course_lib.tokenizer.training import check_sizes, count_by_regex, make_tokenizer
 
 Pair = tuple[bytes, bytes]
 Word = tuple[bytes, ...]
@@ -242,8 +237,7 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
 
     Raises TypeError unless ``text`` is a str.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be str, not {type(text).__name__}")
+    check_text("text", text)
     specials = tokenizer.special_token_ids
     special_ids = set(specials.values())
     # The ordinary id where a special token has the same bytes.

@@ -1,7 +1,7 @@
 """The Tokenizer: byte-level BPE on the compiled engine."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, SupportsIndex
 
@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_lib import _bpe
+from course_lib.checks import check_positive
 from course_lib.files import PathLike, check_input_file, check_not_sources, check_output_file
 from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, description_path, write_token_file
+from course_lib.tokenizer.engine import make_encoder, surrogate_error
 from course_lib.tokenizer.formats import (
     TokenizerData,
     assign_special_ids,
@@ -26,9 +28,6 @@ from course_lib.tokenizer.pretrained import load_pretrained
 
 # encode_iterable gathers about this much text before it looks for a place to cut.
 _STREAM_BYTES = 1 << 14
-
-MAX_TOKEN_ID = 2**24 - 1
-"""The largest token id: the engine's cache packs ids into 24 bits."""
 
 
 class Tokenizer:
@@ -70,23 +69,8 @@ class Tokenizer:
         self._data = data
         self._sources: list[Path] = []  # what it was made from, which nothing may overwrite
         self._saved: list[Path] = []  # its own tokenizer.json, which only itself may replace
-        ids_of = _invert(data.vocab, set(data.special_tokens.values()))
         scanner, expression = resolve_pattern(data.pattern)
-        missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
-        if missing:
-            raise ValueError(
-                f"vocab has no token for byte {bytes([missing[0]])!r}; all 256 single bytes are needed"
-            )
-        byte_ids = [ids_of[bytes([byte])] for byte in range(256)]
-        merges = _resolve_merges(data.merges, ids_of)
-        self._engine = _bpe.Encoder(
-            tokens=list(data.vocab.items()),
-            merges=merges,
-            special_tokens=list(data.special_tokens.items()),
-            byte_ids=byte_ids,
-            whole_tokens=_whole_tokens(data, byte_ids, merges) if data.ignore_merges else [],
-            pattern=scanner,
-        )
+        self._engine = make_encoder(data, scanner)
         # Where the engine cannot take a text as it is.
         self._piecewise = (
             PiecewiseEncoder(data, self._engine, scanner, expression)
@@ -180,7 +164,8 @@ class Tokenizer:
         self, texts: Sequence[str | bytes], *, num_threads: int | None = None
     ) -> list[list[int]]:
         """``[encode(text) for text in texts]`` on ``num_threads`` threads (default: every processor)."""
-        check_num_threads(num_threads)
+        if num_threads is not None:
+            check_positive("num_threads", num_threads)
         if isinstance(texts, str | bytes):
             raise TypeError("texts must be a sequence of str, not a single text")
         if self._piecewise is not None and any(map(self._piecewise.needed_for, texts)):
@@ -222,7 +207,8 @@ class Tokenizer:
         appears at ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written,
         and ValueError when ``target``, or its description beside it, is ``source`` or a file of this tokenizer.
         """
-        check_num_threads(num_threads)
+        if num_threads is not None:
+            check_positive("num_threads", num_threads)
         source = check_input_file(source)
         target = self._check_target(source, target)
         with progress_bar(description=f"encoding {source.name}", unit="B", enabled=progress) as bar:
@@ -348,52 +334,6 @@ class Tokenizer:
                 bar.update(len(part))
 
 
-def _invert(vocab: Mapping[int, bytes], special_ids: Collection[int]) -> dict[bytes, int]:
-    """Bytes → id, the ordinary one where a special token has the same. Raises where there are two ordinary ones."""
-    ids_of: dict[bytes, int] = {}
-    for token_id, token in vocab.items():
-        if type(token_id) is not int or not 0 <= token_id <= MAX_TOKEN_ID:
-            raise ValueError(f"vocab: ids must be whole numbers in 0..{MAX_TOKEN_ID}, got {token_id!r}")
-        if not isinstance(token, bytes) or not token:
-            raise ValueError(f"vocab[{token_id}] must be bytes and not empty, got {token!r}")
-        other = ids_of.get(token)
-        if other is None or other in special_ids:
-            ids_of[token] = token_id
-        elif token_id not in special_ids:
-            raise ValueError(f"vocab: {token!r} has two ids, {other} and {token_id}")
-    return ids_of
-
-
-def _resolve_merges(
-    merges: Sequence[tuple[bytes, bytes]], ids_of: Mapping[bytes, int]
-) -> list[tuple[int, int, int]]:
-    """Each merge as ids: left, right, result."""
-    try:
-        return [(ids_of[left], ids_of[right], ids_of[left + right]) for left, right in merges]
-    except (KeyError, TypeError, ValueError):
-        for number, merge in enumerate(merges):
-            if not (
-                isinstance(merge, tuple | list)
-                and len(merge) == 2
-                and all(type(part) is bytes for part in merge)
-            ):
-                raise ValueError(f"merges[{number}] must be a pair of bytes, got {merge!r}") from None
-            left, right = merge
-            unknown = next((token for token in (left, right, left + right) if token not in ids_of), None)
-            if unknown is not None:
-                raise ValueError(f"merges[{number}] is {merge!r}, but {unknown!r} is not in vocab") from None
-        raise
-
-
-def _whole_tokens(
-    data: TokenizerData, byte_ids: Sequence[int], merges: Sequence[tuple[int, int, int]]
-) -> list[int]:
-    """The ids that a whole pre-token may become: every token that is not only a special one."""
-    ordinary = {*byte_ids, *(result for _, _, result in merges)}
-    specials = set(data.special_tokens.values()) - ordinary
-    return [token_id for token_id in data.vocab if token_id not in specials]
-
-
 def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:
     if isinstance(iterable, str):
         raise TypeError("encode_iterable needs an iterable of str; encode takes a single text")
@@ -406,17 +346,3 @@ def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:
             yield item.encode()
         except UnicodeEncodeError as error:
             raise surrogate_error(error) from None
-
-
-def surrogate_error(error: UnicodeEncodeError) -> ValueError:
-    """What to say about a str that UTF-8 cannot hold."""
-    return ValueError(
-        f"text holds a lone surrogate, {error.object[error.start]!r}, at position {error.start}: "
-        "no UTF-8 text can hold one (decode the source with errors='replace', or pass bytes)"
-    )
-
-
-def check_num_threads(num_threads: int | None) -> None:
-    """Raise ValueError unless ``num_threads`` is None or a whole number of at least 1."""
-    if num_threads is not None and (type(num_threads) is not int or num_threads < 1):
-        raise ValueError(f"num_threads must be a whole number of at least 1 or None, got {num_threads!r}")

@@ -1,33 +1,23 @@
 """Training a byte-level BPE tokenizer on the compiled engine."""
 
-import contextlib
-import itertools
 import os
-import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias, TypeGuard
 
 import regex
 
 from course_lib import _bpe
-from course_lib.files import PathLike, check_input_file
+from course_lib.checks import check_integer, check_positive
+from course_lib.files import PathLike
 from course_lib.files import progress as progress_bar
-from course_lib.tokenizer.formats import assign_special_ids
+from course_lib.tokenizer.engine import surrogate_error
+from course_lib.tokenizer.formats import MAX_ID, assign_special_ids
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.piecewise import any_of
-from course_lib.tokenizer.tokenizer import MAX_TOKEN_ID, Tokenizer, check_num_threads, surrogate_error
-
-Source: TypeAlias = PathLike | Iterable[str] | Iterable[PathLike]
-
-# Documents are handed to the engine in groups of about this many characters.
-_GROUP_CHARACTERS = 1 << 23
-
-# How long a path may be on Linux, and how many documents are looked at for the name of a file among them.
-_LONGEST_PATH = 4096
-_LOOKED_AT = 100
+from course_lib.tokenizer.source import Source, no_text, read_source
+from course_lib.tokenizer.tokenizer import Tokenizer
 
 
 def train_bpe(
@@ -56,7 +46,8 @@ def train_bpe(
     and for a source without text; TypeError for a source of another kind; OSError for files that cannot be read.
     """
     specials, num_merges = check_sizes(vocab_size, special_tokens)
-    check_num_threads(num_threads)
+    if num_threads is not None:
+        check_positive("num_threads", num_threads)
     scanner, expression = resolve_pattern(pattern)
     counts = _bpe.WordCounts(scanner, specials)
     files: list[Path] = []
@@ -99,15 +90,12 @@ def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[st
     """The special tokens and the number of merges asked for; ValueError or TypeError as :func:`train_bpe`."""
     specials = list(assign_special_ids({}, special_tokens))
     smallest = 256 + len(specials)
-    if type(vocab_size) is not int:
-        raise TypeError(f"vocab_size must be int, not {type(vocab_size).__name__}")
-    if vocab_size > MAX_TOKEN_ID + 1:
-        raise ValueError(f"vocab_size must be at most {MAX_TOKEN_ID + 1:,}, got {vocab_size}")
-    if vocab_size < smallest:
+    size = check_integer("vocab_size", vocab_size, most=MAX_ID + 1)
+    if size < smallest:
         raise ValueError(
-            f"vocab_size must be at least {smallest} (256 bytes + {len(specials)} special tokens), got {vocab_size}"
+            f"vocab_size must be at least {smallest} (256 bytes + {len(specials)} special tokens), not {size}"
         )
-    return specials, vocab_size - smallest
+    return specials, size - smallest
 
 
 def make_tokenizer(
@@ -134,83 +122,6 @@ def make_tokenizer(
     return tokenizer
 
 
-def read_source(source: Source) -> Iterator[Path | list[str]]:
-    """The files of ``source``, or its documents in groups of bounded size."""
-    if isinstance(source, str | os.PathLike):
-        yield _single_file(source)
-        return
-    if isinstance(source, bytes) or not isinstance(source, Iterable):
-        raise TypeError(f"source must be a path or an iterable of str documents, not {type(source).__name__}")
-    items = iter(source)
-    files: list[PathLike] = []
-    for item in items:
-        if not _names_file(item):
-            yield from _groups(files, itertools.chain([item], items))
-            return
-        files.append(item)
-    # All of them are checked before the first is read.
-    yield from [check_input_file(file) for file in files]
-
-
-def _single_file(source: PathLike) -> Path:
-    try:
-        return check_input_file(source)
-    except FileNotFoundError as error:
-        if isinstance(source, str):
-            error.args = (f"{error} (a str is a path: a text to train on goes into a list)",)
-        raise
-
-
-def _names_file(item: object) -> TypeGuard[PathLike]:
-    """Whether an item of a source is a path, or a str that names an existing file."""
-    if not isinstance(item, str):
-        return isinstance(item, os.PathLike)
-    with contextlib.suppress(OSError):  # a part of it is too long for a name
-        # Nothing is asked of the system for texts that are no path at all.
-        return len(item) <= _LONGEST_PATH and "\n" not in item and Path(item).is_file()
-    return False
-
-
-def _groups(files: list[PathLike], others: Iterator[object]) -> Iterator[list[str]]:
-    """The documents of a source in groups. Its first items look like ``files``, the first of ``others`` does not."""
-    head = list(itertools.islice(others, _LOOKED_AT))
-    path = next((item for item in files if not isinstance(item, str)), None)
-    if path is not None and isinstance(head[0], str):
-        shown = repr(head[0][:60])
-        raise TypeError(
-            f"source holds the path {os.fspath(path)}, but also {shown}, which is neither a path nor the name of a file"
-        )
-    names = [item for item in (*files, *head) if _names_file(item) and isinstance(item, str)]
-    if names:
-        warnings.warn(
-            f"the items of source are taken as documents, though {names[0]!r} is the name of a file: "
-            "to train on files, all items must name existing ones",
-            stacklevel=_level_of_caller(),
-        )
-    group: list[str] = []
-    size = 0
-    for item in itertools.chain(files, head, others):
-        if not isinstance(item, str):
-            kind = "path" if isinstance(item, os.PathLike) else type(item).__name__
-            raise TypeError(f"source holds documents and a {kind}: {item!r} (documents must be str)")
-        group.append(item)
-        size += len(item)
-        if size >= _GROUP_CHARACTERS:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
-def _level_of_caller() -> int:
-    """The ``stacklevel`` of a warning that is to name the line by which the reader came into this package."""
-    package = Path(__file__).parents[1]
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(package):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
 def count_by_regex(
     file_or_documents: Path | list[str], expression: str, specials: Sequence[str]
 ) -> Counter[bytes]:
@@ -229,10 +140,3 @@ def count_by_regex(
         return Counter({word.encode("utf-8", errors): count for word, count in words.items()})
     except UnicodeEncodeError as error:
         raise surrogate_error(error) from None
-
-
-def no_text(source: Source) -> str:
-    """What to say of a source without text."""
-    empty = isinstance(source, str | os.PathLike)
-    why = f"{os.fspath(source)} is empty" if empty else "it has no file and no document, or only empty ones"  # type: ignore[arg-type]
-    return f"source holds no text to train on: {why}"

@@ -18,9 +18,10 @@ from typing import Self, SupportsIndex
 
 import numpy as np
 
-from course_lib.tokenizer.pieces import PieceTokenizer, check_whole
+from course_lib.checks import check_number, check_positive
+from course_lib.tokenizer.pieces import PieceTokenizer
 from course_lib.tokenizer.reference import count_words
-from course_lib.tokenizer.training import Source
+from course_lib.tokenizer.source import Source
 from course_lib.tokenizer.unigram_training import train_scores
 
 SPACE = "▁"
@@ -106,7 +107,7 @@ class UnigramTokenizer(PieceTokenizer):
 
         Raises ValueError for ``n`` below 1; otherwise as :meth:`encode`.
         """
-        check_whole("n", n, 1)
+        check_positive("n", n)
         paths: list[tuple[list[int], float]] = [([], 0.0)]
         for word in self._words(text):
             found = [(self._to_ids(word, ends), score) for ends, score in nbest(self.lattice(word), n)]
@@ -121,12 +122,11 @@ class UnigramTokenizer(PieceTokenizer):
         Drawn exactly from all segmentations (Kudo 2018, section 3.3, with l = ∞). ``seed``: a number, or a generator
         to draw from again and again. Raises ValueError for an ``alpha`` below 0; otherwise as :meth:`encode`.
         """
-        if not isinstance(alpha, Real) or not 0 <= alpha < math.inf:
-            raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
+        alpha = check_number("alpha", alpha, least=0)
         random = np.random.default_rng(seed)
         ids: list[int] = []
         for word in self._words(text):
-            ids += self._to_ids(word, sample(self.lattice(word), float(alpha), random))
+            ids += self._to_ids(word, sample(self.lattice(word), alpha, random))
         return ids
 
     def lattice(self, word: str) -> Lattice:

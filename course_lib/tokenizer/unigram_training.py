@@ -29,7 +29,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from course_lib.tokenizer.pieces import check_whole
+from course_lib.checks import check_integer, check_number, check_positive
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,13 +52,12 @@ def train_scores(
 
     The arguments are those of :meth:`course_lib.tokenizer.unigram.UnigramTokenizer.train`, and so are the errors.
     """
-    check_whole("max_piece_length", max_piece_length, 1)
-    check_whole("seed_size", seed_size, 0)
-    check_whole("em_steps", em_steps, 1)
-    if not 0 < shrinking_factor < 1:
-        raise ValueError(f"shrinking_factor must be between 0 and 1, got {shrinking_factor!r}")
+    check_positive("max_piece_length", max_piece_length)
+    check_integer("seed_size", seed_size, least=0)
+    check_positive("em_steps", em_steps)
+    check_number("shrinking_factor", shrinking_factor, above=0, below=1)
     characters = set().union(*words)
-    check_whole("vocab_size", vocab_size, reserved + max(1, len(characters)))
+    check_integer("vocab_size", vocab_size, least=reserved + max(1, len(characters)))
     num_pieces = vocab_size - reserved
     seeds = seed_pieces(words, max_piece_length, max(seed_size, num_pieces - len(characters)))
     if len(seeds) < num_pieces:

@@ -19,9 +19,10 @@ from typing import Final, Literal, Self, SupportsIndex, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from course_lib.tokenizer.pieces import PieceTokenizer, check_whole
+from course_lib.checks import check_choice, check_integer, check_positive
+from course_lib.tokenizer.pieces import PieceTokenizer
 from course_lib.tokenizer.reference import count_words
-from course_lib.tokenizer.training import Source
+from course_lib.tokenizer.source import Source
 
 UNKNOWN: Final = "[UNK]"
 CONTINUES: Final = "##"
@@ -51,7 +52,7 @@ class WordPieceTokenizer(PieceTokenizer):
     """
 
     def __init__(self, pieces: Iterable[str], *, pattern: str = WORDS, max_word_length: int = 100) -> None:
-        check_whole("max_word_length", max_word_length, 1)
+        check_positive("max_word_length", max_word_length)
         super().__init__(pieces, pattern)
         if UNKNOWN not in self._ids:
             raise ValueError(
@@ -82,10 +83,9 @@ class WordPieceTokenizer(PieceTokenizer):
         Raises ValueError for a source without words, a ``vocab_size`` too small for its characters, another ``score``,
         and ``min_frequency`` or ``max_word_length`` below 1; TypeError for a source of another kind.
         """
-        check_whole("min_frequency", min_frequency, 1)
-        check_whole("max_word_length", max_word_length, 1)
-        if score not in get_args(Score):
-            raise ValueError(f"score must be one of {', '.join(map(repr, get_args(Score)))}, got {score!r}")
+        check_positive("min_frequency", min_frequency)
+        check_positive("max_word_length", max_word_length)
+        check_choice("score", score, get_args(Score))
         words: Counter[str] = Counter()
         for word, count in count_words(source, pattern=pattern).items():
             text = word.decode("utf-8", "surrogateescape").strip(_WHITE_SPACE)
@@ -94,7 +94,7 @@ class WordPieceTokenizer(PieceTokenizer):
                 words[text] += count
         if not words:
             raise ValueError(f"source holds no word of at most {max_word_length} characters to train on")
-        check_whole("vocab_size", vocab_size, 2)
+        check_integer("vocab_size", vocab_size, least=2)
         training = _Training(words, vocab_size - 1)
         while 1 + len(training.pieces) < vocab_size and training.merge_best(score, min_frequency):
             pass
@@ -159,7 +159,7 @@ class _Training:
     def __init__(self, word_counts: Mapping[str, int], max_pieces: int) -> None:
         cuts = [[word[0], *(CONTINUES + letter for letter in word[1:])] for word in word_counts]
         self.pieces = sorted({piece for cut in cuts for piece in cut})
-        check_whole("vocab_size", max_pieces + 1, len(self.pieces) + 1)
+        check_integer("vocab_size", max_pieces + 1, least=len(self.pieces) + 1)
         self.numbers = {piece: number for number, piece in enumerate(self.pieces)}
         self.words = [[self.numbers[piece] for piece in cut] for cut in cuts]
         self.word_counts = list(word_counts.values())

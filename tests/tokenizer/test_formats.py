@@ -107,9 +107,9 @@ def test_no_merges_make_a_tokenizer_of_bytes(tmp_path: Path) -> None:
         ("{}", "", "vocab.json", "must be an object of token: id"),
         ('{"model": {"vocab": {}}}', "", "vocab.json", "read it with Tokenizer.load"),
         ({"a": 1}, "", "vocab.json", "no token for byte 0x00 and 254 other bytes"),
-        (ALPHABET | {"ab": "x"}, "", "vocab.json", "id of token 'ab' must be a whole number .* got 'x'"),
-        (ALPHABET | {"ab": -1}, "", "vocab.json", "must be a whole number .* got -1"),
-        (ALPHABET | {"ab": True}, "", "vocab.json", "must be a whole number .* got True"),
+        (ALPHABET | {"ab": "x"}, "", "vocab.json", "id of token 'ab' must be an integer .* not 'x'"),
+        (ALPHABET | {"ab": -1}, "", "vocab.json", "must be an integer .* not -1"),
+        (ALPHABET | {"ab": True}, "", "vocab.json", "must be an integer .* not True"),
         (ALPHABET | {"ab": 97}, "", "vocab.json", "id 97 belongs to both 'a' and 'ab'"),
         (ALPHABET | {"學": 256}, "", "vocab.json", "token '學' .* not written in GPT-2's byte alphabet"),
         (ALPHABET | {"": 256}, "", "vocab.json", "token '' .* is empty"),
@@ -153,19 +153,19 @@ def test_special_tokens_get_ids_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("specials", "message"),
     [
-        ([""], "must be a text and not empty"),
-        ([5], "must be a text"),
+        ([""], "must be a non-empty str, not"),
+        ([5], "must be a non-empty str"),
         (["<s>", "<s>"], "holds '<s>' twice"),
         (["\ud800"], "lone surrogate"),
         ({"<s>": 0}, "is 0, the id of another token"),
         ({"<s>": 5, "<t>": 5}, "is 5, the id of another token"),
         ({"a": 1}, "is 1, but the vocabulary holds it as 0"),
-        ({"<s>": -1}, "whole number"),
-        ({"<s>": "5"}, "whole number"),
+        ({"<s>": -1}, "must be at least 0"),
+        ({"<s>": "5"}, "must be an integer"),
     ],
 )
 def test_wrong_special_tokens_are_refused(specials: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         assign_special_ids({0: b"a"}, specials)
 
 
@@ -212,7 +212,7 @@ def test_ranks_with_gaps_and_special_tokens_are_read(tmp_path: Path) -> None:
         ("YWI= 256\nYWI= 257", "line 258: this token stands on line 257"),
         ("= 256", "line 257: expected a token in base64"),
         ("YWI= 97", "id 97 belongs to both b'a' and b'ab'"),
-        ("YWI= -1", "must be a whole number"),
+        ("YWI= -1", "must be an integer"),
     ],
 )
 def test_damaged_rank_files_are_refused(tmp_path: Path, extra: str, message: str) -> None:

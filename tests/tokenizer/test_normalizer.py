@@ -309,7 +309,7 @@ def test_the_hash_without_a_normalizer_is_that_of_files_that_exist() -> None:
 
 @pytest.mark.parametrize("normalizer", ["nfc", "", ["NFC", "Lowercase"], [None]])
 def test_another_normalizer_is_a_clear_error(normalizer: Any) -> None:
-    with pytest.raises(ValueError, match="normalizer must be of NFC, NFD, NFKC, NFKD, got"):
+    with pytest.raises(ValueError, match="normalizer must be one of 'NFC', 'NFD', 'NFKC', 'NFKD', not"):
         Tokenizer({byte: bytes([byte]) for byte in range(256)}, [], normalizer=normalizer)
 
 

@@ -150,9 +150,9 @@ class TestPatterns:
             pretokenize("text", pattern)
 
     def test_wrong_types(self) -> None:
-        with pytest.raises(TypeError, match="pattern must be str"):
+        with pytest.raises(TypeError, match="pattern must be a str"):
             pretokenize("text", 3)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="text must be str"):
+        with pytest.raises(TypeError, match="text must be a str"):
             pretokenize(b"text")  # type: ignore[arg-type]
 
 

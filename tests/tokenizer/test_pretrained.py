@@ -62,7 +62,7 @@ def test_hashes_and_special_tokens_are_tiktokens(monkeypatch: pytest.MonkeyPatch
 
 def test_other_names_are_refused_with_the_known_ones() -> None:
     for function in (find_pretrained, load_pretrained):
-        with pytest.raises(ValueError, match=r"'gpt2', 'cl100k_base', 'o200k_base', 'deepseek', got 'gpt5'"):
+        with pytest.raises(ValueError, match=r"'gpt2', 'cl100k_base', 'o200k_base', 'deepseek', not 'gpt5'"):
             function("gpt5")
 
 

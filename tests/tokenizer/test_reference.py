@@ -167,5 +167,5 @@ class TestEncoding:
         assert reference.encode_long_word(word.encode(), ranks) == expected
 
     def test_only_text_is_encoded(self) -> None:
-        with pytest.raises(TypeError, match="text must be str, not bytes"):
+        with pytest.raises(TypeError, match="text must be a str, not bytes"):
             reference.encode(pretrained("gpt2"), b"abc")  # type: ignore[arg-type]

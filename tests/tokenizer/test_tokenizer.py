@@ -282,9 +282,9 @@ class TestBadInput:
         [
             ({0: b"a"}, [], None, r"no token for byte b'\\x00'"),
             ({**BYTES, 256: b"a"}, [], None, r"b'a' has two ids, 97 and 256"),
-            ({**BYTES, -1: b"aa"}, [], None, r"ids must be whole numbers"),
-            ({**BYTES, 2**24: b"aa"}, [], None, r"ids must be whole numbers in 0\.\.16777215"),
-            ({**BYTES, 256: b""}, [], None, r"vocab\[256\] must be bytes and not empty"),
+            ({**BYTES, -1: b"aa"}, [], None, r"ids must be integers"),
+            ({**BYTES, 2**24: b"aa"}, [], None, r"ids must be integers from 0 to 16777215"),
+            ({**BYTES, 256: b""}, [], None, r"vocab\[256\] must be non-empty bytes"),
             ({**BYTES, 256: "aa"}, [], None, r"vocab\[256\] must be bytes"),
             (BYTES, [(b"a", b"b")], None, r"merges\[0\] is .*, but b'ab' is not in vocab"),
             (
@@ -296,7 +296,7 @@ class TestBadInput:
             ({**BYTES, 256: b"ab"}, [(b"a", b"b"), (b"a", b"b")], None, r"merge 1 repeats merge 0"),
             (BYTES, [(b"a",)], None, r"merges\[0\] must be a pair of bytes"),
             (BYTES, [("a", "b")], None, r"merges\[0\] must be a pair of bytes"),
-            (BYTES, [], [""], r"special token must be a text and not empty"),
+            (BYTES, [], [""], r"special token must be a non-empty str"),
             (BYTES, [], ["<x>", "<x>"], r"'<x>' twice"),
             (BYTES, [], ["\ud800"], r"lone surrogate"),
         ],
@@ -339,7 +339,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("num_threads", [0, -1, 1.5, True])
     def test_num_threads(self, num_threads: object) -> None:
-        with pytest.raises(ValueError, match="num_threads must be"):
+        with pytest.raises((TypeError, ValueError), match="num_threads must be"):
             Tokenizer(BYTES, []).encode_batch(["a"], num_threads=num_threads)  # type: ignore[arg-type]
 
     def test_files(self, own: Tokenizer, tmp_path: Path) -> None:

@@ -172,11 +172,11 @@ class TestBadInput:
 
     @pytest.mark.parametrize("size", [300.0, "300", None, True])
     def test_vocab_size_of_another_type(self, size: object) -> None:
-        with pytest.raises(TypeError, match="vocab_size must be int"):
+        with pytest.raises(TypeError, match="vocab_size must be an integer, not"):
             train_bpe(["text"], size)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
-        ("specials", "message"), [([""], "not empty"), ([END, END], "twice"), (["\ud800"], "lone")]
+        ("specials", "message"), [([""], "non-empty"), ([END, END], "twice"), (["\ud800"], "lone")]
     )
     def test_special_tokens(self, specials: list[str], message: str) -> None:
         with pytest.raises(ValueError, match=message):
@@ -216,9 +216,9 @@ class TestBadInput:
         with pytest.warns(UserWarning, match="no pair is left to merge after 2 of 244 merges"):
             assert len(train_bpe(["abc"], 500).merges) == 2
 
-    @pytest.mark.parametrize("num_threads", [0, -2, 1.5])
-    def test_num_threads(self, num_threads: object) -> None:
-        with pytest.raises(ValueError, match="num_threads"):
+    @pytest.mark.parametrize(("num_threads", "error"), [(0, ValueError), (-2, ValueError), (1.5, TypeError)])
+    def test_num_threads(self, num_threads: object, error: type[Exception]) -> None:
+        with pytest.raises(error, match="num_threads"):
             train_bpe(["text"], 300, num_threads=num_threads)  # type: ignore[arg-type]
 
 
