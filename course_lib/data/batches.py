@@ -70,6 +70,19 @@ def get_batch(
     return _to_device(gather_batch(array, starts.numpy(), context_length), device)
 
 
+def num_windows(tokens: TokenFile | ArrayLike, context_length: int) -> int:
+    """The number of windows that follow each other in ``tokens`` without overlap; a shorter remainder is left out.
+
+    A window has ``context_length`` inputs and, after the last of them, one more target. Constant time: nothing of
+    ``tokens`` is read.
+
+    Raises:
+        ValueError: ``context_length`` is not positive, or ``tokens`` holds fewer than ``context_length + 1`` tokens.
+        TypeError: ``tokens`` are not one-dimensional integers.
+    """
+    return (len(_checked_tokens(tokens, context_length)) - 1) // context_length
+
+
 class BatchStream:
     """An endless stream of batches in which every window comes once an epoch, in a new order each time.
 
@@ -120,7 +133,7 @@ class BatchStream:
         self.world_size = check_positive("world_size", world_size)
         self.rank = check_integer("rank", rank, least=0, most=world_size - 1)
         self.device = device
-        self.num_windows = (len(self._tokens) - 1) // context_length
+        self.num_windows = num_windows(self._tokens, context_length)
         """Windows in an epoch, N."""
         self._drawn = 0  # by all ranks together
         self._order_epoch = 0

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from course_lib.data import BatchStream, TokenFile
+from course_lib.data import TokenFile, num_windows
 from course_lib.data.batches import gather_batch
 from course_lib.loss import bits_per_byte
 from course_lib.tokenizer import Tokenizer
@@ -51,7 +51,7 @@ def evaluate(
     device = next(loss_module.parameters()).device
     among = among or Processes(device)
     array = tokens if isinstance(tokens, TokenFile) else np.asarray(tokens)
-    windows = BatchStream(array, 1, context_length, seed=0).num_windows  # checks the tokens too
+    windows = num_windows(array, context_length)
     if max_batches is not None:
         windows = min(windows, max_batches * batch_size)
     sums = torch.zeros(3, dtype=torch.float64, device="cpu")  # loss, tokens, bytes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.data import BatchStream, TokenFile
+from course_lib.data import BatchStream, TokenFile, num_windows
 from course_lib.errors import FormatError
 from course_lib.files import hold_folder
 from course_lib.files import progress as progress_bar
@@ -170,7 +170,7 @@ class _Run:
             device=among.device,
         )
         if self.valid is not None:
-            BatchStream(self.valid, 1, config.sequence_length, seed=0)  # is there one window?
+            num_windows(self.valid, config.sequence_length)  # raises ValueError unless there is at least one
             if self.valid.tokenizer_sha256 != self.tokens.tokenizer_sha256:
                 raise FormatError(
                     self.valid.path, "", f"was encoded with another tokenizer than {config.train_tokens}"

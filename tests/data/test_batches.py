@@ -17,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.data import BatchStream, TokenFile, get_batch
+from course_lib.data import BatchStream, TokenFile, get_batch, num_windows
 from course_lib.token_file import write_token_file
 
 
@@ -122,6 +122,23 @@ def test_the_order_is_part_of_the_format() -> None:
         *(9, 2, 4, 7, 5, 0, 8, 6, 3, 1),
         *(5, 6, 3, 0, 7, 2, 1, 4, 9, 8),
     ]
+
+
+@given(st.integers(2, 400), st.integers(1, 60))
+def test_windows_are_counted_as_a_stream_deals_them(num_tokens: int, context_length: int) -> None:
+    tokens = np.arange(num_tokens)
+    starts = range(0, num_tokens - context_length, context_length)  # each window and the token after it
+    if not starts:
+        with pytest.raises(ValueError, match=f"needs at least {context_length + 1} tokens, not {num_tokens}"):
+            num_windows(tokens, context_length)
+        return
+    assert num_windows(tokens, context_length) == len(starts)
+    assert BatchStream(tokens, 1, context_length, seed=0).num_windows == len(starts)
+
+
+def test_counting_windows_orders_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("course_lib.data.batches._order", None)
+    assert num_windows(np.broadcast_to(np.uint8(0), 10**12), 10) == 10**11 - 1
 
 
 def test_both_ways_of_asking_go_on_where_the_other_stopped() -> None:
