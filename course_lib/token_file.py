@@ -110,6 +110,11 @@ class TokenFile:
         if found != self.sha256:
             raise FormatError(self.path, "", f"the ids were changed: SHA-256 {found}, not {self.sha256}")
 
+    def expect(self, *, tokenizer_sha256: str, named: str) -> None:
+        """Raise FormatError unless the tokenizer with this hash, called ``named`` in the message, made the ids."""
+        if self.tokenizer_sha256 != tokenizer_sha256:
+            raise FormatError(self.path, "", f"was encoded with another tokenizer than {named}")
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """``<u2`` or ``<u4``."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from course_lib import _bpe
 from course_lib.checks import check_positive
-from course_lib.files import PathLike, check_input_file, check_not_sources, check_output_file
+from course_lib.files import PathLike, atomic_write, check_input_file, check_not_sources, check_output_file
 from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, description_path, write_token_file
 from course_lib.tokenizer.engine import make_encoder, surrogate_error
@@ -24,10 +24,12 @@ from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenize
 from course_lib.tokenizer.normalization import Form, check_normalizer
 from course_lib.tokenizer.patterns import resolve_pattern
 from course_lib.tokenizer.piecewise import PiecewiseEncoder
-from course_lib.tokenizer.pretrained import load_pretrained
+from course_lib.tokenizer.pretrained import PRETRAINED, load_pretrained
 
 # encode_iterable gathers about this much text before it looks for a place to cut.
 _STREAM_BYTES = 1 << 14
+# decode_file works on so many ids at a time.
+_DECODED_IDS = 1 << 20
 
 
 class Tokenizer:
@@ -239,6 +241,30 @@ class Tokenizer:
         """
         return self._engine.decode(np.asarray(ids) if hasattr(ids, "__array__") else ids)
 
+    def decode_file(self, source: PathLike, target: PathLike, *, progress: bool = False) -> int:
+        """Decode the token file ``source`` into the file ``target`` and return the number of bytes written.
+
+        Memory does not grow with the file, and nothing appears at ``target`` before all of it is there. Raises
+        FormatError for a source that is damaged, is not a token file, or was encoded with another tokenizer, OSError
+        naming the file that cannot be read or written, and ValueError when ``target`` is the source, its description
+        or a file of this tokenizer.
+        """
+        tokens = TokenFile.open(source)
+        check_output_file(target)
+        check_not_sources([target], [source, description_path(source), *self._saved, *self._sources])
+        named = str(self._saved[0]) if self._saved else "the one given"
+        tokens.expect(tokenizer_sha256=self.sha256(), named=named)
+        size = 0
+        with (
+            atomic_write(target) as file,
+            progress_bar(description="decoding", total=len(tokens), enabled=progress) as bar,
+        ):
+            for start in range(0, len(tokens), _DECODED_IDS):
+                [part] = tokens.windows(np.array([start]), min(_DECODED_IDS, len(tokens) - start))
+                size += file.write(self.decode_bytes(part))
+                bar.update(len(part))
+        return size
+
     # --- files ---------------------------------------------------------------------------------------------------
 
     def save(self, path: PathLike) -> None:
@@ -289,6 +315,16 @@ class Tokenizer:
         where it is missing. Raises ValueError for another name.
         """
         return cls._from_data(load_pretrained(name))
+
+    @classmethod
+    def open(cls, name: str | PathLike) -> Self:
+        """The tokenizer in the file ``name``, else the published one of that name.
+
+        Raises what :meth:`load` and :meth:`from_pretrained` raise.
+        """
+        if name in PRETRAINED and not Path(name).exists():
+            return cls.from_pretrained(str(name))
+        return cls.load(name)
 
     # --- how it is done ------------------------------------------------------------------------------------------
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.data import BatchStream, TokenFile, num_windows
-from course_lib.errors import FormatError
 from course_lib.files import hold_folder
 from course_lib.files import progress as progress_bar
-from course_lib.model import ModelConfig, TransformerLM
+from course_lib.model import TransformerLM
 from course_lib.optim import clip_grad_norm
 from course_lib.tokenizer import Tokenizer
 from course_lib.train.checkpoint import load_checkpoint, save_checkpoint
 from course_lib.train.config import TrainConfig
 from course_lib.train.evaluation import byte_lengths, evaluate
+from course_lib.train.loading import new_model
 from course_lib.train.metrics import MetricsWriter, Record
 from course_lib.train.optimizers import RunOptimizer
 from course_lib.train.processes import Processes, processes
@@ -31,7 +31,6 @@ from course_lib.train.run_folder import (
     check_sources,
     checkpoint_path,
     checkpoints,
-    latest_checkpoint,
     read_run,
     tidy,
     write_config,
@@ -135,7 +134,7 @@ class _Run:
         start = self._prepare_folder(stack, resume=resume)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = _new_model(config.model).to(among.device)
+            self.model = new_model(config.model).to(among.device)
         precision = choose_precision(config.precision, among.device)
         self.loss = LanguageModelLoss(
             self.model, chunk_size=config.loss_chunk, z_loss=config.z_loss, precision=precision
@@ -171,10 +170,7 @@ class _Run:
         )
         if self.valid is not None:
             num_windows(self.valid, config.sequence_length)  # raises ValueError unless there is at least one
-            if self.valid.tokenizer_sha256 != self.tokens.tokenizer_sha256:
-                raise FormatError(
-                    self.valid.path, "", f"was encoded with another tokenizer than {config.train_tokens}"
-                )
+            self.valid.expect(tokenizer_sha256=self.tokens.tokenizer_sha256, named=config.train_tokens)
         self.lengths, self.prompt = None, list[int]()
         if self.tokenizer is not None:
             self.lengths = byte_lengths(self.tokenizer)
@@ -197,8 +193,8 @@ class _Run:
                 f"model.vocab_size must be at least {tokens.vocab_size}, that of {path}, "
                 f"not {self.config.model.vocab_size}"
             )
-        if self.tokenizer is not None and self.tokenizer.sha256() != tokens.tokenizer_sha256:
-            raise FormatError(path, "", f"was encoded with another tokenizer than {self.config.tokenizer}")
+        if self.tokenizer is not None:
+            tokens.expect(tokenizer_sha256=self.tokenizer.sha256(), named=str(self.config.tokenizer))
         return tokens
 
     def _prepare_folder(self, stack: contextlib.ExitStack, *, resume: bool) -> Path | None:
@@ -355,34 +351,6 @@ class _Run:
             save_checkpoint(path, self.model, self.optimizer, step=self.step, extra=extra)
             tidy(self.config.directory, self.config.keep_checkpoints)
         self.among.wait()
-
-
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[TransformerLM, TrainConfig]:
-    """The model of a checkpoint, or of the newest one in a run's folder, ready for use, and the run's configuration.
-
-    Raises:
-        FileNotFoundError: there is no checkpoint.
-        FormatError: it is damaged, or was not written by :func:`train`.
-    """
-    folder = latest_checkpoint(path)
-    try:
-        config = TrainConfig.from_dict(read_run(folder)["config"])
-    except (TypeError, ValueError) as error:
-        raise FormatError(folder, "extra.config", str(error)) from error
-    model = _new_model(config.model)
-    load_checkpoint(folder, model)
-    return model.to(device).eval(), config
-
-
-def _new_model(config: ModelConfig) -> TransformerLM:
-    """A model in float32 on the CPU, whatever torch's defaults are: it begins with the same numbers everywhere."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.device("cpu"):
-            return TransformerLM(config)
-    finally:
-        torch.set_default_dtype(before)
 
 
 @contextlib.contextmanager

@@ -1,14 +1,50 @@
-"""Whether a run fits into memory, asked before it starts."""
+"""The resources that a run needs, and whether it fits into memory, asked before it starts."""
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 
-from course_lib.accounting import memory
+from course_lib.accounting import memory, report
 from course_lib.train.config import TrainConfig
 from course_lib.train.processes import Processes
 from course_lib.train.step import choose_precision
+
+
+def account(
+    config: TrainConfig,
+    batch: int | None = None,
+    dtype: str = "float32",
+    *,
+    tokens: int | None = None,
+    flops_per_second: float | None = None,
+    mfu: float = 0.4,
+) -> dict[str, Any]:
+    """The resources of a run by name, as :func:`course_lib.accounting.report` gives those of a model.
+
+    Args:
+        config: the run.
+        batch: sequences at a time; None: those that the run puts through the model at once.
+        dtype: as for :func:`course_lib.accounting.memory`.
+        tokens: to train on; None: as many as the run sees.
+        flops_per_second: peak of the processor; None: no entry ``training_seconds``.
+        mfu: share of the peak that is reached.
+
+    Raises:
+        ValueError: a number is out of range or ``dtype`` is unknown.
+    """
+    return report(
+        config.model,
+        config.batch_size // config.accumulate if batch is None else batch,
+        config.optimizer,
+        dtype,
+        context_length=config.context_length,
+        loss_chunk=config.loss_chunk,
+        tokens=config.steps * config.batch_size * config.sequence_length if tokens is None else tokens,
+        flops_per_second=flops_per_second,
+        mfu=mfu,
+    )
 
 
 def available_memory(device: torch.device) -> int:

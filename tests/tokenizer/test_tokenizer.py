@@ -285,7 +285,7 @@ class TestBadInput:
             ({**BYTES, -1: b"aa"}, [], None, r"ids must be integers"),
             ({**BYTES, 2**24: b"aa"}, [], None, r"ids must be integers from 0 to 16777215"),
             ({**BYTES, 256: b""}, [], None, r"vocab\[256\] must be non-empty bytes"),
-            ({**BYTES, 256: "aa"}, [], None, r"vocab\[256\] must be bytes"),
+            ({**BYTES, 256: "aa"}, [], None, r"vocab\[256\] must be non-empty bytes"),
             (BYTES, [(b"a", b"b")], None, r"merges\[0\] is .*, but b'ab' is not in vocab"),
             (
                 {**BYTES, 256: b"ab"},
