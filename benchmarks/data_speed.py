@@ -33,7 +33,7 @@ import psutil
 import torch
 
 from course_lib import accounting
-from course_lib.cli import parse_size
+from course_lib.cli.options import parse_size
 from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
 from course_lib.model import ModelConfig
 from course_lib.token_file import write_token_file

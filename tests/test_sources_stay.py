@@ -15,7 +15,7 @@ from course_lib.model import ModelConfig
 from course_lib.tokenizer import Tokenizer, train_bpe
 from course_lib.tokenizer.formats import to_chars
 from course_lib.train import TrainConfig, train
-from tests.test_cli import failure, run
+from tests.cli.runner import failure, run
 
 ALIASES: dict[str, Callable[[Path, Path], Path]] = {
     "itself": lambda source, _: source,

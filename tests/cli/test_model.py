@@ -1,7 +1,10 @@
 """The command ``course`` on models: train, generate, account."""
 
 import json
-from dataclasses import replace
+import os
+import re
+import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, memory, parameters, training_time
 from course_lib.model import ModelConfig
 from course_lib.train import TrainConfig, read_metrics
-from tests.test_cli import failure, run, run_json
+from tests.cli.runner import failure, run, run_json
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def trained(config_file: Path) -> Path:
 def test_training_again_needs_to_be_told_to_resume(config_file: Path, trained: Path) -> None:
     assert "resume it or choose another directory" in failure("train", config_file)
     assert run_json("train", config_file, "--resume")["step"] == 6
-    assert "nats a token" in run("train", config_file, "--resume").stdout
+    assert "nats per token" in run("train", config_file, "--resume").stdout
 
 
 def test_mistakes_in_the_configuration_are_one_line(config_file: Path, tmp_path: Path) -> None:
@@ -116,3 +119,47 @@ def test_account_knows_published_models(tmp_path: Path) -> None:
     assert "does not exist" in failure("account", tmp_path / "GPT-5")
     for number in ("nan", "inf", "1e400"):
         assert "--tokens must be finite" in run("account", "GPT-2 small", "--tokens", number, status=2).stderr
+
+
+def test_the_configuration_that_init_writes_trains_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands in its comments are typed, with less text and fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    assert run_json("train", "--init", "small run.toml") == {"path": "small run.toml"}
+    text = Path("small run.toml").read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"^#   course (.*)$", text, re.MULTILINE)]
+    assert [command[0] for command in commands] == [*["corpus"] * 2, *["tokenizer"] * 3, "train", "generate"]
+    Path("small run.toml").write_text(
+        text.replace("steps = 500", "steps = 2").replace("warmup_steps = 50", "warmup_steps = 1")
+        .replace("sample_every = 100", "sample_every = 0"), encoding="utf-8"
+    )  # fmt: skip
+    for command in commands:
+        done = run(*({"10MB": "200kB", "300kB": "20kB"}.get(word, word) for word in command))
+    assert done.stdout.startswith("Once upon a time")
+    assert run_json("account", "small run.toml")["parameters"]["total"] > 0
+
+
+def test_the_configuration_that_init_writes_names_every_key(tmp_path: Path) -> None:
+    run("train", "--init", tmp_path / "c.toml")
+    text = (tmp_path / "c.toml").read_text(encoding="utf-8")
+    named = re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE)
+    expected = [field.name for field in (*fields(TrainConfig)[1:], *fields(ModelConfig))]
+    assert fields(TrainConfig)[0].name == "model" and named == expected
+    assert TrainConfig.from_toml(tmp_path / "c.toml").valid_tokens == "valid.bin"
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    path, link = tmp_path / "c.toml", tmp_path / "link.toml"
+    path.write_text("mine")
+    link.symlink_to("elsewhere")
+    for taken in (path, link, tmp_path):
+        assert "it exists already" in failure("train", "--init", taken)
+    assert "the folder" in failure("train", "--init", tmp_path / "none" / "c.toml")
+    assert path.read_text() == "mine" and sorted(os.listdir(tmp_path)) == ["c.toml", "link.toml"]
+
+
+def test_train_takes_a_configuration_or_init(tmp_path: Path) -> None:
+    for arguments in ((), (tmp_path / "c.toml", "--init", tmp_path / "d.toml")):
+        assert "--init PATH" in run("train", *arguments, status=2).stderr
+    assert not list(tmp_path.iterdir())
