@@ -13,7 +13,7 @@ from course_lib.errors import FormatError
 from course_lib.files import check_not_sources
 from course_lib.model import ModelConfig
 from course_lib.tokenizer import Tokenizer, train_bpe
-from course_lib.tokenizer.formats import to_chars
+from course_lib.tokenizer.byte_alphabet import to_chars
 from course_lib.train import TrainConfig, train
 from tests.cli.runner import failure, run
 

@@ -21,26 +21,33 @@ import contextlib
 import importlib.metadata
 import math
 import os
-import socket
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from course_lib import _bpe
 from course_lib.checks import check_positive
 from course_lib.errors import FormatError
-from course_lib.files import PathLike, check_input_file, pip_command
+from course_lib.files import PathLike, pip_command
 from course_lib.files import progress as progress_bar
-from course_lib.token_file import TokenFile, token_dtype, write_token_file
+from course_lib.token_file import TokenFile, write_token_file
+from course_lib.tokenizer.cluster_workers import (
+    Block,
+    PretokenCounts,
+    SourceFile,
+    check_files,
+    count_block,
+    encode_block,
+    merge_counts,
+    same,
+)
 from course_lib.tokenizer.patterns import resolve_pattern
 from course_lib.tokenizer.source import no_text, read_source
 from course_lib.tokenizer.tokenizer import Tokenizer
-from course_lib.tokenizer.training import check_sizes, count_by_regex, learn_merges, make_tokenizer
+from course_lib.tokenizer.training import check_sizes, learn_merges, make_tokenizer
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -67,7 +74,7 @@ def connect(scheduler: str, *, num_workers: int | None = None, timeout: float = 
         from distributed.comm.addressing import get_address_host_port
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"working on a cluster needs Dask ({error}); try: {pip_command('dask[distributed]')}"
+            f"working on a cluster needs Dask ({error}); try: {pip_command('distributed')}"
         ) from error
     if scheduler == "local":
         with (
@@ -99,34 +106,6 @@ def connect(scheduler: str, *, num_workers: int | None = None, timeout: float = 
                 f"the Dask scheduler at {scheduler} has no worker within {timeout:g} s"
             ) from error
         yield client
-
-
-class _File(NamedTuple):
-    path: str
-    size: int  # where the job was started
-
-
-class _Block(NamedTuple):
-    file: _File
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class PretokenCounts:
-    """How often each pre-token of a text occurs, as one block of bytes, and what pruning left out.
-
-    ``packed``: the counts (``csrc/bpe/pack.hpp``). ``missed``: no pre-token occurs more often than ``packed`` says
-    plus this. ``dropped``: how many occurrences are missing in all. Both are 0 without pruning.
-    """
-
-    packed: bytes
-    missed: int = 0
-    dropped: int = 0
-
-    def __sizeof__(self) -> int:
-        """Tells Dask, which merges counts where most of them are and spills them to disk, what they weigh."""
-        return object.__sizeof__(self) + len(self.packed)
 
 
 def train_bpe(
@@ -202,13 +181,13 @@ def count_pretokens(
         if number is not None:
             check_positive(name, number)
     scanner, expression = resolve_pattern(pattern)
-    files = _check_files(client, source)
+    files = _all_files(client, source)
     parts = []
     total = sum(file.size for file in files)
     with progress_bar(description="counting pre-tokens", total=total, unit="B", enabled=progress) as bar:
         for block in _blocks(client, files, block_bytes if scanner else math.inf):
             part = client.submit(
-                _count_part, block, scanner, expression, special_tokens, max_words, pure=False
+                count_block, block, scanner, expression, special_tokens, max_words, pure=False
             )
             part.add_done_callback(lambda _, amount=block.stop - block.start: bar.update(amount))
             parts.append(part)
@@ -243,15 +222,15 @@ def encode_file(
     """
     if block_bytes is not None:
         check_positive("block_bytes", block_bytes)
-    target = tokenizer._check_target(source, target)
-    files = _check_files(client, source)
+    target = tokenizer.check_target(source, target)
+    files = _all_files(client, source)
 
     def ids() -> Iterator[NDArray[Any]]:
         # The result of a task, not scattered data: that would be lost with the worker that holds it.
-        shared = client.submit(_same, tokenizer, pure=False)
+        shared = client.submit(same, tokenizer, pure=False)
         waiting: collections.deque[tuple[Future[Any], int]] = collections.deque()
-        for block in _blocks(client, files, math.inf if tokenizer._piecewise else block_bytes):
-            part = client.submit(_encode_part, shared, block, pure=False)
+        for block in _blocks(client, files, block_bytes if tokenizer.can_cut_files else math.inf):
+            part = client.submit(encode_block, shared, block, pure=False)
             waiting.append((part, block.stop - block.start))
             if len(waiting) > 2 * _num_threads(client):
                 yield take(waiting)
@@ -272,87 +251,17 @@ def encode_file(
         )
 
 
-# --- what runs on the workers -----------------------------------------------------------------------------------------
-
-
-def _check_on_worker(files: Sequence[_File]) -> str:
-    """The version of this package, after checking that the files are the same here."""
-    for file in files:
-        _check_size(file)
-    return importlib.metadata.version("course-lib")
-
-
-def _check_size(file: _File) -> None:
-    host = socket.gethostname()
-    try:
-        size = check_input_file(file.path).stat().st_size
-    except OSError as error:
-        raise type(error)(
-            f"{error} on the host {host}: every worker must see the files under the names given"
-        ) from error
-    if size != file.size:
-        reason = f"has {size:,} bytes on the host {host}, but {file.size:,} where the job was started"
-        raise FormatError(file.path, "", reason)
-
-
-def _count_part(
-    block: _Block,
-    scanner: str | None,
-    expression: str,
-    special_tokens: Sequence[str],
-    max_words: int | None,
-) -> PretokenCounts:
-    file, start, stop = block
-    _check_size(file)
-    words = _bpe.WordCounts(scanner, special_tokens)
-    if scanner is None:
-        for word, count in count_by_regex(Path(file.path), expression, special_tokens).items():
-            words.add(word, count)
-    else:
-        words.add_file(os.fsencode(file.path), num_threads=1, progress=None, start=start, stop=stop)
-    return merge_counts([PretokenCounts(words.pack())], max_words)
-
-
-def merge_counts(parts: Sequence[PretokenCounts], max_words: int | None = None) -> PretokenCounts:
-    """The counts of several texts together, pruned to ``max_words`` pre-tokens; see :func:`count_pretokens`."""
-    packed = parts[0].packed if len(parts) == 1 else _bpe.merge_packed([part.packed for part in parts])
-    missed, dropped = sum(part.missed for part in parts), sum(part.dropped for part in parts)
-    if max_words is not None:
-        packed, largest, total = _bpe.prune_packed(packed, max_words)
-        missed, dropped = missed + largest, dropped + total
-    return PretokenCounts(packed, missed, dropped)
-
-
-def _encode_part(tokenizer: Tokenizer, block: _Block) -> NDArray[Any]:
-    file, start, stop = block
-    _check_size(file)
-    if tokenizer._piecewise is not None:
-        return tokenizer.encode_to_numpy(Path(file.path).read_bytes())
-    encoder = _bpe.FileEncoder(
-        tokenizer._engine, os.fsencode(file.path), num_threads=1, progress=None, start=start, stop=stop
-    )
-    arrays = [array for window in encoder for array in window]
-    return np.concatenate(arrays or [np.empty(0, token_dtype(tokenizer.vocab_size))])
-
-
-def _same(value: Tokenizer) -> Tokenizer:
-    return value
-
-
-# --- what runs where the job was started ------------------------------------------------------------------------------
-
-
-def _check_files(client: "Client", source: Paths) -> list[_File]:
+def _all_files(client: "Client", source: Paths) -> list[SourceFile]:
     """The files by absolute path, after checking that all workers see the same ones and run the same code."""
-    files: list[_File] = []
+    files: list[SourceFile] = []
     for path in read_source(source):
         if not isinstance(path, Path):
             raise TypeError("source must be a path or several paths of existing files: workers read files")
-        files.append(_File(str(path.absolute()), path.stat().st_size))
+        files.append(SourceFile(str(path.absolute()), path.stat().st_size))
     if not files:
         raise ValueError("source names no file")
     try:
-        versions = client.run(_check_on_worker, files)
+        versions = client.run(check_files, files)
     except (OSError, FormatError):
         raise
     except Exception as error:  # the name of the function meant nothing to a worker
@@ -368,7 +277,7 @@ def _num_threads(client: "Client") -> int:
     return sum(client.nthreads().values())
 
 
-def _blocks(client: "Client", files: Sequence[_File], block_bytes: float | None) -> Iterator[_Block]:
+def _blocks(client: "Client", files: Sequence[SourceFile], block_bytes: float | None) -> Iterator[Block]:
     """Each file in ranges of equal size, of at most ``block_bytes``."""
     if block_bytes is None:
         share = sum(file.size for file in files) / max(1, 4 * _num_threads(client))
@@ -376,7 +285,7 @@ def _blocks(client: "Client", files: Sequence[_File], block_bytes: float | None)
     for file in files:
         count = max(1, math.ceil(file.size / block_bytes))
         for k in range(count):
-            yield _Block(file, file.size * k // count, file.size * (k + 1) // count)
+            yield Block(file, file.size * k // count, file.size * (k + 1) // count)
 
 
 def _result(future: "Future[Any]") -> Any:

@@ -1,26 +1,24 @@
-"""What a byte-level BPE tokenizer is made of, and the older file formats it comes in.
+"""A byte-level BPE tokenizer as plain data, and the checks that its file formats share.
 
-Three families of files hold such tokenizers: GPT-2's ``vocab.json`` with ``merges.txt`` and tiktoken's rank
-files are read here; Hugging Face's ``tokenizer.json`` has more to say and a module of its own,
-``huggingface.py``. All end in one neutral :class:`TokenizerData`. Every doubt about a file is a FormatError
-that names file, place and reason.
+Three families of files hold such tokenizers, each with a module of its own: GPT-2's ``vocab.json`` with ``merges.txt``
+(``gpt2_files.py``), tiktoken's rank files (``tiktoken_files.py``) and Hugging Face's ``tokenizer.json``
+(``huggingface.py``). All are read into one neutral :class:`TokenizerData`. A file that cannot be read without doubt
+raises FormatError, which names file, place and reason.
 """
 
-import binascii
 import collections
 import contextlib
-import functools
 import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from course_lib.checks import check_integer
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, check_input_file
+from course_lib.tokenizer.byte_alphabet import to_bytes
 from course_lib.tokenizer.normalization import Form
 
 MAX_ID = 2**24 - 1
@@ -75,49 +73,6 @@ class TokenizerData:
             digest.update(strings([text.encode("utf-8", "surrogatepass")]) + struct.pack("<I", token_id))
         digest.update(strings([self.pattern.encode("utf-8", "surrogatepass")]) + bytes([self.ignore_merges]))
         return digest.hexdigest()
-
-
-# --- GPT-2's alphabet: every byte as one visible character ----------------------------------------
-
-
-@functools.cache
-def byte_to_char() -> tuple[str, ...]:
-    """The character that stands for each byte in ``vocab.json``, ``merges.txt`` and ``tokenizer.json``.
-
-    GPT-2 (Radford et al. 2019, released code) lets the printable bytes of Latin-1 stand for themselves and
-    gives the others, in order, the code points from 256 on: no token then holds a space or a control
-    character.
-    """
-    visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    substitutes = iter(range(256, 512))
-    return tuple(chr(byte if byte in visible else next(substitutes)) for byte in range(256))
-
-
-@functools.cache
-def _char_to_byte() -> dict[int, int | None]:
-    """For ``str.translate``: each character of the alphabet to its byte's code point.
-
-    The Latin-1 characters that are not in the alphabet are sent beyond Latin-1, where encoding finds them
-    out.
-    """
-    table: dict[int, int | None] = dict.fromkeys(range(256), 0xFFFF)
-    return table | {ord(char): byte for byte, char in enumerate(byte_to_char())}
-
-
-def to_bytes(token: str) -> bytes | None:
-    """The bytes that ``token`` stands for in GPT-2's alphabet; None when a character is not in it."""
-    try:
-        return token.translate(_char_to_byte()).encode("latin-1")
-    except UnicodeEncodeError:
-        return None
-
-
-def to_chars(token: bytes) -> str:
-    """``token`` in GPT-2's alphabet."""
-    return token.decode("latin-1").translate(byte_to_char())
-
-
-# --- parts shared by the JSON formats -------------------------------------------------------------
 
 
 class _DuplicateKeyError(Exception):
@@ -253,56 +208,6 @@ def resolve_merges(
     raise AssertionError("unreachable: the quick check and the careful one disagree")
 
 
-# --- GPT-2: vocab.json (encoder.json) and merges.txt (vocab.bpe) ----------------------------------
-
-
-def read_vocab_merges(
-    vocab_path: PathLike,
-    merges_path: PathLike,
-    special_tokens: Sequence[str] | None = None,
-    *,
-    pattern: str = "gpt2",
-) -> TokenizerData:
-    """Read GPT-2's two files: ``vocab.json`` (token → id) and ``merges.txt`` (two tokens a line, lowest rank
-    first).
-
-    A first line that starts with ``#version`` is a comment. Special tokens that the vocabulary knows keep
-    their id; others get the ids after the largest.
-    """
-    specials = list(special_tokens or ())
-    raw = read_json(vocab_path)
-    if isinstance(raw, dict) and isinstance(raw.get("model"), dict):
-        raise FormatError(vocab_path, "model", "this is a tokenizer.json: read it with Tokenizer.load")
-    vocab = read_vocab(vocab_path, "", raw, specials)
-    pairs, places = _read_merge_lines(merges_path)
-    merges = resolve_merges(merges_path, places, pairs, vocab)
-    contents = dict(vocab.values())
-    ids = assign_special_ids(contents, specials)
-    contents |= {token_id: text.encode() for text, token_id in ids.items()}
-    return TokenizerData(contents, merges, ids, pattern)
-
-
-def _read_merge_lines(path: PathLike) -> tuple[list[tuple[str, str]], list[str]]:
-    path = check_input_file(path)
-    try:
-        # Only "\n" ends a line here: str.splitlines knows more line ends than this format does.
-        lines = path.read_bytes().decode().replace("\r\n", "\n").rstrip("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise FormatError(path, f"byte {error.start}", "not UTF-8 text") from error
-    first = 1 if lines[0].startswith("#version") else 0
-    pairs: list[tuple[str, str]] = []
-    for number, line in enumerate(lines[first:], first + 1):
-        parts = line.split(" ")
-        if len(parts) != 2 or not all(parts):
-            if lines == [""]:
-                break  # an empty file: a vocabulary of single bytes
-            raise FormatError(
-                path, f"line {number}", f"a merge is two tokens with a space between, got {line[:60]!r}"
-            )
-        pairs.append((parts[0], parts[1]))
-    return pairs, [f"line {number}" for number in range(first + 1, first + 1 + len(pairs))]
-
-
 def assign_special_ids(
     vocab: Mapping[int, bytes],
     special_tokens: Mapping[str, int] | Sequence[str],
@@ -340,72 +245,3 @@ def assign_special_ids(
         ids[text] = token_id
         next_id = max(next_id, token_id + 1)
     return ids
-
-
-# --- tiktoken: one base64 token and its rank a line -----------------------------------------------
-
-
-def read_tiktoken(
-    path: PathLike, special_tokens: Mapping[str, int] | Sequence[str] | None = None, *, pattern: str
-) -> TokenizerData:
-    """Read a tiktoken rank file: on each line the base64 of a token, a space, and its rank, which is its id.
-
-    The file holds no merges; they are recovered from the ranks (:func:`recover_merges`). tiktoken takes a
-    pre-token that is a token as a whole, so ``ignore_merges`` is set. A sequence of special tokens gets ids
-    after the largest.
-    """
-    path = check_input_file(path)
-    return tiktoken_data(path, path.read_bytes(), special_tokens or (), pattern=pattern)
-
-
-def tiktoken_data(
-    path: Path, contents: bytes, special_tokens: Mapping[str, int] | Sequence[str], *, pattern: str
-) -> TokenizerData:
-    """As :func:`read_tiktoken`, from the file's contents; ``path`` is for messages."""
-    ranks = _parse_ranks(path, contents)
-    check_ids(path, "", ranks)
-    check_bytes(path, "", {token for token in ranks if len(token) == 1})
-    tokens = sorted(ranks, key=ranks.__getitem__)
-    vocab = {ranks[token]: token for token in tokens}
-    ids = assign_special_ids(vocab, special_tokens)
-    vocab |= {token_id: text.encode() for text, token_id in ids.items()}
-    return TokenizerData(vocab, recover_merges(tokens), ids, pattern, ignore_merges=True)
-
-
-def recover_merges(tokens: list[bytes]) -> list[Merge]:
-    """The merges behind a vocabulary of which only the order is known: ``tokens``, lowest rank first.
-
-    Each token is what its own bytes become when merged by rank, so its two parts are what is left when only
-    lower ranks may be used. Tokens that end in more than two parts come from no merge and have no entry.
-    """
-    # The compiled module is not needed by the other formats.
-    from course_lib import _bpe
-
-    return [(tokens[first], tokens[second]) for first, second in _bpe.recover_merges(tokens)]
-
-
-def _parse_ranks(path: Path, contents: bytes) -> dict[bytes, int]:
-    words = contents.split()
-    decode = functools.partial(binascii.a2b_base64, strict_mode=True)
-    with contextlib.suppress(ValueError):
-        ranks = dict(zip(map(decode, words[::2]), map(int, words[1::2]), strict=True))
-        if ranks and 2 * len(ranks) == len(words) and b"" not in ranks:
-            return ranks
-    # Something is wrong. Line by line now, to say where.
-    seen: dict[bytes, int] = {}
-    for number, line in enumerate(contents.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            encoded, rank = line.split()
-            token, _ = decode(encoded), int(rank)
-        except ValueError as error:
-            shown = line[:60].decode("utf-8", "backslashreplace")
-            raise FormatError(
-                path, f"line {number}", f"expected a token in base64, a space and a rank, got {shown!r}"
-            ) from error
-        if token in seen or not token:
-            problem = f"this token stands on line {seen[token]} already" if token else "the token is empty"
-            raise FormatError(path, f"line {number}", problem)
-        seen[token] = number
-    raise FormatError(path, "", "holds no token")

@@ -18,6 +18,7 @@ from typing import Any
 
 from course_lib.errors import FormatError
 from course_lib.files import PathLike, atomic_write
+from course_lib.tokenizer.byte_alphabet import to_chars
 from course_lib.tokenizer.formats import (
     TokenizerData,
     assign_special_ids,
@@ -25,7 +26,6 @@ from course_lib.tokenizer.formats import (
     read_vocab,
     resolve_merges,
     special_bytes,
-    to_chars,
 )
 from course_lib.tokenizer.huggingface_pretokenizer import byte_level, read_pre_tokenizer, write_pre_tokenizer
 from course_lib.tokenizer.normalization import FORMS, Form, normalize

@@ -20,8 +20,10 @@ from pathlib import Path
 from course_lib.checks import check_choice
 from course_lib.errors import FormatError
 from course_lib.files import cache_folder, package_folders, pip_command
-from course_lib.tokenizer.formats import TokenizerData, read_vocab_merges, tiktoken_data
+from course_lib.tokenizer.formats import TokenizerData
+from course_lib.tokenizer.gpt2_files import read_vocab_merges
 from course_lib.tokenizer.huggingface import read_tokenizer_json
+from course_lib.tokenizer.tiktoken_files import tiktoken_data
 
 
 @dataclass(frozen=True, slots=True)

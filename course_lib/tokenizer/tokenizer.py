@@ -12,22 +12,18 @@ from course_lib import _bpe
 from course_lib.checks import check_positive
 from course_lib.files import PathLike, atomic_write, check_input_file, check_not_sources, check_output_file
 from course_lib.files import progress as progress_bar
-from course_lib.token_file import TokenFile, description_path, write_token_file
+from course_lib.token_file import TokenFile, description_path, token_dtype, write_token_file
 from course_lib.tokenizer.engine import make_encoder, surrogate_error
-from course_lib.tokenizer.formats import (
-    TokenizerData,
-    assign_special_ids,
-    read_tiktoken,
-    read_vocab_merges,
-)
+from course_lib.tokenizer.formats import TokenizerData, assign_special_ids
+from course_lib.tokenizer.gpt2_files import read_vocab_merges
 from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json
 from course_lib.tokenizer.normalization import Form, check_normalizer
 from course_lib.tokenizer.patterns import resolve_pattern
 from course_lib.tokenizer.piecewise import PiecewiseEncoder
 from course_lib.tokenizer.pretrained import PRETRAINED, load_pretrained
+from course_lib.tokenizer.streaming import checked_items, safe_parts
+from course_lib.tokenizer.tiktoken_files import read_tiktoken
 
-# encode_iterable gathers about this much text before it looks for a place to cut.
-_STREAM_BYTES = 1 << 14
 # decode_file works on so many ids at a time.
 _DECODED_IDS = 1 << 20
 
@@ -196,7 +192,7 @@ class Tokenizer:
         The text is cut where no pre-token and no special token can cross and nothing is normalized. With a ``pattern``
         that has no compiled scanner, and with NFKC or NFKD, only special tokens offer such places.
         """
-        for part in self._safe_parts(_checked_items(iterable)):
+        for part in safe_parts(checked_items(iterable), self._cutter.safe_cut):
             yield from self.encode(part)
 
     def encode_file(
@@ -212,7 +208,7 @@ class Tokenizer:
         if num_threads is not None:
             check_positive("num_threads", num_threads)
         source = check_input_file(source)
-        target = self._check_target(source, target)
+        target = self.check_target(source, target)
         with progress_bar(description=f"encoding {source.name}", unit="B", enabled=progress) as bar:
             return write_token_file(
                 target,
@@ -221,8 +217,38 @@ class Tokenizer:
                 tokenizer_sha256=self.sha256(),
             )
 
-    def _check_target(self, source: PathLike, target: PathLike) -> Path:
-        """The file that ``target`` names, after checking that the tokens of ``source`` may be written there."""
+    @property
+    def can_cut_files(self) -> bool:
+        """Whether :meth:`encode_range` takes parts of a file: the pattern has a scanner, and there is no normalizer."""
+        return self._piecewise is None
+
+    def encode_range(self, source: PathLike, start: int, stop: int) -> NDArray[Any]:
+        """The ids of a part of a file, on one thread, as an array of the type that :meth:`encode_to_numpy` returns.
+
+        The part is that from the first safe cut at or after byte ``start`` to the first at or after ``stop``: the parts
+        of adjacent ranges, joined, are the ids of the file. Where files cannot be cut (:attr:`can_cut_files`), the
+        range must be the whole file.
+
+        Raises ValueError for another range of a file that cannot be cut, and OSError for a file that cannot be read.
+        """
+        if self._piecewise is not None:
+            contents = Path(source).read_bytes()
+            if (start, stop) != (0, len(contents)):
+                raise ValueError(
+                    f"a file can only be encoded whole with this pattern or normalizer, not from {start} to {stop}"
+                )
+            return self.encode_to_numpy(contents)
+        encoder = _bpe.FileEncoder(
+            self._engine, os.fsencode(source), num_threads=1, progress=None, start=start, stop=stop
+        )
+        arrays = [array for window in encoder for array in window]
+        return np.concatenate(arrays or [np.empty(0, token_dtype(self.vocab_size))])
+
+    def check_target(self, source: PathLike, target: PathLike) -> Path:
+        """The file that ``target`` names, after checking that the tokens of ``source`` may be written there.
+
+        Raises what :meth:`encode_file` raises for a wrong target.
+        """
         checked = check_output_file(target)
         written = (target, description_path(target), description_path(checked))
         check_not_sources(written, (source, *self._saved, *self._sources))
@@ -336,26 +362,9 @@ class Tokenizer:
         except UnicodeEncodeError as error:
             raise surrogate_error(error) from None
 
-    def _safe_parts(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The concatenation of ``blocks``, cut where the ids on both sides do not depend on each other."""
-        safe_cut = (self._piecewise or self._engine).safe_cut
-        pending: list[bytes] = []
-        size, wanted = 0, _STREAM_BYTES
-        for block in blocks:
-            pending.append(block)
-            size += len(block)
-            if size < wanted:
-                continue
-            buffer = b"".join(pending)
-            cut = safe_cut(buffer)
-            if cut:
-                yield buffer[:cut]
-            pending = [buffer[cut:]]
-            size = len(buffer) - cut
-            # A text without a place to cut is searched again only when it has doubled: never quadratic.
-            wanted = max(_STREAM_BYTES, 2 * size)
-        if size:
-            yield b"".join(pending)
+    @property
+    def _cutter(self) -> PiecewiseEncoder | _bpe.Encoder:
+        return self._piecewise or self._engine
 
     def _file_ids(self, source: Any, num_threads: int | None, bar: Any) -> Iterator[NDArray[Any]]:
         if self._piecewise is None:
@@ -365,20 +374,6 @@ class Tokenizer:
             return
         with open(source, "rb") as file:
             bar(0, source.stat().st_size)
-            for part in self._safe_parts(iter(lambda: file.read(1 << 20), b"")):
+            for part in safe_parts(iter(lambda: file.read(1 << 20), b""), self._cutter.safe_cut):
                 yield self.encode_to_numpy(part)
                 bar.update(len(part))
-
-
-def _checked_items(iterable: Iterable[str]) -> Iterator[bytes]:
-    if isinstance(iterable, str):
-        raise TypeError("encode_iterable needs an iterable of str; encode takes a single text")
-    for item in iterable:
-        if not isinstance(item, str):
-            raise TypeError(
-                f"encode_iterable needs an iterable of str, got an item of type {type(item).__name__}"
-            )
-        try:
-            yield item.encode()
-        except UnicodeEncodeError as error:
-            raise surrogate_error(error) from None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -47,6 +48,30 @@ def course_encode(stories: Path, source: Path, target: Path, *options: str) -> "
         *options,
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("length", [1, 7, 100, 5000])
+def test_adjacent_ranges_hold_the_ids_of_the_file(tmp_path: Path, length: int) -> None:
+    text = tmp_path / "text"
+    text.write_bytes(("the cat, 学而时习之 <|endoftext|>\n" * 60).encode() + b"\xff\x80  a" + b"x" * 300)
+    tokenizer = train_bpe(text, 280, ["<|endoftext|>"])
+    size = text.stat().st_size
+    parts = [
+        tokenizer.encode_range(text, start, min(start + length, size)) for start in range(0, size, length)
+    ]
+    assert tokenizer.can_cut_files and {part.dtype for part in parts} == {np.dtype(np.uint16)}
+    assert np.concatenate(parts).tolist() == tokenizer.encode(text.read_bytes())
+
+
+def test_a_file_that_cannot_be_cut_is_encoded_whole(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("le cafe\u0301 est la", encoding="utf-8")
+    tokenizer = Tokenizer({byte: bytes([byte]) for byte in range(256)}, [], normalizer="NFC")
+    size = text.stat().st_size
+    assert not tokenizer.can_cut_files
+    assert tokenizer.encode_range(text, 0, size).tolist() == tokenizer.encode(text.read_text("utf-8"))
+    with pytest.raises(ValueError, match=f"only be encoded whole .* not from 0 to {size - 1}"):
+        tokenizer.encode_range(text, 0, size - 1)
 
 
 @pytest.mark.parametrize("there_before", [False, True])

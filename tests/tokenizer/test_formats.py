@@ -13,16 +13,10 @@ from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
 
 from course_lib.errors import FormatError
-from course_lib.tokenizer.formats import (
-    TokenizerData,
-    assign_special_ids,
-    byte_to_char,
-    read_tiktoken,
-    read_vocab_merges,
-    recover_merges,
-    to_bytes,
-    to_chars,
-)
+from course_lib.tokenizer.byte_alphabet import byte_to_char, to_bytes, to_chars
+from course_lib.tokenizer.formats import TokenizerData, assign_special_ids
+from course_lib.tokenizer.gpt2_files import read_vocab_merges
+from course_lib.tokenizer.tiktoken_files import read_tiktoken, recover_merges
 
 BYTES = [bytes([byte]) for byte in range(256)]
 ALPHABET = {char: byte for byte, char in enumerate(byte_to_char())}

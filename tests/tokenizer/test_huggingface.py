@@ -16,7 +16,8 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from course_lib.errors import FormatError
 from course_lib.tokenizer import Tokenizer, reference
-from course_lib.tokenizer.formats import TokenizerData, to_bytes
+from course_lib.tokenizer.byte_alphabet import to_bytes
+from course_lib.tokenizer.formats import TokenizerData
 from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json
 from course_lib.tokenizer.patterns import PATTERNS, pretokenize
 
