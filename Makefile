@@ -1,7 +1,7 @@
 # make lab    set everything up (once) and open the course in JupyterLab; ARGS="--port 9000" goes to JupyterLab
 # make test   the tests and every notebook, from top to bottom; ARGS="-k bpe" goes to pytest;
 #             CPU=avx2 or CPU=portable as on an older processor (works with lab as well)
-# make lint   formatting, lint rules, types, spelling, who imports whom
+# make lint   formatting, lint rules, types, spelling, who imports whom, declared dependencies
 # make large  every chapter with larger experiments, in an hour or two; make weekly: tests that take minutes
 # make help   all targets
 #
@@ -70,7 +70,7 @@ help:
 	@echo 'make large      run every notebook with COURSE_SCALE=reduced, halfway to large'
 	@echo 'make weekly     run the tests that take minutes'
 	@echo 'make browser    run the tests that drive Chromium'
-	@echo 'make lint       check formatting, lint rules, types, spelling and imports'
+	@echo 'make lint       check formatting, lint rules, types, spelling, imports and dependencies'
 	@echo 'make format     format Python, C++ and notebooks'
 	@echo 'make notebooks  strip outputs, as notebooks are committed'
 	@echo 'make student    copies of the notebooks without solutions, in the folder OUT (student)'
@@ -104,6 +104,7 @@ lint: $(VENV)/.installed-lint
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) mypy
 	$(IN_VENV) lint-imports
+	$(IN_VENV) deptry course_lib
 	$(IN_VENV) clang-format --dry-run -Werror $(CXX_FILES)
 	$(IN_VENV) codespell
 

@@ -124,7 +124,6 @@ def imported() -> set[str]:
 # Imported for what no chapter does, with a clear error where they are missing.
 BESIDE_THE_CHAPTERS = {
     "distributed": "course tokenizer train --scheduler",
-    "httpx2": "comes with huggingface-hub: course corpus fetch",
     "nbformat": "course exercises student",
     "nbgrader": "course exercises student",
     "tensorboard": "a run may write for it",
