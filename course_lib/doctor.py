@@ -24,7 +24,17 @@ Status = Literal["ok", "note", "problem"]
 
 PACKAGES = (
     *("numpy", "torch", "matplotlib", "pandas", "regex", "jupyterlab", "ipywidgets", "anywidget"),
-    *("httpx2", "huggingface-hub", "ipykernel", "ipython", "pillow", "platformdirs", "psutil", "pygments", "rich"),
+    *(
+        "httpx2",
+        "huggingface-hub",
+        "ipykernel",
+        "ipython",
+        "pillow",
+        "platformdirs",
+        "psutil",
+        "pygments",
+        "rich",
+    ),
     *("safetensors", "tomli-w", "tqdm", "traitlets", "typer", "jieba"),
 )
 """What the chapters and the library import or read; their versions are reported, and a missing one is a problem."""
