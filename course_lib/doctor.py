@@ -1,7 +1,7 @@
-"""Is everything here that the course needs, and how fast is it on this machine?
+"""Checks whether everything that the course needs is installed, and how fast it is on this machine.
 
-``check`` answers in a few seconds, for ``course doctor`` and for the first notebook. It reports what is
-missing instead of failing on it, so that it works where the rest does not.
+``check`` takes a few seconds; ``course doctor`` and the first notebook call it. It reports what is missing instead of
+failing, so that it works where the rest does not.
 """
 
 import importlib
@@ -37,10 +37,10 @@ PACKAGES = (
     ),
     *("safetensors", "tomli-w", "tqdm", "traitlets", "typer", "jieba"),
 )
-"""What the chapters and the library import or read; their versions are reported, and a missing one is a problem."""
+"""Packages that the chapters and the library import or read; a missing one is a problem."""
 
 COMPARED = ("tiktoken", "tokenizers")
-"""What chapter 1 compares its tokenizer with; without one of them it compares less, which is a note."""
+"""Packages that chapter 1 compares its tokenizer with; a missing one is only a note."""
 
 _CAPABILITY = "COURSE_CPU_CAPABILITY"
 _SPEED_TEST_BYTES = 5_000_000
@@ -52,7 +52,7 @@ _SPEED_TEST_SECONDS = 0.5
 class Finding:
     """One line of the report. ``note``: something optional is missing; ``problem``: notebooks will fail.
 
-    ``advice`` is what helps: a command for the terminal, where one does.
+    ``advice``: what to do about it, as a command for the terminal where possible.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What :func:`check` found. Printing it gives an aligned table of text."""
+    """The findings of :func:`check`. As a string, an aligned table."""
 
     findings: tuple[Finding, ...]
 
@@ -87,7 +87,7 @@ class Report:
 
 
 def check(*, speed: bool = True) -> Report:
-    """Look at versions, the compiled modules, threads, the cache, vocabularies and, with ``speed``, at speed.
+    """Check versions, the compiled modules, threads, the cache, vocabularies and, with ``speed``, the speed.
 
     Takes about three seconds with the speed test and far less without.
     """
@@ -127,7 +127,7 @@ def _package(name: str, status: Status, missing: str) -> Finding:
 
 
 def _requirement(package: str) -> str:
-    """The package with the range of versions that the course needs, as far as that can be found out."""
+    """The package with the range of versions that the course needs, if it is declared."""
     try:
         requirements = importlib.metadata.requires("course-lib") or []
     except importlib.metadata.PackageNotFoundError:
@@ -137,7 +137,7 @@ def _requirement(package: str) -> str:
 
 
 def _build_command() -> str:
-    """What compiles the engine again: in a checkout from its source."""
+    """The command that compiles the engine again, from the source in a checkout."""
     root = Path(__file__).parents[1]
     return (
         pip_command("--editable", str(root))
@@ -147,7 +147,7 @@ def _build_command() -> str:
 
 
 def _version(package: str) -> str | None:
-    # Asking for the metadata is enough: importing torch would take longer than all the rest.
+    # The metadata are enough: importing torch would take longer than everything else.
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -215,7 +215,7 @@ def _vocabularies() -> Iterator[Finding]:
     try:
         from course_lib.tokenizer.pretrained import PRETRAINED, find_pretrained, install_command
     except ImportError:
-        return  # the engine is missing, which has been said
+        return  # the engine is missing, which is reported already
     for name in PRETRAINED:
         path = find_pretrained(name)
         if path is None:
@@ -225,7 +225,7 @@ def _vocabularies() -> Iterator[Finding]:
 
 
 def _speed() -> Iterator[Finding]:
-    """Train on and encode a small generated text: one thread, so that machines can be compared."""
+    """Train on and encode a small generated text, on one thread so that machines can be compared."""
     try:
         from course_lib.data import stories
         from course_lib.tokenizer import train_bpe

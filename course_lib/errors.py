@@ -1,10 +1,10 @@
-"""The error types for what comes from outside: files that cannot be understood, settings that cannot be used."""
+"""Errors whose cause is outside the library: files that cannot be understood, settings that cannot be used."""
 
 import os
 
 
 class FormatError(ValueError):
-    """A file is damaged, incomplete or of another kind than was asked for.
+    """A file is damaged, incomplete, or not of the expected kind.
 
     ``file`` is the path as the caller gave it, ``place`` says where in the file (a line, a byte offset or a
     JSON path such as ``model.merges[3]``; empty when the whole file is meant) and ``reason`` what is wrong
@@ -23,9 +23,9 @@ class FormatError(ValueError):
 
 
 class ReaderError(ValueError):
-    """What a reader wrote into a notebook cannot be used: a path, a setting.
+    """Something that a reader wrote in a notebook, such as a path or a setting, cannot be used.
 
-    The message says what, where, and what is allowed. Notebooks show it as one line, without a traceback.
+    The message says what is wrong, where, and what is allowed. Notebooks show it as one line, without a traceback.
     """
 
     def _render_traceback_(self) -> list[str]:

@@ -1,6 +1,6 @@
-"""What everything that touches files shares: atomic writes, checks of input paths, the progress bar, data of packages.
+"""Helpers for everything that touches files: atomic writes, checks of paths, the progress bar, data of packages.
 
-Nothing here imports more than the standard library before it is needed.
+Anything beyond the standard library is imported only when it is needed.
 """
 
 import contextlib
@@ -42,20 +42,22 @@ def check_input_file(path: PathLike) -> Path:
         if error.errno != errno.ENAMETOOLONG:
             raise
         shown = str(path)[:60]
-        raise FileNotFoundError(f"{shown}… is no file: {len(str(path)):,} characters are no path") from None
+        raise FileNotFoundError(
+            f"{shown}… is not a file: no path has {len(str(path)):,} characters"
+        ) from None
     if is_dir:
         raise IsADirectoryError(f"{path} is a directory; a file is needed")
     if not exists:
         raise FileNotFoundError(f"{path} does not exist")
     if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path} may not be read (permission denied)")
+        raise PermissionError(f"{path} cannot be read (permission denied)")
     return path
 
 
 def check_output_file(path: PathLike) -> Path:
     """Return the file that a write to ``path`` would replace, symbolic links followed.
 
-    Long jobs call it before they start, so that a wrong target costs nothing. Raises IsADirectoryError for a
+    Long jobs call it before they start, so that a wrong target wastes no work. Raises IsADirectoryError for a
     directory, FileNotFoundError or NotADirectoryError when the folder is missing or is a file,
     PermissionError when the folder is not writable, and OSError for devices and pipes, which a rename would
     replace by a plain file.
@@ -80,9 +82,9 @@ def check_not_sources(
 ) -> None:
     """Raise ValueError if writing would destroy what is read: a target is a source, or a source lies in a folder.
 
-    ``targets``: all files that will be written or replaced, those beside the one that was named too. ``folders``: whose
-    contents may be removed. A file is the same one by whatever name: a symbolic or hard link, a relative path, other
-    letters where the disk does not tell them apart.
+    ``targets``: all files that will be written or replaced, including those written beside the one that was named.
+    ``folders``: folders whose contents may be removed. Files are compared, not their names: a symbolic or hard link, a
+    relative path, and a name in another case on a disk that ignores case all lead to the same file.
     """
     targets, folders = list(targets), list(folders)
     for source in sources:
@@ -124,7 +126,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     # File names end at 255 bytes on the usual file systems: the target's own name may not fit twice.
     temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(8)}.tmp")
     try:
-        # Opened in here: an interrupt right after the file has come into being must find its way to the removal.
+        # Opened inside the try: an interrupt right after the file was created must still remove it.
         with os.fdopen(_create(temporary), "w+b") as file:
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
@@ -132,12 +134,12 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             if fcntl is not None:
-                os.replace(temporary, target)  # as long as it is locked
+                os.replace(temporary, target)  # while it is still locked
         if fcntl is None:
-            os.replace(temporary, target)  # Windows renames no file that is open
+            os.replace(temporary, target)  # Windows cannot rename an open file
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        # The system does not say which file there is no room for.
+        # The system does not say for which file there is no room.
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             error.filename = os.fspath(path)
         raise
@@ -145,7 +147,7 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
 
 def _create(temporary: Path) -> int:
-    """Create a file that is locked as long as this process writes it, which tells it from an abandoned one."""
+    """Create a file that stays locked while this process writes it; an abandoned one is not locked."""
     while True:
         descriptor = os.open(
             temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
@@ -161,16 +163,18 @@ def _create(temporary: Path) -> int:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary files for ``target`` whose process was killed: the lock on them went with it."""
+    """Remove the temporary files for ``target`` whose process was killed: its locks ended with it."""
     for path in target.parent.glob(f".{glob.escape(target.name[:32])}.{'[0-9a-f]' * 16}.tmp"):
         with contextlib.suppress(OSError):
             if fcntl is None:
-                path.unlink()  # Windows removes no file that is open
+                path.unlink()  # Windows cannot remove an open file
                 continue
             descriptor = os.open(path, os.O_RDWR)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(descriptor).st_nlink:  # else another was faster, and the name may be in use again
+                if os.fstat(
+                    descriptor
+                ).st_nlink:  # else another process was faster, and the name may be in use again
                     path.unlink()
             finally:
                 os.close(descriptor)
@@ -178,12 +182,12 @@ def _remove_abandoned(target: Path) -> None:
 
 @contextlib.contextmanager
 def hold_folder(folder: PathLike) -> Iterator[None]:
-    """Keep other processes that ask likewise out of ``folder`` during the block.
+    """Lock ``folder`` during the block, for processes that use this function too.
 
-    The hold ends with the process, however that ends, and leaves nothing behind. Where folders cannot be locked
-    (Windows, some network disks), nothing happens.
+    The lock ends with the process, however the process ends, and leaves nothing behind. Where folders cannot be locked
+    (Windows, some network disks), this does nothing.
 
-    Raises BlockingIOError if another process holds the folder.
+    Raises BlockingIOError if another process has locked the folder.
     """
     if fcntl is None:
         yield
@@ -193,7 +197,7 @@ def hold_folder(folder: PathLike) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BlockingIOError(f"another process is at work in {os.fspath(folder)}") from None
+            raise BlockingIOError(f"another process is working in {os.fspath(folder)}") from None
         except OSError:
             pass  # a disk without locks
         yield
@@ -212,9 +216,9 @@ def sync_folder(folder: Path) -> None:
 
 
 class Progress(Generic[T]):
-    """A progress bar that shows itself only when the work takes longer than ``delay`` seconds.
+    """A progress bar that appears only when the work takes longer than ``delay`` seconds.
 
-    Made by :func:`progress`; see there. Times and rates count from its creation.
+    Created by :func:`progress`. Times and rates are measured from its creation.
     """
 
     def __init__(
@@ -242,9 +246,9 @@ class Progress(Generic[T]):
         self._bar: Any = None  # tqdm has no type information
 
     def __call__(self, done: float, total: float | None = None) -> None:
-        """Say that ``done`` of ``total`` units are finished: the form the compiled engine calls.
+        """Report that ``done`` of ``total`` units are finished; the compiled engine calls this.
 
-        A smaller ``done`` or another ``total`` than before starts the bar again, for work in several phases.
+        A smaller ``done`` or a different ``total`` than before restarts the bar, for work in several phases.
         """
         if total is not None and (total != self._total or done < self._done):
             self._total, self._done, self._started = total, 0, time.monotonic()
@@ -253,12 +257,12 @@ class Progress(Generic[T]):
         self.update(done - self._done)
 
     def update(self, amount: float = 1) -> None:
-        """Say that ``amount`` more units are finished."""
+        """Report that ``amount`` more units are finished."""
         self._done += amount
         if self._bar is not None:
             self._bar.update(amount)
         elif self._enabled and time.monotonic() - self._started >= self._delay:
-            # The import takes longer than most jobs that finish within the delay.
+            # tqdm has a delay of its own, but importing it takes longer than most jobs that finish within the delay.
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=self._total, **self._options)
@@ -266,7 +270,7 @@ class Progress(Generic[T]):
             self._bar.update(self._done)
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -331,7 +335,7 @@ def progress(
 
 
 def cache_folder() -> Path:
-    """The folder for what may be made or fetched again: ``$COURSE_CACHE``, else the user's cache folder."""
+    """The folder for files that can be made or downloaded again: ``$COURSE_CACHE``, else the user's cache folder."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("COURSE_CACHE")
@@ -345,5 +349,5 @@ def package_folders(package: str) -> list[Path]:
 
 
 def pip_command(*arguments: str) -> str:
-    """The shell command that installs something for the Python that runs this: another ``pip`` may come first."""
+    """The shell command that installs something for the running Python; a plain ``pip`` may belong to another one."""
     return shlex.join([sys.executable, "-m", "pip", "install", *arguments])

@@ -1,9 +1,9 @@
 """Token ids on disk: a flat file of integers that is mapped, not read, and a JSON file that describes it.
 
 ``tokens.bin`` holds nothing but little-endian ids (two bytes each where the vocabulary allows it, else four),
-so that any tool can map it. ``tokens.bin.json`` beside it says how many there are, of which type, below which
-vocabulary size, and carries the SHA-256 of the ids and of the tokenizer that made them. The description is
-written last: ids without a description are an unfinished file, and opening them says so.
+so that any tool can map it. ``tokens.bin.json`` beside it records their number and type, the size of the vocabulary,
+and the SHA-256 of the ids and of the tokenizer that made them. The description is written last: ids without a
+description are an unfinished file, and opening them says so.
 """
 
 import hashlib
@@ -39,15 +39,15 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 class TokenFile:
     """The ids of a token file, as an array that lives on disk.
 
-    Open one with :meth:`open`. It can be measured, indexed, sliced and handed to NumPy like a one-dimensional
+    Open one with :meth:`open`. It has a length and can be indexed, sliced and passed to NumPy like a one-dimensional
     array; only the pages that are touched are read.
 
     ``path``: the file of ids. ``tokens``: the mapped array, shape ``(count,)``, read-only. ``vocab_size``:
     all ids are below it. ``sha256``: of the ids' bytes. ``tokenizer_sha256``: of the tokenizer that made
     them.
 
-    Pickled and copied, it is a path: whoever unpickles opens the file again, which raises FormatError when it is no
-    longer the same one. A spawned worker of a DataLoader gets a few hundred bytes.
+    Pickling and copying store only the path: unpickling opens the file again, and raises FormatError if it is no longer
+    the same file. A spawned worker of a DataLoader receives a few hundred bytes.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TokenFile:
         self.vocab_size = vocab_size
         self.sha256 = sha256
         self.tokenizer_sha256 = tokenizer_sha256
-        # Another process, or a later moment, may have another working directory.
+        # Another process may have another working directory, and so may this one later.
         self._absolute = str(Path(path).absolute())
         self._identity: _Identity | None = None
         self._descriptor: int | None = None
@@ -96,7 +96,7 @@ class TokenFile:
             )
             opened._identity = identity
             if tokens.nbytes > _MAPPED_BYTES and hasattr(os, "preadv"):
-                # Kept from here on: under its name, there may later be another file.
+                # Kept open: the name may later belong to another file.
                 opened._descriptor = os.dup(file.fileno())
                 weakref.finalize(opened, os.close, opened._descriptor)
         if verify:
@@ -144,14 +144,14 @@ class TokenFile:
         return np.array(self.tokens, dtype=dtype, copy=copy)
 
     def windows(self, starts: NDArray[np.integer[Any]], length: int) -> TokenArray:
-        """Copy ``length`` ids from each of ``starts`` on: shape ``(len(starts), length)``, of the file's type.
+        """Copy ``length`` ids beginning at each of ``starts``: shape ``(len(starts), length)``, of the file's type.
 
-        A file of more than 64 MB is read for this, not mapped. Each window would leave pages mapped that count as the
-        process's memory (with large pages in the page cache up to two megabytes for a window of a kilobyte) until
-        the system takes them back; reading costs one call a window and leaves nothing.
+        A file of more than 64 MB is read for this, not mapped. Mapping would leave pages behind that count as the
+        process's memory until the system reclaims them: with large pages, up to two megabytes for a window of a
+        kilobyte. Reading costs one call per window and leaves nothing.
 
-        Raises IndexError for a window that is not in the file, and FormatError for one that holds an id that no
-        tokenizer of ``vocab_size`` tokens makes: the file was damaged, or is none of token ids.
+        Raises IndexError for a window that is not in the file, and FormatError for one that holds an id of
+        ``vocab_size`` or more: the file is damaged, or does not contain token ids.
         """
         if len(starts) and not 0 <= int(starts.min()) <= int(starts.max()) <= len(self) - length:
             raise IndexError(f"windows of {length} ids must start in 0 … {len(self) - length}")
@@ -185,7 +185,7 @@ class TokenFile:
 
 
 class _Identity(NamedTuple):
-    """What tells a file from others without reading it."""
+    """Identifies a file without reading it."""
 
     device: int
     inode: int
@@ -201,10 +201,12 @@ class _Identity(NamedTuple):
 def _reopen(
     kind: type[TokenFile], path: str, identity: _Identity | None, sha256: str, tokenizer_sha256: str
 ) -> TokenFile:
-    """The token file that was pickled or copied; FormatError if it is another one by now."""
+    """The token file that was pickled or copied; FormatError if it has been replaced since."""
     opened = kind.open(path)
     if (opened.sha256, opened.tokenizer_sha256) != (sha256, tokenizer_sha256):
-        raise FormatError(path, "", f"holds other tokens than when it was copied: SHA-256 {opened.sha256}")
+        raise FormatError(
+            path, "", f"holds different tokens than when it was copied: SHA-256 {opened.sha256}"
+        )
     if opened._identity != identity:
         opened.verify()  # another file with this description: a copy, perhaps on another machine
     return opened
@@ -213,7 +215,7 @@ def _reopen(
 def gather_windows(tokens: NDArray[Any], starts: NDArray[np.integer[Any]], length: int) -> NDArray[Any]:
     """``tokens[start : start + length]`` for each of ``starts``, in one call: shape ``(len(starts), length)``."""
     stride = tokens.strides[0]
-    # Row i of this view is the window that starts at i; no memory belongs to it.
+    # Row i of this view is the window that starts at i; the view takes no memory of its own.
     every = np.lib.stride_tricks.as_strided(
         tokens, (len(tokens) - length + 1, length), (stride, stride), writeable=False
     )
@@ -222,7 +224,7 @@ def gather_windows(tokens: NDArray[Any], starts: NDArray[np.integer[Any]], lengt
 
 
 def description_path(path: PathLike) -> Path:
-    """Where the description of the token file ``path`` lies: its full name with ``.json`` appended."""
+    """The path of the description of the token file ``path``: its full name with ``.json`` appended."""
     return Path(f"{os.fspath(path)}.json")
 
 
@@ -231,7 +233,7 @@ def write_token_file(
 ) -> TokenFile:
     """Write the ids of ``chunks``, one after the other, to ``path`` and describe them beside it.
 
-    The chunks are taken as they come, so memory does not grow with the file. Nothing appears at ``path``
+    The chunks are consumed one at a time, so memory does not grow with the file. Nothing appears at ``path``
     before the last id is on the disk, and an exception from ``chunks`` leaves an earlier token file there
     untouched.
 
@@ -251,7 +253,7 @@ def write_token_file(
                 count += len(ids)
             file.flush()
             os.fsync(file.fileno())
-            # From here to the second rename there is no description: new ids never meet an old one.
+            # Until the second rename there is no description: new ids are never paired with an old one.
             description_path(path).unlink(missing_ok=True)
         fields = {
             "kind": _KIND,
@@ -284,7 +286,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise FormatError(
             path,
             "",
-            f"not a token file, or one that was not finished: {described_in.name} is missing beside it",
+            f"not a token file, or an unfinished one: {described_in.name} is missing beside it",
         )
     try:
         fields = json.loads(described_in.read_bytes())
@@ -298,16 +300,16 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise FormatError(
             described_in,
             "version",
-            f"{fields.get('version')!r} is unknown here; this release reads {VERSION}",
+            f"{fields.get('version')!r} is unknown; this release reads {VERSION}",
         )
     if fields.get("dtype") not in _DTYPES:
         raise FormatError(
-            described_in, "dtype", f"{fields.get('dtype')!r} is none of {', '.join(map(repr, _DTYPES))}"
+            described_in, "dtype", f"{fields.get('dtype')!r} is not one of {', '.join(map(repr, _DTYPES))}"
         )
     for name, least, most in (("count", 0, 2**48), ("vocab_size", 1, 2**32)):
         if type(fields.get(name)) is not int or not least <= fields[name] <= most:
             raise FormatError(
-                described_in, name, f"{fields.get(name)!r} is not a whole number from {least} to {most}"
+                described_in, name, f"{fields.get(name)!r} is not an integer from {least} to {most}"
             )
     needed = token_dtype(fields["vocab_size"]).str
     if fields["dtype"] != needed:

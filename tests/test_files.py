@@ -139,7 +139,7 @@ def test_what_a_killed_process_left_goes_with_the_next_write_and_a_living_ones_f
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         with (
-            pytest.raises(BlockingIOError, match=r"another process is at work in .*folder"),
+            pytest.raises(BlockingIOError, match=r"another process is working in .*folder"),
             hold_folder(folder),
         ):
             pass
@@ -175,7 +175,7 @@ def test_input_paths_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_text("x")
     assert check_input_file(str(path)) == path
     monkeypatch.setattr(files.os, "access", lambda *_: False)
-    with pytest.raises(PermissionError, match="may not be read"):
+    with pytest.raises(PermissionError, match="cannot be read"):
         check_input_file(path)
 
 

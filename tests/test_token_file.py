@@ -151,9 +151,9 @@ def test_a_copy_of_a_file_that_changed_is_an_error(tmp_path: Path) -> None:
     tokens = write(path, [1, 2, 3])
     pickled = pickle.dumps(tokens)
     write(path, [4, 5, 6])
-    with pytest.raises(FormatError, match=r"t\.bin: holds other tokens than when it was copied"):
+    with pytest.raises(FormatError, match=r"t\.bin: holds different tokens than when it was copied"):
         pickle.loads(pickled)
-    with pytest.raises(FormatError, match="holds other tokens"):
+    with pytest.raises(FormatError, match="holds different tokens"):
         copy.deepcopy(tokens)
     assert tokens.windows(np.array([0]), 3).tolist() == [[1, 2, 3]]  # the file that was opened
     write(path, [1, 2, 3])  # the same tokens again, in another file

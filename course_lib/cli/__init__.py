@@ -1,8 +1,8 @@
 """The command ``course``: reads arguments, calls the library, prints what it returns.
 
-Exit status: 0 when done, 1 when something asked for was impossible (said in one line on the standard error),
-2 for wrong usage, 130 after Ctrl-C. With ``--json`` a command prints one JSON value and nothing else on the
-standard output. Imports that take time wait inside the commands: ``course --help`` answers at once.
+Exit status: 0 for success, 1 for failure (explained in one line on standard error), 2 for wrong usage, 130 after
+Ctrl-C. With ``--json`` a command prints one JSON value and nothing else on standard output. Slow imports are inside the
+commands, so that ``course --help`` answers at once.
 """
 
 import io
@@ -50,6 +50,6 @@ def _course(
 def main() -> None:
     """Entry point of the ``course`` command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name need not be UTF-8, and a terminal need not know all letters. In JSON, these escapes are valid.
+        # File names need not be UTF-8, and a terminal may not have all letters. In JSON, these escapes are valid.
         sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="course")

@@ -18,7 +18,7 @@ class OneLineErrors(TyperGroup):
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
         except BrokenPipeError:
-            # Whoever read our output has gone; the interpreter must not try to flush it again at exit.
+            # The reader of our output is gone; the interpreter must not try to flush it again at exit.
             sys.stdout = None
             raise typer.Exit(1) from None
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""How results are printed: one line or JSON, sizes, and tables."""
+"""Output of results: one line or JSON, sizes, and tables."""
 
 import json
 from typing import Any
@@ -54,9 +54,9 @@ def print_comparison(rows: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("text", "tokenizer", "tokens", "bytes a token", "pieces"):
+    for title in ("text", "tokenizer", "tokens", "bytes per token", "pieces"):
         table.add_column(
-            title, justify="right" if title in ("tokens", "bytes a token") else "left", overflow="fold"
+            title, justify="right" if title in ("tokens", "bytes per token") else "left", overflow="fold"
         )
     for row in sorted(rows, key=lambda row: [other["text"] for other in rows].index(row["text"])):
         pieces = "|".join(row.get("pieces", ()))

@@ -1,11 +1,11 @@
 """Batches of token windows, cut from an array that may be larger than memory.
 
-A batch is a pair of integer tensors of shape ``(batch_size, context_length)``: the inputs ``x`` and, one place further
-in the text, the targets ``y``. :func:`get_batch` draws windows at random, with replacement, as nanoGPT does;
-:class:`BatchStream` goes through all of them once an epoch and can be stopped and resumed at any batch.
+A batch is a pair of integer tensors of shape ``(batch_size, context_length)``: the inputs ``x`` and the targets ``y``,
+which are the tokens one place further on. :func:`get_batch` draws windows at random, with replacement, as nanoGPT does;
+:class:`BatchStream` goes through all of them once per epoch and can be stopped and resumed at any batch.
 
-Only the pages of a file that hold the windows are read. They stay in the system's page cache, which gives them up when
-memory gets scarce; nothing of the file is copied but the batch itself.
+Only the pages of a file that hold the windows are read. They stay in the system's page cache, which drops them when
+memory runs short; nothing but the batch itself is copied.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from course_lib.token_file import TokenFile, gather_windows
 if TYPE_CHECKING:
     import torch
 
-    # torch is imported where tensors are made: who reads stories need not wait for it.
+    # torch is imported where tensors are made: reading stories does not have to wait for it.
     Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 
 class StreamState(TypedDict):
-    """What :meth:`BatchStream.state_dict` returns: plain numbers, ready for JSON."""
+    """The result of :meth:`BatchStream.state_dict`: plain numbers, ready for JSON."""
 
     windows_drawn: int
     seed: int
@@ -48,7 +48,7 @@ def get_batch(
         tokens: one-dimensional integers: a :class:`~course_lib.data.TokenFile`, a NumPy array or memmap, a tensor.
         batch_size: number of windows, B.
         context_length: tokens in a window, T.
-        device: where the tensors go. For a GPU they are pinned first, and the copy does not wait.
+        device: where the tensors go. For a GPU they are pinned first and copied asynchronously.
         generator: source of the random numbers; by default torch's global one.
 
     Returns:
@@ -84,27 +84,27 @@ def num_windows(tokens: TokenFile | ArrayLike, context_length: int) -> int:
 
 
 class BatchStream:
-    """An endless stream of batches in which every window comes once an epoch, in a new order each time.
+    """An endless stream of batches in which every window comes once per epoch, in a new order each time.
 
     The tokens are cut into N = ``(len(tokens) - 1) // context_length`` windows that follow each other without overlap
-    (each target of a window but the last is also an input of it; a rest shorter than a window is left out). Epoch
-    after epoch, the windows are shuffled and dealt out: ``world_size * batch_size`` for each global batch, of which
-    rank r takes the r-th share. An epoch need not end where a batch ends: the batch is then filled from the next one,
-    so that all batches are full, on all ranks.
+    (all targets of a window but the last are also its inputs; a remainder shorter than a window is left out). In every
+    epoch the windows are shuffled and dealt out, ``world_size * batch_size`` to each global batch, of which rank r
+    takes the r-th share. Where an epoch ends within a batch, the batch is filled from the next epoch, so that all
+    batches are full on all ranks.
 
-    Two things follow. The sequence of global batches depends on ``world_size * batch_size`` only, so that two
-    processes see what one process with the double batch sees. And the position in the stream is one number: it can be
-    saved and resumed at once, also on another number of processes. A stream can be pickled and copied; a
-    :class:`~course_lib.data.TokenFile` in it goes by its path.
+    Two things follow. The sequence of global batches depends only on ``world_size * batch_size``, so that two
+    processes see what one process with twice the batch sees. And the position in the stream is a single number, which
+    can be saved, and resumed at once, on any number of processes. A stream can be pickled and copied; of a
+    :class:`~course_lib.data.TokenFile` in it, only the path is stored.
 
-    Iterate over it, or call :func:`next`; both continue where the last batch ended. Memory: 8 bytes a window, and for a
-    moment at the start of an epoch 28.
+    Iterate over it, or call :func:`next`; both continue where the last batch ended. Memory: 8 bytes per window,
+    and 28 for a moment at the start of an epoch.
 
     Args:
         tokens: one-dimensional integers, as for :func:`get_batch`.
         batch_size: windows in a batch of one process, B.
         context_length: tokens in a window, T.
-        seed: decides the order; the same on all ranks.
+        seed: determines the order; the same on all ranks.
         rank: number of this process, from 0.
         world_size: number of processes.
         device: where the tensors go.
@@ -141,7 +141,7 @@ class BatchStream:
 
     @property
     def epoch(self) -> float:
-        """How many times the tokens have been seen: 1.5 is the middle of the second epoch."""
+        """Number of passes over the tokens so far: 1.5 is the middle of the second epoch."""
         return self._drawn / self.num_windows
 
     def __iter__(self) -> Iterator["Batch"]:
@@ -167,14 +167,15 @@ class BatchStream:
         return np.concatenate(parts)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_order"}  # 8 bytes a window
+        # The order, of 8 bytes per window, is made again.
+        return {name: value for name, value in self.__dict__.items() if name != "_order"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._order = _order(self.num_windows, self.seed, self._order_epoch)
 
     def state_dict(self) -> StreamState:
-        """Where the stream stands, the same on all ranks: for :meth:`load_state_dict` and for JSON."""
+        """The position of the stream, the same on all ranks: for :meth:`load_state_dict` and for JSON."""
         return {
             "windows_drawn": self._drawn,
             "seed": self.seed,
@@ -185,7 +186,7 @@ class BatchStream:
     def load_state_dict(self, state: StreamState) -> None:
         """Continue at the batch that would have come next when ``state`` was taken.
 
-        Batch size and number of processes may have changed: no window is then seen twice or left out either.
+        Batch size and number of processes may have changed: even then no window is seen twice or left out.
 
         Raises:
             ValueError: the state belongs to another seed, context length or text.
@@ -195,7 +196,9 @@ class BatchStream:
             raise ValueError(f"a state must have the keys {', '.join(own)}, not {', '.join(map(str, state))}")
         for name in ("seed", "context_length", "num_tokens"):
             if state[name] != own[name]:
-                raise ValueError(f"the state is of a stream with {name} = {state[name]}, not {own[name]}")
+                raise ValueError(
+                    f"the state belongs to a stream with {name} = {state[name]}, not {own[name]}"
+                )
         self._drawn = check_integer("windows_drawn", state["windows_drawn"], least=0)
 
 

@@ -21,9 +21,9 @@ from course_lib.files import progress as progress_bar
 class CorpusFile:
     """One text file of a corpus.
 
-    ``name``: as it will be called here. ``num_bytes``: of the text. ``sha256``: of the file on the hub, where it was
-    known when this was written; what arrives is compared with the checksum that the hub states in any case.
-    ``packed``: what the hub calls the file if it holds the text gzip-compressed.
+    ``name``: its name in the folder of the reader. ``num_bytes``: size of the text. ``sha256``: checksum of the file on
+    the hub, if it was known when this was written; in any case the download is compared with the checksum that the hub
+    states. ``packed``: name of the file on the hub if it holds the text gzip-compressed.
     """
 
     name: str
@@ -36,8 +36,8 @@ class CorpusFile:
 class Corpus:
     """A corpus on the hub: documents of UTF-8 text with ``<|endoftext|>`` between them.
 
-    ``revision``: a commit, where one was known when this was written; else a branch, and the first :func:`fetch` into a
-    folder writes down the commit that it then pointed to.
+    ``revision``: a commit, if one was known when this was written; else a branch, and the first :func:`fetch` into a
+    folder records the commit that the branch pointed to.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Corpus:
 
     @property
     def num_bytes(self) -> int:
-        """Of all text files together."""
+        """Size of all text files together."""
         return sum(file.num_bytes for file in self.files)
 
 
@@ -88,30 +88,30 @@ _CORPORA = (
 
 
 def list() -> Sequence[Corpus]:  # noqa: A001 - read as corpora.list()
-    """The corpora that :func:`fetch` knows, with their sizes and licences."""
+    """The corpora that :func:`fetch` can download, with their sizes and licences."""
     return _CORPORA
 
 
 def fetch(name: str, directory: PathLike, progress: bool = True) -> Sequence[Path]:
     """Download a corpus and return its text files.
 
-    Files that are there already, with the right size, are kept. Stopped at any moment, by Ctrl-C or a lost
-    connection, the next call goes on with the bytes that had arrived. A text appears under its name only when it is
-    complete and its checksum was right. The environment variable ``HF_ENDPOINT`` names a mirror of the hub.
+    Files that exist already with the right size are kept. After an interruption, by Ctrl-C or a lost connection, the
+    next call continues after the bytes that had arrived. A text appears under its name only when it is complete and its
+    checksum is right. The environment variable ``HF_ENDPOINT`` names a mirror of the hub.
 
-    Where this release knows no commit of a corpus, the first call writes the one it finds to ``NAME.json`` in the
-    folder, and all later calls fetch from that one: copy the file along to get the same text elsewhere.
+    If this release knows no commit of a corpus, the first call writes the one it finds to ``NAME.json`` in the folder,
+    and all later calls fetch that commit: copy this file to get the same text elsewhere.
 
     Args:
         name: one of the names in :func:`list`.
-        directory: where to; made if it does not exist.
+        directory: folder to download to; created if it does not exist.
         progress: show progress bars.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: the name is unknown.
         ConnectionError: the hub cannot be reached, or the connection kept breaking.
         OSError: the hub refused, or the disk is full.
-        FormatError: what arrived is not the corpus.
+        FormatError: the downloaded file is not the corpus.
     """
     known = {corpus.name: corpus for corpus in _CORPORA}
     check_choice("name", name, known)
@@ -141,7 +141,7 @@ def _fetch_file(corpus: Corpus, file: CorpusFile, folder: Path, *, progress: boo
 
 
 def _noted_commit(corpus: Corpus, remote: str, folder: Path) -> str:
-    """The commit that the files in ``folder`` come from; the first time, the one the hub has now."""
+    """The commit that the files in ``folder`` come from; the first time, the current one of the hub."""
     note = folder / f"{corpus.name}.json"
     if note.is_file():
         try:
@@ -149,7 +149,7 @@ def _noted_commit(corpus: Corpus, remote: str, folder: Path) -> str:
         except ValueError as error:
             raise FormatError(note, "", f"damaged: {error}") from error
         if not isinstance(noted, dict) or noted.get("repository") != corpus.repository:
-            raise FormatError(note, "repository", f"not the note of a fetch from {corpus.repository}")
+            raise FormatError(note, "repository", f"not the record of a download from {corpus.repository}")
         revision = noted.get("revision")
         if not isinstance(revision, str) or not is_commit(revision):
             raise FormatError(note, "revision", f"{revision!r} is not a commit of 40 hexadecimal digits")

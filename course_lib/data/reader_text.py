@@ -1,4 +1,4 @@
-"""A reader's own text file, whatever it is encoded in: found out, decoded, and handed on as UTF-8."""
+"""A reader's own text file in any encoding: the encoding is detected, the text decoded and written as UTF-8."""
 
 import codecs
 import re
@@ -10,9 +10,9 @@ from pathlib import Path
 from course_lib.errors import ReaderError
 from course_lib.files import PathLike, atomic_write, check_input_file
 
-_SAMPLE = 1 << 22  # bytes that the encoding is judged by
+_SAMPLE = 1 << 22  # bytes that the encoding is detected from
 _BLOCK = 1 << 20
-# The longer marks first: UTF-32's begins with UTF-16's.
+# Longer marks come first: that of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -34,7 +34,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class ReaderText:
-    """A text file and how it is read. ``encoding``: a name that ``bytes.decode`` knows."""
+    """A text file and its encoding, as a name that ``bytes.decode`` knows."""
 
     path: Path
     encoding: str
@@ -46,7 +46,7 @@ class ReaderText:
     def read(self, num_characters: int) -> str:
         """The first ``num_characters`` of the text, all of it if it is shorter.
 
-        Line ends stay what they are; a byte that does not belong into the encoding becomes �.
+        Line ends stay as they are; a byte that is invalid in the encoding becomes �.
         """
         parts, missing = [], num_characters
         for part in self._decoded():
@@ -59,8 +59,8 @@ class ReaderText:
     def save(self, path: PathLike, num_bytes: int | None = None) -> Path:
         """Write the text to ``path`` as UTF-8, whole or not at all, and return the path.
 
-        With ``num_bytes``, no more than that many bytes of it, cut behind a line end or, in a long line, behind a whole
-        character. The memory it takes does not depend on the size of the file.
+        With ``num_bytes``, write at most that many bytes, cut after a line end or, within a long line, after a whole
+        character. Memory use does not depend on the size of the file.
         """
         room = sys.maxsize if num_bytes is None else num_bytes
         with atomic_write(path) as file:
@@ -82,13 +82,13 @@ class ReaderText:
 
 
 def open_text(path: PathLike | None, encoding: str | None = None) -> ReaderText | None:
-    """A reader's text file, ready to be read; None for None, so that a notebook can hand on a path or none.
+    """A reader's text file, ready to be read; None for None, so that a path is optional in a notebook.
 
     UTF-8, UTF-16, UTF-32, GB18030 (and with it GBK and GB2312) and Windows-1252 (and with it Latin-1) are told apart by
-    byte-order marks and by what the first 4 MiB hold; what the result prints says which one it is. ``encoding`` names
+    byte-order marks and by the first 4 MiB; the result shows which one was found when it is printed. ``encoding`` names
     another one, or corrects the guess.
 
-    Raises ReaderError, in one line, for a path that is no readable file, a file without text, an unknown encoding.
+    Raises ReaderError, in one line, for a path that is not a readable file, an empty file, or an unknown encoding.
     """
     if path is None:
         return None
@@ -113,15 +113,15 @@ def _guess(sample: bytes) -> str:
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
             return encoding
-    # Every second byte of ASCII text in UTF-16 is 0; other texts hold hardly any.
+    # Every second byte of ASCII text in UTF-16 is 0; other texts hardly hold any.
     zeros = sample[0::2].count(0), sample[1::2].count(0)
     if max(zeros) > len(sample) / 5 and min(zeros) < max(zeros) / 10:
         return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     foreign = len(re.findall(rb"[\x80-\xff]", sample))
-    # A little damage makes no other encoding of it: in Latin-1, nearly every such byte would be an error.
+    # A few errors may be damage: if this were Latin-1, nearly every such byte would be an error.
     if _errors(sample, "utf-8") <= foreign / 20:
         return "utf-8"
-    # Chinese characters are two such bytes in a row; letters with accents stand among letters without.
+    # Chinese characters are two such bytes in a row; accented letters stand between plain ones.
     in_pairs = 2 * len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", sample))
     if in_pairs > 0.8 * foreign and _errors(sample, "gb18030") <= foreign / 20:
         return "gb18030"
@@ -129,7 +129,7 @@ def _guess(sample: bytes) -> str:
 
 
 def _errors(sample: bytes, encoding: str) -> int:
-    """How often decoding fails; a character that the end of the sample, not of the file, cuts off is none."""
+    """The number of errors in decoding, not counting a character cut off by the end of the sample (but not of the file)."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     return decoder.decode(sample, final=len(sample) < _SAMPLE).count("�")
 

@@ -3,7 +3,7 @@
 Each story follows one of a dozen scenes (something is lost, a storm comes, two friends quarrel, …) from a grammar of
 alternatives, and keeps its names, pronouns and objects from beginning to end. Its words come from classes with
 Zipfian frequencies; names, places, animals, plants and trades come from classes that never run out, so that the
-vocabulary keeps growing with the corpus as Heaps' law says. See :mod:`course_lib.data.story_grammar` and
+vocabulary keeps growing with the corpus, following Heaps' law. See :mod:`course_lib.data.story_grammar` and
 :mod:`course_lib.data.story_words`.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.random import PCG64  # NumPy loads it late otherwise, and a Ctrl-C meanwhile is lost
+from numpy.random import PCG64  # otherwise NumPy loads it later, and a Ctrl-C during that is lost
 
 from course_lib.checks import check_choice, check_integer
 from course_lib.data.story_grammar import Bindings, Scene, parse_scenes
@@ -24,7 +24,7 @@ from course_lib.files import PathLike, Progress, atomic_write, progress
 Language = Literal["en", "zh", "both"]
 
 SEPARATOR = "<|endoftext|>"
-"""The line that stands between two documents of a corpus file."""
+"""The line between two documents of a corpus file."""
 
 _TEXT_FOLDER = Path(__file__).parent / "story_text"
 _BLOCK = 4096
@@ -62,11 +62,11 @@ def _storyteller(language: str) -> _Storyteller:
 def stories(num_bytes: int, seed: int = 0, language: Language = "en") -> Iterator[str]:
     """Generate short stories, one document at a time, until together they reach ``num_bytes`` bytes of UTF-8.
 
-    The last story is the one that reaches or passes ``num_bytes``: their total is at least ``num_bytes`` and, without
-    the last story, less. ``num_bytes=0`` gives no story. Memory use does not depend on ``num_bytes``.
+    The last story is the one that reaches ``num_bytes``: the total is at least ``num_bytes``, and less without the last
+    story. ``num_bytes=0`` gives no story. Memory use does not depend on ``num_bytes``.
 
-    A seed always gives the same sequence: the stories of a smaller ``num_bytes`` are the first ones of a larger. The
-    random numbers are the raw 64-bit output of NumPy's PCG64, which NumPy keeps stable between versions, and the
+    A seed always gives the same sequence: the stories of a smaller ``num_bytes`` are the first ones of a larger one.
+    The random numbers are the raw 64-bit output of NumPy's PCG64, which NumPy keeps stable between versions, and the
     arithmetic on them is exact or rounded as IEEE 754 demands, so that the text is the same on every platform.
 
     Args:

@@ -1,11 +1,11 @@
 """The grammar of the story corpus: scenes made of stages, each with alternative sentences whose slots are filled.
 
-The text stands in ``story_text/<language>_stories.txt``. ``scene NAME`` starts a scene, ``shared NAME`` a set of
+The text is in ``story_text/<language>_stories.txt``. ``scene NAME`` starts a scene, ``shared NAME`` a set of
 lines that scenes use as ``@NAME``; ``#`` starts a comment. A scene is a sequence of stages:
 
 ``+``
-    a stage that continues the paragraph; ``¶`` starts one in a new paragraph. ``maybe`` after the sign leaves the
-    stage out half of the time, ``pick N`` takes N of its lines instead of one.
+    A stage that continues the paragraph; ``¶`` begins one in a new paragraph. After the sign, ``maybe`` leaves the
+    stage out half of the time, and ``pick N`` takes N of its lines instead of one.
 
 Every other line is one alternative of its stage. ``[went|ran]`` is a choice inside it and ``{slot}`` is filled with
 a word: the class is the slot's name without its number (``{thing}`` and ``{thing2}`` are two different things), and a
@@ -30,7 +30,7 @@ class Stage:
     maybe: bool
     picks: int
     alternatives: list[list[str]] = field(default_factory=list)
-    """For each line of the grammar, all ways to make its inner choices, as ``%(slot)s`` templates."""
+    """For each line of the grammar, the results of all its inner choices, as ``%(slot)s`` templates."""
 
     def choose(self, uniform: Uniform) -> list[str]:
         """The templates of this stage for one story; none where an optional stage is left out."""
@@ -114,7 +114,7 @@ def parse_scenes(text: str) -> list[Scene]:
 
 
 def _expand(line: str) -> list[str]:
-    """All ways to make the choices of a line, as templates for the ``%`` operator.
+    """The results of all choices in a line, as templates for the ``%`` operator.
 
     >>> _expand("{name} [ran|went] home.")
     ['%(name)s ran home.', '%(name)s went home.']

@@ -1,12 +1,12 @@
 """The lexicon of the story corpus: word classes with Zipfian frequencies, some of which never run out of words.
 
-The words stand in ``story_text/<language>_words.txt``. The file is a sequence of blocks; a line that starts with
+The words are in ``story_text/<language>_words.txt``. The file is a sequence of blocks; a line that starts with
 ``#`` is a comment.
 
 ``list NAME``
     Words or parts of words, separated by commas, that other blocks build on.
 ``class NAME: COLUMN ...``
-    A closed class. Without columns, words separated by commas; with columns, one row a line, fields separated by
+    A closed class. Without columns, words separated by commas; with columns, one row per line, fields separated by
     ``|``: ``fox | den | berries``. The i-th word is drawn with a probability proportional to 1/(i + 2).
 ``open NAME Q [title] [COLUMN=VALUE ...]``
     An open class. Each line ``= LIST + LIST ...`` is a level: every way of joining one entry of each list is a word.
@@ -74,7 +74,7 @@ def with_article(word: str) -> str:
 
 
 class WordClass(Protocol):
-    """Anything that words can be drawn from."""
+    """Anything from which words can be drawn."""
 
     def draw(self, uniform: Uniform) -> Forms:
         """One word, with its forms."""
@@ -93,11 +93,11 @@ class ClosedClass:
 
 
 class OpenClass:
-    """Words composed of parts, by rank: few are frequent, and there is always another rare one."""
+    """Words composed of parts, by rank: a few are frequent, and there is always another rare one."""
 
     def __init__(self, levels: list[list[list[str]]], offset: float, columns: Forms, *, title: bool) -> None:
         self._levels = [(parts, prod(map(len, parts))) for parts in levels]
-        # A stride without common factor with the size visits the whole level, neighbours far from each other.
+        # A stride coprime to the size visits the whole level, with neighbouring ranks far from each other.
         self._strides = [_coprime(size) for _, size in self._levels]
         self._first_rank_beyond = sum(size for _, size in self._levels)
         self._offset = offset

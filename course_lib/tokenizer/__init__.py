@@ -1,7 +1,7 @@
 """Tokenizers: byte-level BPE on a compiled engine, and pure-Python references to learn from.
 
 ``train_bpe`` makes a :class:`Tokenizer`, whose ``encode`` and ``decode`` turn text into ids and back. ``PATTERNS``
-and ``pretokenize`` show what happens before any merge; ``reference`` holds the same algorithms in plain Python.
+and ``pretokenize`` show the step before any merge; ``reference`` has the same algorithms in plain Python.
 """
 
 from course_lib.tokenizer.metrics import compression_ratio

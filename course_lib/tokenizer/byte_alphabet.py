@@ -7,9 +7,8 @@ import functools
 def byte_to_char() -> tuple[str, ...]:
     """The character that stands for each byte in ``vocab.json``, ``merges.txt`` and ``tokenizer.json``.
 
-    GPT-2 (Radford et al. 2019, released code) lets the printable bytes of Latin-1 stand for themselves and
-    gives the others, in order, the code points from 256 on: no token then holds a space or a control
-    character.
+    In GPT-2 (Radford et al. 2019, released code) the printable bytes of Latin-1 stand for themselves, and the others
+    get, in order, the code points from 256 on: then no token holds a space or a control character.
     """
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     substitutes = iter(range(256, 512))
@@ -20,8 +19,7 @@ def byte_to_char() -> tuple[str, ...]:
 def _char_to_byte() -> dict[int, int | None]:
     """For ``str.translate``: each character of the alphabet to its byte's code point.
 
-    The Latin-1 characters that are not in the alphabet are sent beyond Latin-1, where encoding finds them
-    out.
+    The Latin-1 characters that are not in the alphabet are mapped beyond Latin-1, so that encoding them fails.
     """
     table: dict[int, int | None] = dict.fromkeys(range(256), 0xFFFF)
     return table | {ord(char): byte for byte, char in enumerate(byte_to_char())}

@@ -1,13 +1,13 @@
 """Training and encoding on more than one machine, as map and reduce on Dask; the same results as in one process.
 
-The files must lie where every worker sees them under the same name (a network disk, say). A worker gets a file's
-name and a range of bytes, and finds by itself where the engine may cut: neighbours find the same places. To train, it
-counts the pre-tokens there and packs the counts: words in ascending order, a few bytes each (``csrc/bpe/pack.hpp``).
-Packed counts are merged in a tree, and the merges are learnt from the last one where the job was started. To encode,
-workers send ids back, which are written in order. A part's result depends on nothing but the file and the range, so
-Dask may compute it again when a worker is lost, and each result is used once.
+Every worker must see the files under the same names, on a network disk for example. A worker gets the name of a file
+and a range of bytes, and finds by itself where the engine may cut: workers on adjacent ranges find the same places. To
+train, it counts the pre-tokens there and packs the counts: words in ascending order, a few bytes each
+(``csrc/bpe/pack.hpp``). Packed counts are merged in a tree, and the merges are learnt from the result on the machine
+that started the job. To encode, workers send ids back, which are written in order. The result for a range depends only
+on the file and the range, so Dask may recompute it when a worker is lost, and each result is used once.
 
-``benchmarks/terabytes.md`` works out what a terabyte takes.
+``benchmarks/terabytes.md`` estimates what a terabyte takes.
 
     with connect("tcp://10.0.0.1:8786") as client:
         tokenizer = train_bpe(paths, 50_257, ["<|endoftext|>"], client=client)
@@ -54,10 +54,10 @@ if TYPE_CHECKING:
 
 Paths: TypeAlias = PathLike | Sequence[PathLike]
 
-# Counts that are merged at a time: the tree is low, and a node's memory and wait are bounded.
+# Counts merged at a time: the tree is shallow, and memory and waiting at each node are bounded.
 FAN_IN = 8
 
-# Small parts spread the work evenly; large ones repeat fewer frequent words on their way through the tree.
+# Small blocks spread the work evenly; with large ones, fewer copies of frequent words pass through the tree.
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 24, 1 << 28
 
 
@@ -65,9 +65,9 @@ _SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 24, 1 << 28
 def connect(scheduler: str, *, num_workers: int | None = None, timeout: float = 10.0) -> Iterator["Client"]:
     """A Dask client of the scheduler at ``scheduler`` ("tcp://10.0.0.1:8786"), closed at the end of the block.
 
-    "local" starts ``num_workers`` processes on this machine (default: one for each processor) and ends them with the
-    block. Raises ImportError naming what to install when Dask is missing, ValueError for an address that is
-    none, and ConnectionError when no scheduler answers there, or none with a worker, within ``timeout`` seconds.
+    "local" starts ``num_workers`` processes on this machine (default: one per processor) and ends them with the block.
+    Raises ImportError, naming what to install, if Dask is missing, ValueError for an invalid address, and
+    ConnectionError if no scheduler with a worker answers within ``timeout`` seconds.
     """
     try:
         import distributed
@@ -121,8 +121,8 @@ def train_bpe(
 ) -> Tokenizer:
     """As :func:`course_lib.tokenizer.train_bpe` on a file or several, counted by the workers of ``client``.
 
-    The tokenizer is the same as from one process, however the text is divided and whichever workers are lost. With
-    ``max_words``, see :func:`count_pretokens`, it may differ; a warning then says how much was left out.
+    The tokenizer is the same as from one process, however the text is divided and even if workers are lost. With
+    ``max_words`` (see :func:`count_pretokens`) it may differ; a warning then states how much was left out.
 
     Raises what :func:`course_lib.tokenizer.train_bpe` and :func:`count_pretokens` raise.
     """
@@ -141,8 +141,8 @@ def train_bpe(
     if counted.dropped:
         share = counted.dropped / (words.total() + counted.dropped)
         warnings.warn(
-            f"max_words={max_words} left out {share:.2%} of the text's pre-tokens; none is counted more than "
-            f"{counted.missed} times too seldom",
+            f"max_words={max_words} left out {share:.2%} of the text's pre-tokens; no count is more than "
+            f"{counted.missed} too low",
             stacklevel=2,
         )
     if not len(words):
@@ -164,18 +164,19 @@ def count_pretokens(
 ) -> PretokenCounts:
     """Count the pre-tokens of the file ``source``, or of several, on the workers.
 
-    A worker counts about ``block_bytes`` at a time (by default between 16 and 256 MiB, four parts a thread if the
-    text is large enough). A ``pattern`` without a compiled scanner offers no safe cuts: its files are counted whole.
+    A worker counts about ``block_bytes`` at a time (by default between 16 and 256 MiB, in four parts per thread if the
+    text is large enough). With a ``pattern`` that has no compiled scanner there are no safe cuts: files are counted
+    whole.
 
-    ``max_words`` bounds memory and network for texts of unbounded vocabulary: after each step of the reduction only the
-    pre-tokens that occur most often are kept, at most so many, ties dropped together. What a step drops occurs there
-    at most n / (max_words + 1) times, of n occurrences, as in the summaries of Manku and Motwani (2002) and Agarwal et
-    al. (2012); ``missed`` adds up what was dropped in fact.
+    ``max_words`` bounds memory and network traffic for texts of unbounded vocabulary: after each step of the reduction
+    only that many pre-tokens are kept at most, the most frequent ones; ties at the limit are dropped together. A
+    pre-token dropped by a step occurs there at most n / (max_words + 1) times, of n occurrences, as in the summaries of
+    Manku and Motwani (2002) and Agarwal et al. (2012); ``missed`` adds up the counts that were actually dropped.
 
     Raises ValueError for a ``source`` without files and for bad numbers, TypeError for one that holds documents,
     FileNotFoundError and FormatError, naming the file and the host, for a file that a worker does not see or that has
-    another size there, ImportError for a worker without this package, and ConnectionError when the scheduler is lost or
-    one part of the work loses worker after worker.
+    another size there, ImportError for a worker without this package, and ConnectionError if the scheduler is lost or
+    one part of the work kills several workers.
     """
     for name, number in (("max_words", max_words), ("block_bytes", block_bytes)):
         if number is not None:
@@ -191,7 +192,7 @@ def count_pretokens(
             )
             part.add_done_callback(lambda _, amount=block.stop - block.start: bar.update(amount))
             parts.append(part)
-        # Each level before the one below is finished (priority), so that few results wait at the same time.
+        # Higher levels first (priority), so that few results wait at the same time.
         level = 0
         while len(parts) > 1:
             level += 1
@@ -214,9 +215,9 @@ def encode_file(
 ) -> TokenFile:
     """As :meth:`Tokenizer.encode_file <course_lib.tokenizer.Tokenizer.encode_file>`, by the workers of ``client``.
 
-    The token file has the same bytes as from one process. Only this machine writes it: ids come over the network, a
-    few parts ahead of the one that is being written, so memory does not grow with the file. A normalizer, or a pattern
-    without a compiled scanner, makes the file one part, encoded by one worker.
+    The token file has the same bytes as from one process. Only this machine writes it: ids arrive over the network, a
+    few parts ahead of the one that is being written, so memory does not grow with the file. With a normalizer, or a
+    pattern without a compiled scanner, one worker encodes the whole file.
 
     Raises what :meth:`Tokenizer.encode_file` and :func:`count_pretokens` raise.
     """
@@ -226,7 +227,7 @@ def encode_file(
     files = _all_files(client, source)
 
     def ids() -> Iterator[NDArray[Any]]:
-        # The result of a task, not scattered data: that would be lost with the worker that holds it.
+        # The result of a task, not scattered data, which would be lost with the worker that holds it.
         shared = client.submit(same, tokenizer, pure=False)
         waiting: collections.deque[tuple[Future[Any], int]] = collections.deque()
         for block in _blocks(client, files, block_bytes if tokenizer.can_cut_files else math.inf):
@@ -264,7 +265,7 @@ def _all_files(client: "Client", source: Paths) -> list[SourceFile]:
         versions = client.run(check_files, files)
     except (OSError, FormatError):
         raise
-    except Exception as error:  # the name of the function meant nothing to a worker
+    except Exception as error:  # a worker could not find the function
         raise ImportError(f"a worker cannot import course_lib, which every worker needs: {error}") from error
     here = importlib.metadata.version("course-lib")
     for worker, version in versions.items():
@@ -278,7 +279,7 @@ def _num_threads(client: "Client") -> int:
 
 
 def _blocks(client: "Client", files: Sequence[SourceFile], block_bytes: float | None) -> Iterator[Block]:
-    """Each file in ranges of equal size, of at most ``block_bytes``."""
+    """Each file in ranges of equal size, at most ``block_bytes`` each."""
     if block_bytes is None:
         share = sum(file.size for file in files) / max(1, 4 * _num_threads(client))
         block_bytes = min(max(share, _SMALLEST_BLOCK), _LARGEST_BLOCK)
@@ -289,7 +290,7 @@ def _blocks(client: "Client", files: Sequence[SourceFile], block_bytes: float | 
 
 
 def _result(future: "Future[Any]") -> Any:
-    """The result of a task, straight from the worker that has it where that is possible."""
+    """The result of a task, directly from the worker that has it if possible."""
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 

@@ -35,10 +35,10 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class PretokenCounts:
-    """How often each pre-token of a text occurs, as one block of bytes, and what pruning left out.
+    """The number of occurrences of each pre-token of a text, as one block of bytes, and what pruning left out.
 
-    ``packed``: the counts (``csrc/bpe/pack.hpp``). ``missed``: no pre-token occurs more often than ``packed`` says
-    plus this. ``dropped``: how many occurrences are missing in all. Both are 0 without pruning.
+    ``packed``: the counts (``csrc/bpe/pack.hpp``). ``missed``: no count in ``packed`` is too low by more than this.
+    ``dropped``: the total number of occurrences left out. Both are 0 without pruning.
     """
 
     packed: bytes
@@ -46,12 +46,12 @@ class PretokenCounts:
     dropped: int = 0
 
     def __sizeof__(self) -> int:
-        """Tells Dask, which merges counts where most of them are and spills them to disk, what they weigh."""
+        """The size, by which Dask decides where to merge counts and when to spill them to disk."""
         return object.__sizeof__(self) + len(self.packed)
 
 
 def check_files(files: Sequence[SourceFile]) -> str:
-    """The version of this package, after checking that the files are the same here."""
+    """The version of this package on the worker, after checking that the files are the same there."""
     for file in files:
         _check_size(file)
     return importlib.metadata.version("course-lib")

@@ -30,7 +30,7 @@ def make_encoder(data: TokenizerData, scanner: str | None) -> _bpe.Encoder:
 
 
 def _invert(vocab: Mapping[int, bytes], special_ids: Collection[int]) -> dict[bytes, int]:
-    """Bytes → id, the ordinary one where a special token has the same. Raises where there are two ordinary ones."""
+    """Bytes → id; an ordinary id wins over a special one. Raises ValueError for bytes with two ordinary ids."""
     ids_of: dict[bytes, int] = {}
     for token_id, token in vocab.items():
         if type(token_id) is not int or not 0 <= token_id <= MAX_ID:
@@ -69,14 +69,14 @@ def _resolve_merges(
 def _whole_tokens(
     data: TokenizerData, byte_ids: Sequence[int], merges: Sequence[tuple[int, int, int]]
 ) -> list[int]:
-    """The ids that a whole pre-token may become: every token that is not only a special one."""
+    """The ids that a whole pre-token may become: all tokens except those that are only special."""
     ordinary = {*byte_ids, *(result for _, _, result in merges)}
     specials = set(data.special_tokens.values()) - ordinary
     return [token_id for token_id in data.vocab if token_id not in specials]
 
 
 def surrogate_error(error: UnicodeEncodeError) -> ValueError:
-    """What to say about a str that UTF-8 cannot hold."""
+    """The error for a str that UTF-8 cannot hold."""
     return ValueError(
         f"text holds a lone surrogate, {error.object[error.start]!r}, at position {error.start}: "
         "no UTF-8 text can hold one (decode the source with errors='replace', or pass bytes)"

@@ -31,15 +31,13 @@ Merge = tuple[bytes, bytes]
 class TokenizerData:
     """A byte-level BPE tokenizer as plain data, whatever file it came from.
 
-    ``vocab``: id → bytes, special tokens included (as UTF-8); ids need not be without gaps, and a special token
-    may have the bytes of an ordinary one. ``merges``: the
-    pairs in the order they apply, lowest first; each concatenation is in the vocabulary. ``special_tokens``:
-    text → id. ``pattern``: a name in ``PATTERNS`` or a regular expression of the ``regex`` package.
-    ``ignore_merges``: a pre-token that is a whole vocabulary entry becomes that entry before any merge is
-    tried. Special tokens take no part in this: the entries that count are single bytes, products of merges
-    and the rest of the ordinary vocabulary. ``normalizer``: the normal forms of Unicode that a text is brought
-    into, in turn, before it is cut; ``normalized_tokens``: the special tokens that are looked for after that,
-    not before.
+    ``vocab``: id → bytes, including special tokens (as UTF-8); ids may have gaps, and a special token may have the
+    bytes of an ordinary one. ``merges``: the pairs in the order they apply; each concatenation is in the vocabulary.
+    ``special_tokens``: text → id. ``pattern``: a name in ``PATTERNS`` or a regular expression of the ``regex`` package.
+    ``ignore_merges``: a pre-token that is a whole vocabulary entry becomes that entry before any merge is tried. Only
+    ordinary entries count for this: single bytes, products of merges and the rest of the ordinary vocabulary.
+    ``normalizer``: the normal forms of Unicode that are applied to a text, in turn, before it is cut;
+    ``normalized_tokens``: the special tokens that are searched for after that instead of before.
     """
 
     vocab: dict[int, bytes]
@@ -51,16 +49,16 @@ class TokenizerData:
     normalized_tokens: frozenset[str] = frozenset()
 
     def sha256(self) -> str:
-        """SHA-256 in hexadecimal of all that decides the ids, the same whatever file the data came from.
+        """SHA-256 in hexadecimal of everything that determines the ids, the same whatever file the data came from.
 
-        Every string goes in with its length, so that no two tokenizers feed the hash the same bytes.
+        Every string is hashed with its length, so that no two tokenizers give the hash the same bytes.
         """
 
         def strings(items: Iterable[bytes]) -> bytes:
             return b"".join([struct.pack("<I", len(item)) + item for item in items])
 
         digest = hashlib.sha256()
-        if self.normalizer:  # no number of ids looks like this
+        if self.normalizer:  # cannot be mistaken for a number of ids
             late = sorted(self.normalized_tokens)
             digest.update(b"normalizer" + struct.pack("<II", len(self.normalizer), len(late)))
             digest.update(strings(text.encode() for text in (*self.normalizer, *late)))
@@ -88,7 +86,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_json(path: PathLike) -> Any:
-    """The contents of a JSON file. FormatError where it is not JSON, with the line, or repeats a key."""
+    """The contents of a JSON file. Raises FormatError if it is not JSON, naming the line, or repeats a key."""
     path = check_input_file(path)
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_refuse_duplicates)
@@ -109,9 +107,9 @@ def read_vocab(
 ) -> dict[str, tuple[int, bytes]]:
     """Check a JSON vocabulary: token text → (id, bytes), byte-level except for the ``special`` texts.
 
-    ``place`` is the JSON path of ``vocab`` for messages. Special tokens that bring their ids, in a mapping, may
-    have the bytes of an ordinary token. Raises FormatError for ids that are not whole
-    numbers or occur twice, for texts outside GPT-2's alphabet and for single bytes that have no token.
+    ``place`` is the JSON path of ``vocab`` for messages. Special tokens with ids of their own, in a mapping, may
+    have the bytes of an ordinary token. Raises FormatError for ids that are not integers or occur twice, for texts
+    outside GPT-2's alphabet and for single bytes that have no token.
     """
     if not isinstance(vocab, dict) or not vocab:
         raise FormatError(path, place, "a vocabulary must be an object of token: id, and not empty")
@@ -139,7 +137,7 @@ def read_vocab(
 
 
 def check_ids(path: PathLike, place: str, vocab: Mapping[Any, Any]) -> None:
-    """Raise FormatError unless the values are distinct ids, whole numbers from 0 to ``MAX_ID``."""
+    """Raise FormatError unless the values are distinct ids, integers from 0 to ``MAX_ID``."""
     for token, token_id in vocab.items():
         if type(token_id) is not int or not 0 <= token_id <= MAX_ID:
             raise FormatError(
@@ -166,7 +164,7 @@ def check_bytes(path: PathLike, place: str, tokens: set[bytes]) -> None:
 
 
 def special_bytes(text: Any) -> bytes:
-    """The UTF-8 of a special token; ValueError when it is not text, is empty or holds a lone surrogate."""
+    """The UTF-8 of a special token; ValueError if it is not a str, is empty or holds a lone surrogate."""
     if not isinstance(text, str) or not text:
         raise ValueError(f"a special token must be a non-empty str, not {text!r}")
     try:
@@ -181,9 +179,7 @@ def resolve_merges(
     pairs: Sequence[tuple[str, str]],
     vocab: Mapping[str, tuple[int, bytes]],
 ) -> list[Merge]:
-    """The bytes of textual merges, each checked against the vocabulary; ``places`` says where each one
-    stands.
-    """
+    """The bytes of textual merges, each checked against the vocabulary; ``places``: where each one stands."""
     with contextlib.suppress(KeyError):
         merges = [(vocab[first][1], vocab[second][1]) for first, second in pairs]
         products = [vocab[first + second][1] for first, second in pairs]
@@ -216,10 +212,10 @@ def assign_special_ids(
 ) -> dict[str, int]:
     """An id for each special token beside the tokens of ``vocab``: text → id, in the order given.
 
-    A mapping brings its own ids. In a sequence, texts that ``vocab`` holds keep their id and the others get the
-    ids after the largest. With ``may_repeat``, a text may have another id as a special token than as an ordinary one,
-    as runs of spaces do that were added to a finished vocabulary. Raises ValueError for an empty or repeated special
-    token and for ids that do not fit the vocabulary, TypeError for a single string.
+    A mapping gives the ids. In a sequence, texts that ``vocab`` holds keep their id and the others get the ids after
+    the largest. With ``may_repeat``, a text may have one id as a special token and another as an ordinary one, as with
+    runs of spaces that were added to a finished vocabulary. Raises ValueError for an empty or repeated special token
+    and for ids that do not fit the vocabulary, TypeError for a single string.
     """
     if isinstance(special_tokens, str):
         raise TypeError(

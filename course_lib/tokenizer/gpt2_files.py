@@ -20,11 +20,11 @@ def read_vocab_merges(
     *,
     pattern: str = "gpt2",
 ) -> TokenizerData:
-    """Read GPT-2's two files: ``vocab.json`` (token → id) and ``merges.txt`` (two tokens a line, lowest rank
+    """Read GPT-2's two files: ``vocab.json`` (token → id) and ``merges.txt`` (two tokens per line, lowest rank
     first).
 
-    A first line that starts with ``#version`` is a comment. Special tokens that the vocabulary knows keep
-    their id; others get the ids after the largest.
+    A first line that starts with ``#version`` is a comment. Special tokens in the vocabulary keep their id; others get
+    the ids after the largest.
     """
     specials = list(special_tokens or ())
     raw = read_json(vocab_path)

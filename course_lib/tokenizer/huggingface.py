@@ -1,13 +1,13 @@
 """Hugging Face's ``tokenizer.json``, both ways, for byte-level BPE.
 
-Read and written is what decides the ids: vocabulary, merges, ``ignore_merges``, added tokens, the pre-tokenizer,
-and normalizers that are normal forms of Unicode. What would change ids and is not implemented by this course
-(other normalizers, prefix spaces, dropout, tokens that swallow spaces around them, …) is refused by name instead
-of ignored. Not looked at, because they work on ids or on offsets: post-processor (a BOS token, say), decoder,
-truncation and padding. So the ids equal those of ``tokenizers.Tokenizer.encode(text, add_special_tokens=False)``,
-but for one thing: under a normalizer, combining characters that are newer than the Unicode of that package
-(version 0.23 knows none from after 2017) are put in order here and not there. Added tokens cut the text whether
-their ``special`` flag is set or not; both kinds become special tokens.
+Everything that determines the ids is read and written: vocabulary, merges, ``ignore_merges``, added tokens, the
+pre-tokenizer, and normalizers that are normal forms of Unicode. Features that would change ids and are not implemented
+here (other normalizers, prefix spaces, dropout, tokens that swallow the spaces around them, …) are refused by name
+instead of ignored. The post-processor (which may add a BOS token), decoder, truncation and padding are ignored, because
+they work on ids or offsets. So the ids equal those of ``tokenizers.Tokenizer.encode(text, add_special_tokens=False)``,
+with one exception: under a normalizer, combining characters that are newer than the Unicode of that package (none after
+2017 in version 0.23) are put in order here and not there. Added tokens cut the text whether their ``special`` flag is
+set or not; both kinds become special tokens.
 """
 
 import itertools
@@ -34,13 +34,11 @@ from course_lib.tokenizer.normalization import FORMS, Form, normalize
 
 
 def read_tokenizer_json(path: PathLike) -> TokenizerData:
-    """Read a ``tokenizer.json``. FormatError names file, JSON path and reason for anything that is not
-    understood.
-    """
+    """Read a ``tokenizer.json``. Anything not understood is a FormatError with file, JSON path and reason."""
     document = read_json(path)
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, dict):
-        raise FormatError(path, "model", "there is none: this is not a tokenizer.json")
+        raise FormatError(path, "model", "missing: this is not a tokenizer.json")
     _check_model(path, model)
     normalizer = _read_normalizer(path, "normalizer", document.get("normalizer"))
     added, normalized = _read_added_tokens(path, document.get("added_tokens", []), normalizer)
@@ -90,7 +88,7 @@ def _check_model(path: PathLike, model: dict[str, Any]) -> None:
 
 
 def _read_normalizer(path: PathLike, place: str, normalizer: Any) -> tuple[Form, ...]:
-    """The normal forms that the text is brought into, in turn."""
+    """The normal forms that are applied to the text, in turn."""
     if normalizer is None:
         return ()
     kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
@@ -108,7 +106,7 @@ def _read_normalizer(path: PathLike, place: str, normalizer: Any) -> tuple[Form,
 def _read_added_tokens(
     path: PathLike, entries: Any, normalizer: Sequence[Form]
 ) -> tuple[dict[str, Any], frozenset[str]]:
-    """Text → id, and which of them are looked for in the normalized text."""
+    """Text → id, and which of the texts are searched for in the normalized text."""
     if not isinstance(entries, list):
         raise FormatError(path, "added_tokens", f"must be a list, not {type(entries).__name__}")
     added: dict[str, Any] = {}
@@ -122,7 +120,7 @@ def _read_added_tokens(
         except ValueError as error:
             raise FormatError(path, f"{place}.content", str(error)) from error
         if text in added:
-            raise FormatError(path, f"{place}.content", f"{text!r} is an added token already")
+            raise FormatError(path, f"{place}.content", f"{text!r} is already an added token")
         for flag in ("lstrip", "rstrip", "single_word"):
             if entry.get(flag):
                 raise FormatError(
@@ -141,7 +139,7 @@ def _read_added_tokens(
         return added, frozenset(by_stage[True])
     clash = _clash(by_stage[False], by_stage[True])
     if clash:
-        # Without a normalizer, one search is made for all of them.
+        # Without a normalizer, one search finds all of them.
         raise FormatError(
             path,
             "added_tokens",
@@ -151,10 +149,10 @@ def _read_added_tokens(
 
 
 def _clash(first: list[str], second: list[str]) -> tuple[str, str] | None:
-    """Texts of the ``first`` and the ``second`` pass that two passes find differently than one search would.
+    """Texts of the ``first`` and the ``second`` pass that two passes find differently from a single search.
 
-    Hugging Face looks for the added tokens that are not normalized, then for the others in what is left. One
-    search for the longest match from left to right gives the same, unless a text of the second pass holds one
+    Hugging Face searches for the added tokens that are not normalized, and then for the others in the remaining text. A
+    single search for the longest match from left to right gives the same, unless a text of the second pass contains one
     of the first or ends with the beginning of one: then it would come first and be found instead.
     """
     whole = set(first)
@@ -192,8 +190,8 @@ def _read_merges(path: PathLike, entries: Any) -> list[tuple[str, str]]:
 def write_tokenizer_json(path: PathLike, data: TokenizerData) -> None:
     """Write ``data`` as a ``tokenizer.json`` that ``tokenizers.Tokenizer.from_file`` loads and encodes alike.
 
-    Raises FormatError for what the format cannot say: a special token whose text is also the spelling of
-    another token, or a custom pattern that Hugging Face's regular expressions read differently.
+    Raises FormatError for what the format cannot express: a special token whose text is also the spelling of another
+    token, or a custom pattern that means something else in Hugging Face's regular expressions.
     """
     specials = {token_id: text for text, token_id in data.special_tokens.items()}
     ordinary = _ordinary_ids(data)
@@ -203,7 +201,7 @@ def write_tokenizer_json(path: PathLike, data: TokenizerData) -> None:
         if token_id in specials:
             if token_id in ordinary and text != specials[token_id]:
                 raise FormatError(
-                    path, "added_tokens", f"{specials[token_id]!r} is special and ordinary at once"
+                    path, "added_tokens", f"{specials[token_id]!r} is both special and ordinary"
                 )
             text = specials[token_id]
         if text in texts:
@@ -238,7 +236,7 @@ def write_tokenizer_json(path: PathLike, data: TokenizerData) -> None:
             "merges": [],
         },
     }
-    # One token a line, without the pure-Python encoder that json falls back to for indented output.
+    # One token per line, without the pure-Python encoder that json uses for indented output.
     vocab = ",\n".join([f"      {encode_basestring(text)}: {token_id}" for text, token_id in texts.items()])
     merges = ",\n".join(
         [
@@ -253,7 +251,7 @@ def write_tokenizer_json(path: PathLike, data: TokenizerData) -> None:
 
 
 def _ordinary_ids(data: TokenizerData) -> set[int]:
-    """The ids among the special tokens' that merges or single bytes lead to as well."""
+    """The ids of special tokens that also result from merges or single bytes."""
     reachable = {first + second for first, second in data.merges} | {bytes([byte]) for byte in range(256)}
     by_bytes: dict[bytes, list[int]] = {}
     for token_id, contents in data.vocab.items():

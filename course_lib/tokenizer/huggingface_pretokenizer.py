@@ -1,4 +1,4 @@
-"""The pre-tokenizers of ``tokenizer.json`` as the patterns that cut alike, both ways."""
+"""The pre-tokenizers of ``tokenizer.json`` as patterns that cut in the same places, both ways."""
 
 import itertools
 import re
@@ -24,7 +24,7 @@ _SPLITS = {
     "o200k": rf"{_WORD}{_UPPER}*{_LOWER}+{_CONTRACTIONS}?|{_WORD}{_UPPER}+{_LOWER}*{_CONTRACTIONS}?"
     rf"|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*{_TAIL}",
 }
-# DeepSeek's pre-tokenizer is three splits in a row, each of which cuts what the one before it left.
+# DeepSeek's pre-tokenizer consists of three splits, each of which cuts what the one before it left.
 _DEEPSEEK = (
     r"\p{N}{1,3}",
     "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
@@ -35,7 +35,7 @@ _DEEPSEEK = (
 )
 _WHOLE_TEXT = r"[\s\S]+"
 
-# What "Digits" before "ByteLevel" cuts, by (individual_digits, use_regex).
+# The patterns for "Digits" before "ByteLevel", by (individual_digits, use_regex).
 _AFTER_DIGITS = {
     (True, True): "starcoder",
     (False, True): PATTERNS["starcoder"].replace(r"|\p{N}|", r"|\p{N}+|"),
@@ -45,7 +45,7 @@ _AFTER_DIGITS = {
 
 
 def read_pre_tokenizer(path: PathLike, pre_tokenizer: Any) -> str:
-    """The pattern, as a name where it is a known one, that does what the pre-tokenizer does."""
+    """The pattern that cuts as the pre-tokenizer does, by name if it is a known one."""
     steps = _steps(path, "pre_tokenizer", pre_tokenizer)
     place, last = steps.pop() if steps else ("pre_tokenizer", {})
     if last.get("type") != "ByteLevel":
@@ -82,7 +82,7 @@ def read_pre_tokenizer(path: PathLike, pre_tokenizer: Any) -> str:
 
 
 def _steps(path: PathLike, place: str, pre_tokenizer: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The steps of a pre-tokenizer with their places, nested sequences laid out flat."""
+    """The steps of a pre-tokenizer with their places; nested sequences are flattened."""
     if not isinstance(pre_tokenizer, dict):
         raise FormatError(
             path, place, f"{pre_tokenizer!r} is not supported: a byte-level pre-tokenizer is needed"
@@ -99,8 +99,8 @@ def _steps(path: PathLike, place: str, pre_tokenizer: Any) -> list[tuple[str, di
 def _read_split(path: PathLike, place: str, step: dict[str, Any]) -> tuple[str, bool]:
     """The regular expression of a Split, and whether text between its matches is kept ("Isolated").
 
-    With ``Removed`` and ``invert`` the matches are kept and the rest is dropped: the same for patterns that
-    match every text whole, as the known ones do.
+    With ``Removed`` and ``invert`` the matches are kept and the rest is dropped, which is the same for patterns that
+    leave no rest, as the known ones do.
     """
     if step.get("type") != "Split":
         raise FormatError(
@@ -120,7 +120,7 @@ def _read_split(path: PathLike, place: str, step: dict[str, Any]) -> tuple[str, 
 
 
 def _check_custom(path: PathLike, place: str, pattern: str) -> None:
-    """Refuse regular expressions that are wrong or have another meaning in Oniguruma than in ``regex``."""
+    """Refuse regular expressions that are invalid or mean something else in Oniguruma than in ``regex``."""
     import regex
 
     try:
@@ -141,8 +141,8 @@ def _check_custom(path: PathLike, place: str, pattern: str) -> None:
 
 
 def write_pre_tokenizer(path: PathLike, pattern: str) -> dict[str, Any]:
-    """The pre-tokenizer that cuts as ``pattern`` does. FormatError for an expression that means another thing there."""
-    # The text of a built-in expression is written as its name would be.
+    """The pre-tokenizer that cuts as ``pattern`` does. FormatError for an expression that has another meaning there."""
+    # A built-in expression is written like its name.
     pattern = resolve_pattern(pattern)[0] or pattern
     if pattern == "gpt2":
         return byte_level()
@@ -165,7 +165,7 @@ def write_pre_tokenizer(path: PathLike, pattern: str) -> dict[str, Any]:
 
 
 def byte_level(*, trim_offsets: bool = True, use_regex: bool = True) -> dict[str, Any]:
-    """The step that writes bytes in GPT-2's alphabet; it cuts by GPT-2's pattern if ``use_regex``."""
+    """The step that spells bytes in GPT-2's alphabet; with ``use_regex`` it also cuts by GPT-2's pattern."""
     return {
         "type": "ByteLevel",
         "add_prefix_space": False,

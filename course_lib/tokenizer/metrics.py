@@ -1,4 +1,4 @@
-"""What a tokenizer is judged by."""
+"""A measure of tokenizers: compression."""
 
 from course_lib.tokenizer.tokenizer import Tokenizer
 

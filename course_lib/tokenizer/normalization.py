@@ -17,27 +17,27 @@ FORMS: Final[tuple[Form, ...]] = get_args(Form)
 """The normal forms by name."""
 
 
-# Python needs time quadratic in the length of a run of marks that are out of order.
+# Python takes quadratic time to normalize a run of marks that are out of order.
 _MANY_MARKS = regex.compile(r"\p{M}{64,}")
 
 
 def _in_order(marks: str) -> str:
-    """Marks in the order of the normal forms: by class, within what a mark of class 0, which stays, leaves them."""
+    """Marks in canonical order: sorted by class between marks of class 0, which stay in place."""
     apart = (part for mark in marks for part in unicodedata.normalize("NFD", mark))
     runs = itertools.groupby(apart, key=lambda mark: unicodedata.combining(mark) > 0)
     return "".join(itertools.chain.from_iterable(sorted(run, key=unicodedata.combining) for _, run in runs))
 
 
 def check_normalizer(normalizer: str | Iterable[str]) -> tuple[Form, ...]:
-    """The normal forms of ``normalizer``, one or several in turn. Raises ValueError for another name."""
+    """The normal forms that ``normalizer`` names, one or several. Raises ValueError for an unknown name."""
     forms = (normalizer,) if isinstance(normalizer, str) else tuple(normalizer)
     for form in forms:
         check_choice("normalizer", form, FORMS)
-    return forms  # type: ignore[return-value]  # checked just now
+    return forms  # type: ignore[return-value]  # just checked
 
 
 def normalize(text: str, forms: Sequence[Form]) -> str:
-    """``text`` in each of the normal forms in turn. Lone surrogates, as bytes that are not UTF-8, stay."""
+    """``text`` in each of the normal forms in turn. Lone surrogates, which stand for bytes that are not UTF-8, stay."""
     if forms:
         text = _MANY_MARKS.sub(lambda marks: _in_order(marks.group()), text)
     for form in forms:

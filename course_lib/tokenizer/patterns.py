@@ -1,8 +1,8 @@
 r"""Pre-tokenization: cutting text into pieces that no merge may cross.
 
-Without it, the most frequent pairs would glue words to their punctuation and neighbours ("dog." and "dog!" as tokens
-of their own). Each published model has its pattern, a regular expression of the ``regex`` package. The built-in ones
-have a compiled scanner that makes the same cuts; any other pattern works too, only slower.
+Without it, the most frequent pairs would join words to their punctuation and neighbours ("dog." and "dog!" as tokens of
+their own). Each published model has its pattern, a regular expression of the ``regex`` package. The built-in ones
+have a compiled scanner that makes the same cuts; any other pattern works too, but more slowly.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ PATTERNS: Final[dict[str, str]] = {
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
         r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
     ),
-    # GPT-4o: words also end where capitals begin, and keep their contraction.
+    # GPT-4o: words also end where capitals begin, and keep their contractions.
     "o200k": (
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -32,7 +32,7 @@ PATTERNS: Final[dict[str, str]] = {
     ),
     # DeepSeek V3 and later. Its tokenizer.json cuts three times in a row: digits, then ideographs and kana, then words
     # and the rest within what is left. Here it is one pattern: the later classes leave out what the earlier cuts took,
-    # a segment's end counts as the text's end, and what no cut matched is a piece of its own.
+    # the end of a segment counts as the end of the text, and what no cut matched is a piece of its own.
     "deepseek": (
         rf"\p{{N}}{{1,3}}|[{_CJK}]+"
         r"""|[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
@@ -46,13 +46,13 @@ PATTERNS: Final[dict[str, str]] = {
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
         r"|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
-    # Llama 3, from its tokenizer.json: cl100k but for white space at the very end of a text.
+    # Llama 3, from its tokenizer.json: cl100k except for white space at the very end of a text.
     "llama3": (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
         r"|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
-    # StarCoder and SmolLM. Their tokenizer.json cuts out every digit, and then what is left by GPT-2's pattern. In one
-    # pattern, a digit counts as the text's end.
+    # StarCoder and SmolLM. Their tokenizer.json cuts out every digit, and then the rest by GPT-2's pattern. In one
+    # pattern, a digit counts as the end of the text.
     "starcoder": r"'(?:[sdmt]|ll|ve|re)|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+",
 }
 """The published patterns by name, as regular expressions of the ``regex`` package."""
@@ -63,7 +63,7 @@ _NAMES = {expression: name for name, expression in PATTERNS.items()}
 def resolve_pattern(pattern: str) -> tuple[str | None, str]:
     """The name of the compiled scanner for ``pattern``, or None, and the regular expression itself.
 
-    ``pattern`` is a name in ``PATTERNS`` or an expression; the text of a built-in expression finds its scanner, too.
+    ``pattern`` is a name in ``PATTERNS`` or an expression; a built-in expression finds its scanner, too.
     Raises ValueError for an expression that is empty or does not compile, TypeError for another type.
     """
     check_text("pattern", pattern)

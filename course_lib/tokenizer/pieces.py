@@ -1,4 +1,4 @@
-"""What the tokenizers whose vocabulary is a list of strings share: Unigram and WordPiece."""
+"""The base of the tokenizers whose vocabulary is a list of strings: Unigram and WordPiece."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _CACHED_WORDS = 1 << 16
 
 
 class PieceTokenizer(ABC):
-    """A vocabulary of strings, and encoding word by word. ``vocab``: id → piece. ``pattern``: how words are cut."""
+    """A vocabulary of strings, encoded word by word. ``vocab``: id → piece. ``pattern``: cuts a text into words."""
 
     def __init__(self, pieces: Iterable[str], pattern: str) -> None:
         resolve_pattern(pattern)

@@ -1,8 +1,8 @@
-"""Encoding where the engine cannot take a text as it is: under a normalizer, or by a pattern without a scanner.
+"""Encoding for texts that the engine cannot take as they are: with a normalizer, or a pattern without a scanner.
 
-As in Hugging Face's tokenizers, special tokens are looked for twice where there is a normalizer: most of them in the
-text as it comes, those of ``TokenizerData.normalized_tokens`` in what is left, once that is normalized. Each stretch
-between special tokens is normalized by itself.
+As in Hugging Face's tokenizers, special tokens are searched for twice if there is a normalizer: most of them in the
+original text, those of ``TokenizerData.normalized_tokens`` in the rest after its normalization. Each stretch between
+special tokens is normalized by itself.
 """
 
 import unicodedata
@@ -22,7 +22,7 @@ def any_of(texts: Iterable[str]) -> str:
 
 
 class SpecialCuts:
-    """Cuts a text at its special tokens and normalizes what is between them."""
+    """Cuts a text at its special tokens and normalizes the parts between them."""
 
     def __init__(
         self, special_tokens: Iterable[str], normalizer: Sequence[Form] = (), normalized: Collection[str] = ()
@@ -50,7 +50,7 @@ def _cut(special: "regex.Pattern[str]", text: str) -> Iterator[tuple[str, bool]]
 
 
 class PiecewiseEncoder:
-    """Gives the engine the parts of a text that it can take. Bytes that are not UTF-8 travel as lone surrogates."""
+    """Gives the engine the parts of a text in a form it can take. Bytes that are not UTF-8 become lone surrogates."""
 
     def __init__(
         self, data: TokenizerData, engine: _bpe.Encoder, scanner: str | None, expression: str
@@ -63,8 +63,8 @@ class PiecewiseEncoder:
         first = [text for text in data.special_tokens if text not in data.normalized_tokens]
         self._longest = max((len(text.encode()) for text in first), default=0)
         self._special_bytes = regex.compile(any_of(first).encode())
-        # The engine cuts before a space and behind a line end. The canonical forms change nothing there: they turn
-        # nothing visible into white space. Only special tokens that appear with normalization could cross.
+        # The engine cuts before a space and after a line end. The canonical forms change nothing there: they turn
+        # nothing visible into white space. Only special tokens that appear through normalization could cross.
         self._engine_cuts = (
             scanner is not None
             and {"NFC", "NFD"}.issuperset(data.normalizer)
@@ -72,7 +72,7 @@ class PiecewiseEncoder:
         )
 
     def needed_for(self, text: object) -> bool:
-        """False where the engine gives the same ids, faster: most texts are in normal form, and so are their parts."""
+        """False if the engine gives the same ids, faster: most texts are in normal form, and so are their parts."""
         if self._scanner is None or self._data.normalized_tokens:
             return True
         if isinstance(text, bytes | bytearray | memoryview):
@@ -105,7 +105,7 @@ class PiecewiseEncoder:
         """A place in ``buffer`` where the ids on both sides do not depend on each other; 0 if none is known."""
         if self._engine_cuts:
             return self._engine.safe_cut(buffer)
-        # After the last special token that is surely whole: a longer one could still begin at the same place.
+        # After the last special token that is certainly whole: a longer one could still begin at the same place.
         ends = [
             match.end()
             for match in self._special_bytes.finditer(buffer)

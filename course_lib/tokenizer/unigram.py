@@ -1,7 +1,7 @@
-"""The Unigram tokenizer: of all ways to cut a text, take the most probable (Kudo 2018, "Subword Regularization").
+"""The Unigram tokenizer: the most probable of all ways to cut a text (Kudo 2018, "Subword Regularization").
 
-Every piece has a probability, a text's segmentation the product of its pieces' (section 3.2, equation 6). The ways to
-cut a word are the paths of a lattice: its nodes are the places between characters, its edges the pieces of the
+Every piece has a probability, and a segmentation that of all its pieces multiplied (section 3.2, equation 6). The ways
+to cut a word are the paths of a lattice: its nodes are the places between characters, its edges the pieces of the
 vocabulary that fit between two of them. Dynamic programming over the lattice finds the best path (``viterbi``), the n
 best ones (``nbest``), or draws one at random (``sample``), in time linear in the length of the text.
 """
@@ -25,12 +25,12 @@ from course_lib.tokenizer.source import Source
 from course_lib.tokenizer.unigram_training import train_scores
 
 SPACE = "▁"
-"""Stands for a space in pieces, as in SentencePiece: pieces can then be listed and printed without doubt."""
+"""Stands for a space in pieces, as in SentencePiece, so that spaces are visible in lists of pieces."""
 
-# A "▁" that is part of the text itself has to stay one: on the way it is a code point that no text and no piece holds.
+# A "▁" in the text itself must stay one: in between it becomes a code point that occurs in no text and no piece.
 _MARK_SPACES = str.maketrans({" ": SPACE, SPACE: "\ud800"})
 _UNMARK_SPACES = str.maketrans({SPACE: " ", "\ud800": SPACE})
-# SentencePiece's: a character that is no piece scores this much less than the worst piece.
+# As in SentencePiece: a character that is not a piece scores this much less than the worst piece.
 _UNKNOWN_PENALTY = 10.0
 
 Lattice = list[list[tuple[int, float]]]
@@ -42,12 +42,12 @@ class UnigramTokenizer(PieceTokenizer):
 
     ``scores``: piece → log-probability (natural logarithm), in the order of the ids; ``▁`` in a piece stands for a
     space. ``pattern`` cuts a text into words first, as in :class:`~course_lib.tokenizer.Tokenizer`; no piece crosses
-    their borders. Ids 0 to 255 are the single bytes, written ``<0x00>`` to ``<0xFF>``: a character that is no piece
-    is spelled in UTF-8 (SentencePiece's byte fallback), so that ``decode(encode(text)) == text`` for every text.
-    There is no space put before the text.
+    their boundaries. Ids 0 to 255 are the single bytes, written ``<0x00>`` to ``<0xFF>``: a character that is not a
+    piece is spelled in UTF-8 (SentencePiece's byte fallback), so that ``decode(encode(text)) == text`` for every text.
+    No space is put before the text.
 
-    Raises ValueError for an empty vocabulary, an empty piece, a piece with a space in it or a score that is no finite
-    number.
+    Raises ValueError for an empty vocabulary, an empty piece, a piece with a space in it or a score that is not a
+    finite number.
     """
 
     def __init__(self, scores: Mapping[str, float], *, pattern: str = "gpt2") -> None:
@@ -74,9 +74,9 @@ class UnigramTokenizer(PieceTokenizer):
 
         ``source`` as for :func:`~course_lib.tokenizer.train_bpe`: a path, several, or an iterable of str documents.
         The seed vocabulary holds every character and the ``seed_size`` substrings of words, up to
-        ``max_piece_length`` characters long, that cover most of the text. Then ``em_steps`` of EM estimate the
-        probabilities and the pieces whose loss would hurt the likelihood least are dropped, until a
-        ``shrinking_factor`` of them is left, again and again down to ``vocab_size``. Characters are never dropped.
+        ``max_piece_length`` characters long, that cover most of the text. Then, in turn, ``em_steps`` of EM estimate
+        the probabilities, and the pieces whose loss costs the least likelihood are dropped so that a fraction
+        ``shrinking_factor`` remains, until ``vocab_size`` is reached. Characters are never dropped.
         See :mod:`course_lib.tokenizer.unigram_training` for how this differs from SentencePiece.
 
         Raises ValueError for a source without text, a ``vocab_size`` too small for its characters, and the other
@@ -96,14 +96,14 @@ class UnigramTokenizer(PieceTokenizer):
     # --- encoding ------------------------------------------------------------------------------------------------
 
     def encode(self, text: str) -> list[int]:
-        """The ids of the most probable segmentation; of equally probable ones, the one with the longest last piece.
+        """The ids of the most probable segmentation; of equally probable ones, that with the longest last piece.
 
         Raises ValueError for a lone surrogate in ``text``, TypeError for anything but a str.
         """
         return super().encode(text)
 
     def nbest(self, text: str, n: int) -> list[tuple[list[int], float]]:
-        """The ``n`` most probable segmentations (fewer if there are not so many): ids and log-probability, best first.
+        """The ``n`` most probable segmentations, or all if there are fewer: ids and log-probability, best first.
 
         Raises ValueError for ``n`` below 1; otherwise as :meth:`encode`.
         """
@@ -118,9 +118,9 @@ class UnigramTokenizer(PieceTokenizer):
     def sample(self, text: str, alpha: float = 0.1, seed: int | np.random.Generator = 0) -> list[int]:
         """A segmentation drawn at random (subword regularization): with probability in proportion to P(ids) ** alpha.
 
-        ``alpha=1`` draws from the model, a larger one ever closer to the best segmentation, ``alpha=0`` uniformly.
-        Drawn exactly from all segmentations (Kudo 2018, section 3.3, with l = ∞). ``seed``: a number, or a generator
-        to draw from again and again. Raises ValueError for an ``alpha`` below 0; otherwise as :meth:`encode`.
+        ``alpha=1`` draws from the model, larger values ever closer to the best segmentation, ``alpha=0`` uniformly. The
+        draw is exact, over all segmentations (Kudo 2018, section 3.3, with l = ∞). ``seed``: a number, or a generator
+        for repeated draws. Raises ValueError for an ``alpha`` below 0; otherwise as :meth:`encode`.
         """
         alpha = check_number("alpha", alpha, least=0)
         random = np.random.default_rng(seed)
@@ -132,7 +132,7 @@ class UnigramTokenizer(PieceTokenizer):
     def lattice(self, word: str) -> Lattice:
         """The pieces that fit into ``word`` (spaces written ``▁``), by where they end.
 
-        A character that is no piece gets an edge of its own, with 10 less than the lowest score.
+        A character that is not a piece gets an edge of its own, 10 below the lowest score.
         """
         return [
             [
@@ -146,7 +146,7 @@ class UnigramTokenizer(PieceTokenizer):
     # --- decoding ------------------------------------------------------------------------------------------------
 
     def decode(self, ids: Iterable[SupportsIndex], errors: str = "replace") -> str:
-        """The text of ``ids``. ``errors`` as in ``bytes.decode``: ids may stop within a character spelled in bytes."""
+        """The text of ``ids``. ``errors`` as in ``bytes.decode``: ids may end within a character spelled in bytes."""
         return self.decode_bytes(ids).decode("utf-8", errors)
 
     def decode_bytes(self, ids: Iterable[SupportsIndex]) -> bytes:
@@ -195,7 +195,7 @@ def viterbi(lattice: Lattice) -> list[int]:
 def nbest(lattice: Lattice, n: int) -> list[tuple[list[int], float]]:
     """The ``n`` most probable paths, best first: ends of the pieces, and log-probability.
 
-    As ``viterbi``, but every place keeps its n best ways: score, start of the last piece, rank of the way up to there.
+    As ``viterbi``, but every place keeps its n best ways: score, start of the last piece, and rank of the way to it.
     """
     best: list[list[tuple[float, int, int]]] = [[(0.0, 0, 0)]]
     for edges in lattice[1:]:
@@ -235,7 +235,7 @@ def sample(lattice: Lattice, alpha: float, random: np.random.Generator) -> list[
 
 
 def _training_words(source: Source, pattern: str) -> Counter[str]:
-    """The words of ``source`` with spaces marked, cut where something stands that is part of no piece."""
+    """The words of ``source`` with spaces marked, cut at characters that belong to no piece."""
     words: Counter[str] = Counter()
     for word, count in count_words(source, pattern=pattern).items():
         # Bytes that are not UTF-8 become surrogates here, as a literal "▁" does.

@@ -1,17 +1,17 @@
 """Learning a Unigram vocabulary: expectation-maximization over all segmentations, and pruning (Kudo 2018, section 3.2).
 
-The probability of a word is the sum over all its segmentations, so which pieces it is made of is hidden. EM alternates:
-the expected count of every piece under the current probabilities (E-step: forward-backward on the lattices of the
-words), then the probabilities that these counts make likely (M-step). Between rounds, the pieces whose loss would cost
-the likelihood least are dropped. All of it works on the counts of distinct words, and on all their lattices at once.
+The probability of a word is the sum over all its segmentations, so the pieces it is made of are hidden variables. EM
+alternates between the expected count of every piece under the current probabilities (E-step: forward-backward on the
+lattices of the words) and the probabilities that fit these counts (M-step). Between rounds, the pieces whose loss costs
+the least likelihood are dropped. All this works on the counts of distinct words, and on all their lattices at once.
 
-Where SentencePiece 0.2 does something else:
+Differences from SentencePiece 0.2:
 
-- its seed pieces are the maximal repeated substrings, from a suffix array; here all substrings, counted;
+- its seed pieces are the maximal repeated substrings, from a suffix array; here all substrings are counted;
 - its loss of a piece assumes that the best other segmentation takes over the piece's count in the Viterbi
   segmentation; here the sum over all others takes over the expected count;
 - it drops every piece that is expected less than half a time, down to 1.1 times the vocabulary size, and then the
-  improbable ones; here the rounds end at the size asked for and a last EM fits the scores to the final vocabulary.
+  improbable ones; here the rounds end at the requested size, and a last EM fits the scores to the final vocabulary.
 
 Like SentencePiece, the M-step is not the maximum-likelihood one (log of the relative count) but the variational one for
 a sparse prior (Liang and Klein 2007): digamma(count) − digamma(total), which takes about half a count from each piece.
@@ -34,7 +34,7 @@ from course_lib.checks import check_integer, check_number, check_positive
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Keeps the digamma of a piece that is hardly ever used, as rare characters are, from −∞.
+# Keeps the digamma of hardly used pieces, such as rare characters, away from −∞.
 _SMALLEST_COUNT = 0.5
 
 
@@ -79,7 +79,7 @@ def train_scores(
             log_p = m_step(counts, kept)
         if kept.sum() == num_pieces:
             break
-        # What the log-likelihood loses if all expected uses of a piece are cut in its other ways instead.
+        # The loss of log-likelihood if all expected uses of a piece are cut in its other ways instead.
         candidates = np.flatnonzero(kept & ~required)
         loss = counts[candidates] * (log_p - other_ways.log_probabilities(log_p))[candidates]
         excess = int(kept.sum()) - max(num_pieces, int(shrinking_factor * kept.sum()))
@@ -90,9 +90,9 @@ def train_scores(
 
 
 def seed_pieces(words: Mapping[str, int], max_piece_length: int, size: int) -> dict[str, int]:
-    """Every character of ``words`` and the ``size`` repeated substrings with the largest count times length; counts.
+    """The characters of ``words`` and the ``size`` repeated substrings with the largest count · length, with counts.
 
-    Of equals, the lexicographically smaller substring comes first.
+    Of equal substrings, the lexicographically smaller one comes first.
     """
     counts: Counter[str] = Counter()
     for word, count in words.items():
@@ -128,9 +128,9 @@ def digamma(x: Any) -> Floats:
 class Lattices:
     """The ways to cut many words at once: edges between nodes, which are the places between characters.
 
-    ``source``, ``target``, ``piece``, ``word``: of each edge, the node before and after the piece, the piece's number
-    and the word's. The nodes of word w are ``first[w]`` to ``last[w]``. Edges are ordered by how many characters of
-    their word lie before ``target``; ``backward`` is their order by how many lie behind ``source``.
+    ``source``, ``target``, ``piece``, ``word``: for each edge, the node before and after the piece, and the numbers of
+    the piece and the word. The nodes of word w are ``first[w]`` to ``last[w]``. Edges are ordered by how many
+    characters of their word lie before ``target``; ``backward`` is their order by how many lie behind ``source``.
     """
 
     source: Ints
@@ -182,11 +182,11 @@ class Lattices:
         )
 
     def log_probabilities(self, log_p: Floats) -> Floats:
-        """Of each word: log of the sum over its segmentations; −∞ for a word that has none."""
+        """For each word, the log of the sum over its segmentations; −∞ for a word that has none."""
         return self._ways_to(log_p)[self.last]
 
     def expected_counts(self, log_p: Floats, frequencies: Floats) -> Floats:
-        """How often each piece is expected in words that occur ``frequencies`` times: the forward-backward algorithm.
+        """Expected count of each piece in words that occur ``frequencies`` times, by the forward-backward algorithm.
 
         A piece between two nodes is used with probability (ways up to it · its own · ways from it on) / (all ways).
         """
@@ -198,19 +198,19 @@ class Lattices:
         return np.bincount(self.piece, uses, len(log_p)).astype(np.float64)
 
     def _ways_to(self, log_p: Floats) -> Floats:
-        """Of each node: log of the sum over the ways from its word's beginning."""
+        """For each node, the log of the sum over the ways from its word's beginning."""
         level = self.target - self.first[self.word]
         return _sweep(self.first, self.source, self.target, level, log_p[self.piece], self.last[-1] + 1)
 
     def _ways_from(self, log_p: Floats) -> Floats:
-        """Of each node: log of the sum over the ways to its word's end."""
+        """For each node, the log of the sum over the ways to its word's end."""
         source, target = self.source[self.backward], self.target[self.backward]
         level = self.last[self.word[self.backward]] - source
         return _sweep(self.last, target, source, level, log_p[self.piece[self.backward]], self.last[-1] + 1)
 
 
 def _sweep(roots: Ints, source: Ints, target: Ints, level: Ints, weight: Floats, num_nodes: int) -> Floats:
-    """Of each node: log Σ exp(weights along the way) over all ways from its root, one level after another.
+    """For each node, log Σ exp(weights along the way) over all ways from its root, level by level.
 
     Edges come in the order of their ``level``, the distance of their target from the root, and then of the target.
     """

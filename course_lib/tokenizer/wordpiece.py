@@ -1,12 +1,12 @@
 """The WordPiece tokenizer (Schuster and Nakajima 2012, section 3; as in BERT: Devlin et al. 2019).
 
-Training merges pairs as BPE does, but chooses by score(a, b) = freq(ab) / (freq(a) · freq(b)): how much more often the
-two stand together than by chance. For a unigram model of the pieces, the logarithm of it is the gain in log-likelihood
-for each place where the pair is merged. Encoding knows no merges: a word is cut from the left, each time with the
+Training merges pairs as BPE does, but chooses them by score(a, b) = freq(ab) / (freq(a) · freq(b)): how much more often
+the two stand together than by chance. For a unigram model of the pieces, its logarithm is the gain in log-likelihood
+for each place where the pair is merged. Encoding uses no merges: a word is cut from the left, each time with the
 longest piece that fits. A piece within a word is written with ``##`` in front, so that "it" and "##it" are two pieces.
 
-Where training differs from others: Google never published theirs; BERT's vocabulary came out of it. The trainer in
-Hugging Face's ``tokenizers`` is BPE with ``##``: it takes the most frequent pair, not the one with the best score.
+Other trainers: Google never published theirs, which made BERT's vocabulary. The one in Hugging Face's ``tokenizers`` is
+BPE with ``##``: it takes the most frequent pair, not the one with the best score.
 """
 
 import re
@@ -27,7 +27,7 @@ from course_lib.tokenizer.source import Source
 UNKNOWN: Final = "[UNK]"
 CONTINUES: Final = "##"
 
-# Unicode's White_Space; str.strip() without it would also take the control characters U+001C to U+001F.
+# Unicode's White_Space; by default, str.strip() also removes the control characters U+001C to U+001F.
 _WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -44,10 +44,10 @@ class WordPieceTokenizer(PieceTokenizer):
 
     ``pieces`` in the order of their ids; ``[UNK]`` must be one of them. A word that cannot be cut into pieces, or has
     more than ``max_word_length`` characters, becomes ``[UNK]``. ``pattern`` cuts a text into words, as in
-    :class:`~course_lib.tokenizer.Tokenizer`; white space around words is dropped, so ``decode`` gives a text back up to
-    its white space, and only if nothing was unknown.
+    :class:`~course_lib.tokenizer.Tokenizer`; white space around words is dropped, so ``decode`` restores a text except
+    for its white space, and only if nothing was unknown.
 
-    Raises ValueError for pieces that are empty, repeated or no str, for a vocabulary without ``[UNK]``, and for a
+    Raises ValueError for pieces that are empty, repeated or not a str, for a vocabulary without ``[UNK]``, and for a
     ``max_word_length`` below 1.
     """
 
@@ -75,8 +75,8 @@ class WordPieceTokenizer(PieceTokenizer):
 
         ``source`` as for :func:`~course_lib.tokenizer.train_bpe`: a path, several, or an iterable of str documents.
         ``score``: "ratio", merge the pair with the largest freq(ab) / (freq(a) · freq(b)), or "gain", the one with the
-        largest freq(ab) · log(N · freq(ab) / (freq(a) · freq(b))), N being the number of pieces in the texts: what the
-        log-likelihood gains in all. Only pairs that occur at least ``min_frequency`` times are candidates; of equal
+        largest freq(ab) · log(N · freq(ab) / (freq(a) · freq(b))), N being the number of pieces in the texts: the total
+        gain in log-likelihood. Only pairs that occur at least ``min_frequency`` times are candidates; of equal
         scores the more frequent one is taken, then the lexicographically greater. Stops early, with a warning, when no
         candidate with a positive score is left.
 
@@ -89,7 +89,7 @@ class WordPieceTokenizer(PieceTokenizer):
         words: Counter[str] = Counter()
         for word, count in count_words(source, pattern=pattern).items():
             text = word.decode("utf-8", "surrogateescape").strip(_WHITE_SPACE)
-            # A word with bytes that are not UTF-8, surrogates here, can only be unknown.
+            # A word with bytes that are not UTF-8, which are surrogates here, can only be unknown.
             if 0 < len(text) <= max_word_length and not re.search("[\ud800-\udfff]", text):
                 words[text] += count
         if not words:
@@ -150,9 +150,9 @@ def longest_match(word: str, pieces: Container[str]) -> list[str]:
 
 
 class _Training:
-    """The words as they are cut by now, and the counts of pieces and pairs, kept up to date merge by merge.
+    """The words as they are cut so far, and the counts of pieces and pairs, updated with each merge.
 
-    The counts of pairs are in arrays, pair by pair in the order in which they came up, so that one line of NumPy scores
+    The counts of pairs are in arrays, in the order in which the pairs first came up, so that one line of NumPy scores
     all of them: a merge changes freq(a) and freq(b), and with them the score of every pair that holds a or b.
     """
 
@@ -172,7 +172,7 @@ class _Training:
             self._count(index, self.word_counts[index])
 
     def scores(self, score: Score, min_frequency: int) -> NDArray[np.float64]:
-        """The score of every pair; −∞ for those that occur less than ``min_frequency`` times."""
+        """The score of every pair; −∞ for those that occur fewer than ``min_frequency`` times."""
         counts = self.pair_counts[: len(self.slots)]
         left, right = self.pairs[: len(self.slots)].T
         candidates = counts >= min_frequency
@@ -184,7 +184,7 @@ class _Training:
         return np.where(candidates, scores, -np.inf)
 
     def merge_best(self, score: Score, min_frequency: int) -> bool:
-        """Merge the pair with the best score wherever it stands; false if there is none with a positive one."""
+        """Merge the pair with the best score wherever it stands; False if no score is positive."""
         scores = self.scores(score, min_frequency)
         if not (scores > 0).any():
             return False
@@ -205,7 +205,7 @@ class _Training:
             self.piece_counts[number] += amount
         for pair in pairwise(word):
             slot = self.slots.setdefault(pair, len(self.slots))
-            if slot == len(self.pairs):  # all places are taken: twice as many
+            if slot == len(self.pairs):  # the arrays are full: double them
                 self.pairs = np.concatenate([self.pairs, np.zeros_like(self.pairs)])
                 self.pair_counts = np.concatenate([self.pair_counts, np.zeros_like(self.pair_counts)])
             self.pairs[slot] = pair
@@ -213,7 +213,7 @@ class _Training:
             self.words_with[pair].add(index)
 
     def _number(self, piece: str) -> int:
-        """The number of ``piece``: two different pairs may give the same one."""
+        """The number of ``piece``, which two different pairs may produce."""
         if piece not in self.numbers:
             self.numbers[piece] = len(self.pieces)
             self.pieces.append(piece)

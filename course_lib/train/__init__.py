@@ -1,4 +1,4 @@
-"""Training that survives anything: configuration, loop, checkpoints, several processes."""
+"""Training that survives interruptions: configuration, loop, checkpoints, several processes."""
 
 from course_lib.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from course_lib.train.config import TrainConfig

@@ -1,12 +1,12 @@
-"""Checkpoints: a folder of safetensors and JSON that is there as a whole or not at all, and never runs code.
+"""Checkpoints: a folder of safetensors and JSON that is either complete or absent, and never runs code.
 
     model.safetensors       the model's state dict
     optimizer.safetensors   the tensors of the optimizer's state dict
-    extra.safetensors       tensors in ``extra``, if there are any
-    checkpoint.json         everything else, and size and SHA-256 of the files above
+    extra.safetensors       the tensors in ``extra``, if any
+    checkpoint.json         everything else, and the size and SHA-256 of the files above
 
-``checkpoint.json`` is written last and decides which files count: as long as it is the old one, the checkpoint is the
-old one. Pickle, which torch.save uses, can run any code when it is loaded; these formats cannot.
+``checkpoint.json`` is written last and determines which files count: until it is replaced, the checkpoint is the old
+one. Pickle, which torch.save uses, can run arbitrary code when it is loaded; these formats cannot.
 """
 
 import contextlib
@@ -37,18 +37,18 @@ _INDEX = "checkpoint.json"
 
 
 class Stateful(Protocol):
-    """What has a state dict: every torch optimizer, and anything else that follows it."""
+    """An object with a state dict: every torch optimizer, and anything with the same two methods."""
 
     def state_dict(self) -> dict[str, Any]:
         """The state."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Take over a state."""
+        """Replace the state."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds besides model and optimizer: ``step`` and the ``extra`` that was given."""
+    """The rest of a checkpoint, besides model and optimizer: ``step`` and the ``extra`` that was saved."""
 
     step: int
     extra: Any
@@ -64,20 +64,20 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint to the folder ``path``, or replace the one that is there.
 
-    An interruption, a full disk or a killed process leaves what was there before, or nothing.
+    After an interruption, a full disk or a killed process, the folder is as it was before.
 
     Args:
         path: the folder; its parent must exist.
-        model: any module. Tensors that share memory (tied weights) are stored once. Names are stored without what
-            torch.compile, DataParallel and DDP add to them.
+        model: any module. Tensors that share memory (tied weights) are stored once. Names are stored without the
+            prefixes that torch.compile, DataParallel and DDP add.
         optimizer: any torch optimizer.
-        step: number of updates done.
-        extra: anything made of dicts, lists, tuples, numbers, strings, None and tensors.
+        step: number of updates so far.
+        extra: any nesting of dicts, lists, tuples, numbers, strings, None and tensors.
 
     Raises:
-        FileExistsError: ``path`` is a file, or a folder with something else in it.
+        FileExistsError: ``path`` is a file, or a folder that holds something else.
         OSError: it cannot be written.
-        TypeError: a state or ``extra`` holds something else, named by its place.
+        TypeError: a state or ``extra`` holds something else; the message names its place.
     """
     path = Path(os.path.realpath(path))
     replaced = path.is_dir() and any(path.iterdir())
@@ -88,7 +88,7 @@ def save_checkpoint(
     if optimizer is not None:
         trees["optimizer"] = optimizer.state_dict()
     packed = {name: pack(tree, name) for name, tree in trees.items()}
-    # A new checkpoint is made beside its place and renamed. One that is replaced gets new files, then a new index.
+    # A new checkpoint is written beside its place and renamed. An existing one gets new files, then a new index.
     token = secrets.token_hex(8)
     folder = path if replaced else path.with_name(f".{path.name[:32]}.{token}.tmp")
     suffix = f"-{token}" if replaced else ""
@@ -109,7 +109,7 @@ def save_checkpoint(
             file.write(json.dumps(index, indent=1, allow_nan=False).encode())
         if folder != path:
             if path.is_dir():
-                path.rmdir()  # an empty one
+                path.rmdir()  # it is empty
             folder.rename(path)
             sync_folder(path.parent)
     except BaseException:
@@ -124,15 +124,14 @@ def save_checkpoint(
 def load_checkpoint(path: PathLike, model: nn.Module, optimizer: Stateful | None = None) -> Checkpoint:
     """Load a checkpoint into ``model`` and, if given, ``optimizer``.
 
-    All files are read and compared with their checksums, and all names and shapes with those of the model, before
-    anything is changed. What torch.compile, DataParallel and DDP add to names does not count, neither in the model nor
-    in the checkpoint. Tied weights of a checkpoint may be loaded into a model that does not tie them, which then
-    computes the same.
+    Before anything is changed, all files are read and compared with their checksums, and all names and shapes with
+    those of the model. Prefixes that torch.compile, DataParallel and DDP add to names are ignored, in the model and in
+    the checkpoint. Tied weights can be loaded into a model that does not tie them, which then computes the same.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        FormatError: it is not a checkpoint, not complete, damaged, or one of another model or optimizer: also where the
-            model ties weights that differ in the checkpoint.
+        FormatError: it is not a checkpoint, is incomplete or damaged, or belongs to another model or optimizer, which
+            includes a model that ties weights that differ in the checkpoint.
         ValueError: the model is on the meta device.
     """
     path = Path(path)
@@ -160,7 +159,7 @@ def load_checkpoint(path: PathLike, model: nn.Module, optimizer: Stateful | None
 
 
 def read_extra(path: PathLike) -> Checkpoint:
-    """Read step and ``extra`` without the model, for example to learn its shape. Raises as load_checkpoint."""
+    """Read ``step`` and ``extra`` only, for example to learn the model's shape. Raises as load_checkpoint."""
     index = _read_index(Path(path))
     return Checkpoint(index["step"], _read_tree(Path(path), index, "extra"))
 
@@ -178,17 +177,17 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _remove_unfinished(path: Path) -> None:
-    """Remove what earlier saves to ``path`` were killed over, beside it."""
+    """Remove the folders beside ``path`` that killed saves to it left unfinished."""
     for folder in path.parent.glob(f".{glob.escape(path.name[:32])}.{'[0-9a-f]' * 16}.tmp"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_all_but_listed(path: Path) -> None:
-    """Remove the data files that the index of a checkpoint does not name: those before it, or of a killed save."""
+    """Remove the data files that the index does not name: those of the checkpoint before it, or of a killed save."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         listed = {file["name"] for file in _read_index(path)["files"].values()}
         for file in path.iterdir():
-            # A killed safetensors leaves .tmp and six letters, a killed atomic_write something that ends in .tmp.
+            # A killed safetensors leaves .tmp and six letters, a killed atomic_write a name that ends in .tmp.
             if file.name not in listed and (
                 file.suffix in (".safetensors", ".tmp") or file.name.startswith(".tmp")
             ):
@@ -200,7 +199,7 @@ def _read_index(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} does not exist")
     place = path / _INDEX
     if not place.is_file():
-        raise FormatError(path, "", f"not a checkpoint, or one that was not finished: it has no {_INDEX}")
+        raise FormatError(path, "", f"not a checkpoint, or an unfinished one: it has no {_INDEX}")
     try:
         index = json.loads(place.read_bytes())
     except ValueError as error:
@@ -208,7 +207,9 @@ def _read_index(path: Path) -> dict[str, Any]:
     if not isinstance(index, dict) or index.get("kind") != _KIND:
         raise FormatError(place, "kind", f"not a {_KIND}")
     if index.get("version") != _VERSION:
-        raise FormatError(place, "version", f"{index.get('version')!r} is unknown here; known is {_VERSION}")
+        raise FormatError(
+            place, "version", f"{index.get('version')!r} is unknown; this release reads {_VERSION}"
+        )
     missing = {"step", "files", "model", "extra", "optimizer_class"} - set(index)
     if missing:
         raise FormatError(place, "", f"damaged: {', '.join(sorted(missing))} missing")
@@ -216,7 +217,7 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def _read_tree(path: Path, index: dict[str, Any], name: str) -> Any:
-    """One of the three parts, with its tensors, after comparing its file with size and checksum."""
+    """One of the three parts with its tensors, after checking the size and checksum of its file."""
     tensors: dict[str, Tensor] = {}
     if name in index["files"]:
         with _named_damage(path / _INDEX, "files"):
@@ -247,16 +248,18 @@ def _named_damage(file: Path, place: str) -> Iterator[None]:
 
 
 def _state_for(path: Path, model: nn.Module, saved: Any) -> dict[str, Any]:
-    """What was saved, by the names of ``model``, after checking that it fits."""
+    """The saved state by the names of ``model``, after checking that it fits."""
     if not (isinstance(saved, dict) and all(isinstance(name, str) for name in saved)):
-        raise FormatError(path / _INDEX, "model", "damaged: it is no table of names")
+        raise FormatError(path / _INDEX, "model", "damaged: it is not a table of names")
     own = model.state_dict()
     plain = plain_names(own)
     state = {name: saved[stored] for stored, name in _stored_names(path, plain, saved).items()}
     for name, tensor in state.items():
         if isinstance(own[name], Tensor) != isinstance(tensor, Tensor):
             raise FormatError(
-                path / _INDEX, f"model.{plain[name]}", "damaged: a tensor, or none, was expected"
+                path / _INDEX,
+                f"model.{plain[name]}",
+                "damaged: a tensor is where there should be none, or the other way round",
             )
         if isinstance(tensor, Tensor) and tensor.shape != own[name].shape:
             shapes = f"has shape {tuple(tensor.shape)}, in the model {tuple(own[name].shape)}"
@@ -281,7 +284,7 @@ def _stored_names(path: Path, plain: Mapping[str, str], saved: Iterable[str]) ->
 
 
 def _check_ties(path: Path, own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Raise FormatError where the model has one tensor for what are two different ones in the checkpoint."""
+    """Raise FormatError where the model ties tensors that differ in the checkpoint."""
     first: dict[tuple[Any, ...], str] = {}
     for name, tensor in own.items():
         if not isinstance(tensor, Tensor) or not tensor.numel() or tensor.is_meta:

@@ -22,45 +22,48 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that decides a run. In TOML: these keys, and a table ``[model]`` with those of ModelConfig.
+    """Everything that determines a run. In TOML: these keys, and a table ``[model]`` with those of ModelConfig.
 
-    Paths are relative to the current folder. Keys that are ``None`` are left out of the TOML.
+    Paths are relative to the current folder. Keys whose value is ``None`` are left out of the TOML;
+    :func:`~course_lib.train.write_template` writes a file to start from.
 
     Args:
         model: the model's shape.
         train_tokens: token file to train on (``course tokenizer encode`` writes one).
         valid_tokens: token file to evaluate on; None: no evaluation.
-        tokenizer: the tokenizer.json that made both: for samples and bits per byte. It is copied into ``directory``.
-        directory: where checkpoints, metrics and a copy of the configuration go.
-        steps: updates of the weights.
-        batch_size: sequences that one update learns from, on all processes together.
-        accumulate: parts in which each process goes through its share of a batch, one after the other, to save memory.
-            The number of processes times ``accumulate`` divides ``batch_size``; the losses do not depend on either.
-        context_length: tokens in a sequence; None: as many as the model allows.
-        seed: of the first weights, the order of the data, and the samples.
+        tokenizer: the tokenizer.json that made both, for samples and bits per byte; it is copied into ``directory``.
+        directory: folder for checkpoints, metrics and a copy of the configuration.
+        steps: number of updates of the weights.
+        batch_size: sequences per update, over all processes.
+        accumulate: number of parts in which each process computes its share of a batch, one after the other, to save
+            memory. The number of processes times ``accumulate`` divides ``batch_size``; the losses depend on neither.
+        context_length: tokens per sequence; None: as many as the model allows.
+        seed: random seed of the first weights, the order of the data, and the samples.
         optimizer: "adamw", or "muon" for the hidden matrices with AdamW for the rest.
-        learning_rate: the highest, of AdamW.
-        muon_learning_rate: the highest, of Muon; None: the same.
-        min_learning_rate_ratio: where the schedule ends, as a part of the highest (LLaMA: 0.1).
-        schedule: what follows the warm-up; see :mod:`course_lib.optim.schedules`.
-        warmup_steps: updates until the highest learning rate.
+        learning_rate: peak learning rate of AdamW.
+        muon_learning_rate: peak learning rate of Muon; None: the same as AdamW's.
+        min_learning_rate_ratio: final learning rate, as a fraction of the peak (LLaMA: 0.1).
+        schedule: how the learning rate falls after the warm-up: "cosine", "linear", "wsd", "inverse_sqrt" or
+            "constant"; see :mod:`course_lib.optim.schedules`.
+        warmup_steps: updates until the peak learning rate.
         betas: AdamW's decay rates (LLaMA: 0.9, 0.95).
-        weight_decay: of matrices; gains do not decay.
+        weight_decay: decoupled weight decay of matrices; gains do not decay.
         clip_norm: largest norm of all gradients together; 0: do not clip.
         z_loss: weight of the penalty on log Z; see :func:`course_lib.loss.cross_entropy`.
-        loss_chunk: rows of logits that exist at a time; see :func:`course_lib.loss.linear_cross_entropy`.
-        precision: of matrix products. "auto": bfloat16 on a GPU that has it, float16 on another, float32 on a CPU.
-        device: "auto" takes a GPU if there is one; or "cpu", "cuda", "mps".
-        threads: of torch on the CPU; 0: as many as torch wants. Small models run best on one.
+        loss_chunk: rows of logits in memory at a time; see :func:`course_lib.loss.linear_cross_entropy`.
+        precision: precision of matrix products: "float32", "bfloat16", "float16", or "auto": bfloat16 on a GPU that
+            has it, float16 on other GPUs, float32 on a CPU.
+        device: "cpu", "cuda", "mps", or "auto", which takes a GPU if there is one.
+        threads: threads of torch on the CPU; 0: torch decides. Small models run fastest on one.
         log_every: updates between two lines of metrics.
         eval_every: updates between two evaluations; 0: at the end only.
-        eval_batches: batches of ``batch_size`` sequences in an evaluation, from the start of ``valid_tokens``.
-        sample_every: updates between two samples; 0: none.
-        sample_prompt: what the samples continue; needs ``tokenizer``.
-        sample_tokens: length of a sample.
+        eval_batches: batches of ``batch_size`` sequences per evaluation, from the start of ``valid_tokens``.
+        sample_every: updates between two sampled texts, which need ``tokenizer``; 0: none.
+        sample_prompt: beginning of the sampled texts.
+        sample_tokens: number of tokens that are sampled.
         checkpoint_every: updates between two checkpoints; 0: at the end only.
-        keep_checkpoints: how many of the newest to keep.
-        tensorboard: write TensorBoard's files too, if it is installed.
+        keep_checkpoints: number of checkpoints to keep, the newest.
+        tensorboard: also write TensorBoard's files, if it is installed.
 
     Raises:
         TypeError: a value of the wrong type.
@@ -107,7 +110,7 @@ class TrainConfig:
         for field in ("train_tokens", "valid_tokens", "tokenizer", "directory"):
             if "\0" in (getattr(self, field) or ""):
                 raise ValueError(
-                    f"{field} holds a NUL character, which no file name can: {getattr(self, field)!r}"
+                    f"{field} holds a NUL character, which no file name may: {getattr(self, field)!r}"
                 )
         positive = ("steps", "batch_size", "accumulate", "loss_chunk", "log_every", "eval_batches", "sample_tokens",
                     "keep_checkpoints")  # fmt: skip
@@ -132,11 +135,11 @@ class TrainConfig:
                 f"not {self.context_length}"
             )
         if self.sample_every and self.tokenizer is None:
-            raise ValueError("sample_every needs a tokenizer to turn the sample into text")
+            raise ValueError("sample_every needs a tokenizer, which turns the sample into text")
 
     @property
     def sequence_length(self) -> int:
-        """Tokens in a sequence: ``context_length``, else the model's."""
+        """Tokens per sequence: ``context_length``, else the model's."""
         return self.model.context_length if self.context_length is None else self.context_length
 
     @classmethod
@@ -176,7 +179,7 @@ class TrainConfig:
         return made
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for TOML and JSON; what is ``None`` is left out."""
+        """Plain values, for TOML and JSON; keys whose value is ``None`` are left out."""
         plain: dict[str, Any] = _without_none(dataclasses.asdict(self))
         plain["betas"] = list(self.betas)
         plain["model"] = plain.pop("model")  # a table comes last in TOML
@@ -192,7 +195,7 @@ class TrainConfig:
 
 
 def _check_names(kind: type[Any], values: Mapping[str, Any], prefix: str) -> None:
-    """Raise ValueError for a key that ``kind`` does not have, saying which one was meant."""
+    """Raise ValueError, with a suggestion, for a key that ``kind`` does not have."""
     known = _hints(kind)
     for name in values:
         if name not in known:
@@ -203,7 +206,7 @@ def _check_names(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Non
 
 
 def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
-    """``kind(**values)`` after a look at the names and types, with messages that say what was meant."""
+    """``kind(**values)`` after checking names and types, with messages that suggest what was meant."""
     hints = _hints(kind)
     _check_names(kind, values, prefix)
     for field in dataclasses.fields(kind):
@@ -221,7 +224,7 @@ def _build(kind: type[Any], values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _dataclass_in(hint: Any) -> type[Any] | None:
-    """The dataclass that a table becomes where ``hint`` is expected, if any."""
+    """The dataclass that a table becomes where ``hint`` is expected, if there is one."""
     members = typing.get_args(hint) or (hint,)
     return next((m for m in members if isinstance(m, type) and dataclasses.is_dataclass(m)), None)
 
@@ -254,7 +257,7 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _called(hint: Any) -> str:
-    """A type as an error message calls it."""
+    """A type as error messages name it."""
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint) in (types.UnionType, typing.Union):

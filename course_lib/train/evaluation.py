@@ -1,4 +1,4 @@
-"""The loss on text that was not trained on."""
+"""The loss on text that is not trained on."""
 
 import numpy as np
 import torch
@@ -31,22 +31,22 @@ def evaluate(
     lengths: Tensor | None = None,
     among: Processes | None = None,
 ) -> dict[str, float]:
-    """Mean loss over the first windows of ``tokens``, one after the other, without overlap.
+    """Mean loss over the first windows of ``tokens``, which follow each other without overlap.
 
     Args:
-        loss_module: called with x and y, (B, T) each, it gives the mean loss in nats.
+        loss_module: returns the mean loss in nats when called with x and y, (B, T) each.
         tokens: one-dimensional integers; as for :class:`~course_lib.data.BatchStream`.
         batch_size: windows at a time.
-        context_length: tokens in a window.
-        max_batches: stop after so many batches; None: all windows.
-        lengths: bytes of each token, by id: adds bits per byte, which compares models with different tokenizers.
+        context_length: tokens per window.
+        max_batches: stop after this many batches; None: use all windows.
+        lengths: bytes of each token, by id; adds bits per byte, which allow comparing models with different tokenizers.
         among: processes that share the work.
 
     Returns:
-        ``valid_loss``, in nats a token, and with ``lengths`` ``valid_bits_per_byte``.
+        ``valid_loss``, in nats per token, and ``valid_bits_per_byte`` if ``lengths`` are given.
 
     Raises:
-        ValueError: there is not one window.
+        ValueError: the tokens do not fill one window.
     """
     device = next(loss_module.parameters()).device
     among = among or Processes(device)

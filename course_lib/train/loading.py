@@ -114,7 +114,7 @@ def load_model(path: PathLike, device: str | torch.device = "cpu") -> tuple[Tran
 
 
 def new_model(config: ModelConfig) -> TransformerLM:
-    """A model in float32 on the CPU, whatever torch's defaults are: it begins with the same numbers everywhere."""
+    """A model in float32 on the CPU, whatever torch's defaults are: its first weights are the same everywhere."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:

@@ -40,11 +40,11 @@ from course_lib.train.step import DivergedError, LanguageModelLoss, choose_preci
 
 @dataclass
 class TrainState:
-    """What a callback sees after an update.
+    """The state that a callback receives after an update.
 
-    ``step``: updates done. ``loss``: mean over the batch before the update, in nats. ``gradient_norm``: before
-    clipping. ``model``: its parameters' ``grad`` are those of this update, clipped. ``record``: what goes to the
-    metrics at this step, with ``valid_loss`` and ``sample`` when there were any.
+    ``step``: updates so far. ``loss``: mean over the batch before the update, in nats. ``gradient_norm``: before
+    clipping. ``model``: its parameters' ``grad`` are those of this update, after clipping. ``record``: the entry for
+    the metrics at this step, with ``valid_loss`` and ``sample`` if there are any.
     """
 
     step: int
@@ -57,7 +57,7 @@ class TrainState:
 
 @dataclass
 class TrainResult:
-    """What a run leaves: the trained ``model``, the ``records`` of its metrics, and its last ``checkpoint``."""
+    """The result of a run: the trained ``model``, the ``records`` of its metrics, and its last ``checkpoint``."""
 
     model: TransformerLM
     config: TrainConfig
@@ -71,7 +71,7 @@ class TrainResult:
 
     @property
     def valid_loss(self) -> float | None:
-        """The last loss on the validation tokens, if there are any."""
+        """The last loss on the validation tokens, if it was measured."""
         found = [record["valid_loss"] for record in self.records if "valid_loss" in record]
         return found[-1] if found else None
 
@@ -82,11 +82,11 @@ Callback = Callable[[TrainState], object]
 def train(
     config: TrainConfig, *, callbacks: Sequence[Callback] = (), resume: bool = False, progress: bool = True
 ) -> TrainResult:
-    """Train a language model as ``config`` says; under ``torchrun``, on all its processes together.
+    """Train a language model as configured; under ``torchrun``, on all its processes together.
 
-    The folder ``config.directory`` receives ``config.toml``, ``metrics.jsonl`` and ``checkpoints/``. Killed at any
-    moment, the same call with ``resume=True`` continues from the newest checkpoint and comes to the same losses: to the
-    last bit on one machine with as many threads and processes.
+    ``config.toml``, ``metrics.jsonl`` and ``checkpoints/`` are written to the folder ``config.directory``. If a run is
+    killed at any moment, the same call with ``resume=True`` continues from the newest checkpoint and arrives at the
+    same losses: bit for bit, on the same machine with the same numbers of threads and processes.
 
     Args:
         config: the run.
@@ -99,13 +99,13 @@ def train(
 
     Raises:
         BlockingIOError: another process trains in this directory.
-        ConnectionError: ``torchrun`` is gone; its processes end rather than train on unseen.
-        DivergedError: the loss or a gradient became NaN or infinite; says at which step, in which layer.
+        ConnectionError: ``torchrun`` was killed; its processes end instead of training on unnoticed.
+        DivergedError: the loss or a gradient became NaN or infinite; names the step and the layer.
         FileExistsError: the directory holds a run and ``resume`` is false.
         FormatError: a token file, tokenizer or checkpoint is damaged, or they do not belong together.
         MemoryError: a step cannot fit into memory.
         ValueError: the configuration does not fit the files, the processes or the checkpoint, or the run would destroy
-            what it reads.
+            a file that it reads.
     """
     with contextlib.ExitStack() as stack:
         among = stack.enter_context(processes(config.device))
@@ -115,7 +115,7 @@ def train(
 
 
 class _Run:
-    """``stack``: closes what the run holds when it is over."""
+    """A run in progress. ``stack`` closes its files when it is over."""
 
     def __init__(
         self, config: TrainConfig, among: Processes, stack: contextlib.ExitStack, *, resume: bool
@@ -198,7 +198,7 @@ class _Run:
         return tokens
 
     def _prepare_folder(self, stack: contextlib.ExitStack, *, resume: bool) -> Path | None:
-        """Make the folder ready and return the checkpoint to begin with, if any."""
+        """Prepare the folder and return the checkpoint to start from, if any."""
         config, folder = self.config, Path(self.config.directory)
         if self.among.is_first:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ class _Run:
             extra = read_run(found[-1])
             check_continuation(found[-1], extra["config"], config)
             if extra["tokens_sha256"] != self.tokens.sha256:
-                raise ValueError(f"{found[-1]} is of a run on other tokens than {config.train_tokens}")
+                raise ValueError(f"{found[-1]} is from a run on other tokens than {config.train_tokens}")
         self.among.wait()
         if self.among.is_first:
             tidy(folder, config.keep_checkpoints)
@@ -277,7 +277,7 @@ class _Run:
         return TrainState(self.step, mean, learning_rate, norm, self.model, record)
 
     def _gradients(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]], float]:
-        """Add up the gradients of a batch, part by part; return its loss, its parts, and the wait for them."""
+        """Accumulate the gradients of a batch, part by part; return its loss, its parts, and the time to load them."""
         parts = self.config.accumulate
         total = torch.zeros((), dtype=torch.float32, device=self.among.device)
         batches, waited = [], 0.0
@@ -296,24 +296,24 @@ class _Run:
         return total, batches, waited
 
     def _clip(self) -> float:
-        """Bring the gradients to their true size and clip them; return their norm."""
+        """Undo the scaling of the gradients and clip them; return their norm before clipping."""
         for optimizer in self.optimizer.optimizers.values():
             self.scaler.unscale_(optimizer)
         try:
             return float(clip_grad_norm(self.optimizer.groups, self.config.clip_norm or math.inf))
         except ValueError as error:
             if self.scaler.is_enabled():
-                return math.inf  # an overflow of float16: the scaler leaves this update out and scales less
+                return math.inf  # an overflow of float16: the scaler skips this update and scales less
             named = re.search("'(.+?)'", str(error))
             layer = named[1] if named else "a parameter"
             raise DivergedError(self.step + 1, layer, "the gradient is not finite") from error
 
     def _due(self, every: int) -> bool:
-        """Whether something that is done every so many updates, and at the end, is to be done now."""
+        """Whether something that is done every ``every`` updates, and at the end, is due now."""
         return self.step == self.config.steps or (every > 0 and self.step % every == 0)
 
     def _look(self, record: Record) -> None:
-        """Evaluate and draw a sample where it is time for it."""
+        """Evaluate and draw a sample if they are due."""
         config = self.config
         self.loss.eval()
         if self.valid is not None and self._due(config.eval_every):

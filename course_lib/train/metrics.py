@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: a file of JSON lines, and TensorBoard where it is installed."""
+"""The metrics of a run: a file of JSON lines, and TensorBoard if it is installed."""
 
 import contextlib
 import importlib.util
@@ -14,12 +14,12 @@ Record = dict[str, Any]
 
 
 def read_metrics(path: PathLike) -> list[Record]:
-    """The records of a metrics file, in order; damaged lines, and a last one that was not finished, are left out."""
+    """The records of a metrics file in order, without damaged lines and an unfinished last one."""
     records = []
     for line in (
         Path(path).read_bytes().split(b"\n")[:-1]
     ):  # not splitlines: a sample may hold other line ends
-        with contextlib.suppress(ValueError):  # no JSON, or no UTF-8
+        with contextlib.suppress(ValueError):  # not JSON, or not UTF-8
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("step"), int):
                 records.append(record)
@@ -27,12 +27,12 @@ def read_metrics(path: PathLike) -> list[Record]:
 
 
 class MetricsWriter:
-    """Appends records, one JSON object a line, each on the disk's way before the next step begins.
+    """Appends records, one JSON object per line, each flushed before the next step begins.
 
     Args:
-        path: the file, made if it is not there.
-        resume_at: forget the records of later steps: they belong to updates that are about to be made again.
-        tensorboard: a folder for TensorBoard's files, or None. Nothing is written when it is not installed.
+        path: the file, created if it does not exist.
+        resume_at: drop the records of later steps, whose updates are about to be repeated.
+        tensorboard: a folder for TensorBoard's files, or None. Nothing is written there if it is not installed.
     """
 
     def __init__(self, path: PathLike, *, resume_at: int = 0, tensorboard: PathLike | None = None) -> None:
@@ -78,7 +78,7 @@ class MetricsWriter:
 
 
 def _line(record: Record) -> bytes:
-    # JSON knows no NaN and no infinity; such a loss is written as null.
+    # JSON has neither NaN nor infinity; such a loss is written as null.
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in record.items()

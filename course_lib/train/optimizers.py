@@ -18,7 +18,7 @@ _SCHEDULES: dict[str, Callable[..., float]] = {
 
 
 class RunOptimizer:
-    """AdamW, or Muon for the hidden matrices and AdamW for the rest, whose learning rates follow a schedule.
+    """AdamW, or Muon for the hidden matrices and AdamW for the rest, with scheduled learning rates.
 
     ``optimizers``: by name; ``groups``: the parameter groups of all of them.
     """
@@ -43,19 +43,19 @@ class RunOptimizer:
         return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
 
     def set_learning_rates(self, step: int) -> float:
-        """Set what the schedule says for update ``step``, counted from 0, and return AdamW's learning rate."""
+        """Set the scheduled learning rates of update ``step``, counted from 0, and return that of AdamW."""
         for group in self.groups:
             group["lr"] = learning_rate(self.config, step, group["max_lr"])
         return float(self.optimizers["adamw"].param_groups[0]["lr"])
 
     def step(self, scaler: torch.amp.GradScaler) -> None:
-        """Update the weights; with a scaler in use, not where a gradient overflowed."""
+        """Update the weights, unless the scaler found that a gradient overflowed."""
         for optimizer in self.optimizers.values():
             scaler.step(optimizer)
         scaler.update()
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
 
@@ -64,15 +64,15 @@ class RunOptimizer:
         return {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over states. Raises ValueError where they are of other optimizers."""
+        """Replace the states. Raises ValueError if they belong to other optimizers."""
         if set(state) != set(self.optimizers):
-            raise ValueError(f"the state is of {', '.join(state)}, not of {', '.join(self.optimizers)}")
+            raise ValueError(f"the state belongs to {', '.join(state)}, not to {', '.join(self.optimizers)}")
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
 
 
 def learning_rate(config: TrainConfig, step: int, highest: float) -> float:
-    """The learning rate of update ``step``, counted from 0, when the schedule's highest is ``highest``."""
+    """The learning rate of update ``step``, counted from 0, if the peak of the schedule is ``highest``."""
     if config.schedule == "constant":
         return highest * min(1.0, step / config.warmup_steps) if config.warmup_steps else highest
     return _SCHEDULES[config.schedule](

@@ -1,7 +1,7 @@
-"""Nested Python values as JSON and named tensors, and back: what safetensors and JSON together can hold.
+"""Nested Python values as JSON and named tensors, and back, for files of JSON and safetensors.
 
-JSON has no tuples, no keys but strings, no infinity, and no tensors. Each of these becomes an object with one key that
-begins with ``$``; ``{"$tensor": "state.0.exp_avg"}`` names a tensor.
+JSON has no tuples, no keys other than strings, no infinity, and no tensors. Each of these becomes an object with one
+key that begins with ``$``; ``{"$tensor": "state.0.exp_avg"}`` names a tensor.
 """
 
 import math
@@ -14,16 +14,17 @@ from torch import Tensor
 
 
 def pack(value: Any, name: str = "") -> tuple[Any, dict[str, Tensor]]:
-    """Split ``value`` into what JSON can hold and its tensors.
+    """Split ``value`` into its tensors and plain values for JSON.
 
-    A tensor is named by its place, keys joined by dots. Tensors that are the same memory seen the same way come once.
+    A tensor is named by its place, with keys joined by dots. Tensors that are the same view of the same memory come
+    once.
 
     Args:
         value: dicts, lists, tuples, numbers, strings, None and tensors, nested.
-        name: what an error calls the whole.
+        name: name of the whole in error messages.
 
     Raises:
-        TypeError: something else, named by its place.
+        TypeError: it holds something else; the message names its place.
     """
     packer = _Packer(name)
     return packer.pack(value, ()), packer.tensors
@@ -89,7 +90,7 @@ class _Packer:
         if tensor.is_complex() or tensor.layout != torch.strided:
             where = ".".join((self.name, *place))
             raise TypeError(
-                f"{where} is a tensor of {tensor.dtype}, {tensor.layout}: real and dense ones are kept"
+                f"{where} is a tensor of {tensor.dtype}, {tensor.layout}: only real, dense ones can be saved"
             )
         tensor = tensor.detach()
         view = (tensor.data_ptr(), tensor.dtype, tensor.device, tuple(tensor.shape), tensor.stride())
@@ -99,7 +100,7 @@ class _Packer:
         while key in self.tensors:
             key += "'"  # {"a.b": …, "a": {"b": …}}
         self._known[view] = key
-        # safetensors asks for contiguous tensors with memory of their own.
+        # safetensors requires contiguous tensors with memory of their own.
         whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
         alone = whole and tensor.data_ptr() not in self._stored
         self._stored.add(tensor.data_ptr())

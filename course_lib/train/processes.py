@@ -1,4 +1,4 @@
-"""Several processes as one: what changes when ``torchrun`` starts the run."""
+"""Several processes that train together under ``torchrun``, or one process alone."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the run: number ``rank`` of ``world_size``, ``local_size`` of them on this machine.
+    """This process among those of the run: ``rank`` of ``world_size``, with ``local_size`` on this machine.
 
-    One process alone is rank 0 of 1, and every method does nothing.
+    A process alone is rank 0 of 1, and none of the methods does anything.
     """
 
     device: torch.device
@@ -49,22 +49,22 @@ class Processes:
         return value
 
     def check_launcher(self) -> None:
-        """Raise ConnectionError if ``torchrun`` was killed: its processes would live on and train unseen."""
+        """Raise ConnectionError if ``torchrun`` was killed: its processes would go on training unnoticed."""
         if self.launcher is not None and os.getppid() != self.launcher:
             raise ConnectionError("torchrun, which started this process, is gone")
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have come this far."""
         if self.world_size > 1:
             dist.barrier()
 
 
 @contextlib.contextmanager
 def processes(device: str) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, or be alone; ``device`` as in TrainConfig.
+    """Join the processes that ``torchrun`` started, if it did; ``device`` as in TrainConfig.
 
     Raises:
-        ValueError: the device is not there.
+        ValueError: the device is not available.
     """
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = _choose_device(device, local_rank)

@@ -48,7 +48,7 @@ def account(
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on a device; on a CPU, within the limit of the container too."""
+    """Bytes that can still be allocated on a device; on a CPU, the limit of the container counts too."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     available = int(psutil.virtual_memory().available)
@@ -59,7 +59,7 @@ def available_memory(device: torch.device) -> int:
 
 
 def check_memory(config: TrainConfig, among: Processes) -> None:
-    """Raise MemoryError, with what would help, if a step of the run needs more memory than there is."""
+    """Raise MemoryError, with advice, if a step of the run needs more memory than there is."""
     micro_batch = config.batch_size // (among.world_size * config.accumulate)
     precision = choose_precision(config.precision, among.device)
     needed = memory(

@@ -1,4 +1,4 @@
-"""The folder of a run: which checkpoints it holds, which may go, and whether a run may continue there."""
+"""The folder of a run: its checkpoints, which of them to remove, and whether a run may continue there."""
 
 import contextlib
 import re
@@ -14,7 +14,7 @@ from course_lib.train.checkpoint import read_extra
 from course_lib.train.config import TrainConfig
 
 _NAME = re.compile(r"step_(\d{8,})")
-# What may differ when a run is resumed: the rest decides which numbers come out.
+# Keys that may differ when a run is resumed; all others influence the results.
 _FREE = {
     "train_tokens", "valid_tokens", "tokenizer", "directory", "steps", "accumulate", "loss_chunk", "device", "threads",
     "log_every", "eval_every", "eval_batches", "sample_every", "sample_prompt", "sample_tokens", "checkpoint_every",
@@ -28,7 +28,7 @@ def _checkpoints_folder(directory: PathLike) -> Path:
 
 
 def checkpoint_path(directory: PathLike, step: int) -> Path:
-    """Where the checkpoint after ``step`` updates lies."""
+    """The path of the checkpoint after ``step`` updates."""
     return _checkpoints_folder(directory) / f"step_{step:08d}"
 
 
@@ -44,7 +44,7 @@ def checkpoints(directory: PathLike) -> list[Path]:
 
 
 def latest_checkpoint(path: PathLike) -> Path:
-    """The newest checkpoint of a run's folder; a checkpoint itself is returned as it is.
+    """The newest checkpoint in a run's folder; the path of a checkpoint is returned as it is.
 
     Raises:
         FileNotFoundError: there is none.
@@ -59,20 +59,20 @@ def latest_checkpoint(path: PathLike) -> Path:
 
 
 def tidy(directory: PathLike, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints, and what a killed process left unfinished."""
+    """Remove all but the newest ``keep`` checkpoints, and those that a killed process left unfinished."""
     folder = _checkpoints_folder(directory)
     kept = checkpoints(directory)[-keep:]
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and path not in kept and (_NAME.fullmatch(path.name) or path.name.endswith(".tmp")):
-            # Without its index, a checkpoint that is half removed is none.
+            # A half-removed checkpoint without its index no longer counts as one.
             (path / "checkpoint.json").unlink(missing_ok=True)
             shutil.rmtree(path)
 
 
 def read_run(path: PathLike) -> dict[str, Any]:
-    """What :func:`~course_lib.train.train` keeps in a checkpoint besides model and optimizer.
+    """The data that :func:`~course_lib.train.train` saves in a checkpoint besides model and optimizer.
 
-    Raises FormatError for a checkpoint that it did not write, and as load_checkpoint.
+    Raises FormatError for a checkpoint that :func:`~course_lib.train.train` did not write, and as load_checkpoint.
     """
     extra = read_extra(path).extra
     if not isinstance(extra, dict) or not _KEPT.issubset(extra):
@@ -83,12 +83,12 @@ def read_run(path: PathLike) -> dict[str, Any]:
 def check_sources(config: TrainConfig, config_file: PathLike | None = None) -> None:
     """Raise ValueError if the run would overwrite or remove a file that it reads.
 
-    It may read the tokenizer.json and, as its ``config_file``, the config.toml of its own folder: these then stay as
-    they are.
+    It may read the tokenizer.json of its own folder and, as ``config_file``, the config.toml there: they are then left
+    as they are.
     """
     folder = Path(config.directory)
     written = {folder / name for name in ("config.toml", "tokenizer.json", "metrics.jsonl")}
-    sources: list[tuple[PathLike, set[Path]]] = []  # what is read, and where it may lie nevertheless
+    sources: list[tuple[PathLike, set[Path]]] = []  # a file that is read, and where it may lie nevertheless
     for tokens in (config.train_tokens, config.valid_tokens):
         if tokens is not None:
             sources += [(tokens, set()), (description_path(tokens), set())]
@@ -101,9 +101,9 @@ def check_sources(config: TrainConfig, config_file: PathLike | None = None) -> N
 
 
 def write_config(config: TrainConfig) -> None:
-    """Write what a run's folder says of it: config.toml and, if it has one, tokenizer.json.
+    """Write the description of a run to its folder: config.toml and, if it has a tokenizer, tokenizer.json.
 
-    A config.toml that says the same already stays: it may be the reader's own, with comments.
+    A config.toml with the same values is kept: it may be the reader's own, with comments.
     """
     path, copy = (Path(config.directory) / name for name in ("config.toml", "tokenizer.json"))
     said = None
@@ -118,17 +118,17 @@ def write_config(config: TrainConfig) -> None:
 
 
 def check_continuation(path: Path, saved: Mapping[str, Any], config: TrainConfig) -> None:
-    """Raise ValueError if the checkpoint at ``path`` is of a run whose numbers would come out differently."""
+    """Raise ValueError if the checkpoint at ``path`` is from a run that would have had other results."""
     before, asked = _flat(saved), _flat(config.to_dict())
     for name in {**before, **asked}:
         if name not in _FREE and before.get(name) != asked.get(name):
             raise ValueError(
-                f"{path} is of a run with {name} = {before.get(name)!r}, not {asked.get(name)!r}; choose another "
+                f"{path} is from a run with {name} = {before.get(name)!r}, not {asked.get(name)!r}; choose another "
                 "directory or the old value"
             )
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a configuration, those of the model as ``model.d_model`` and so on."""
+    """The values of a configuration; those of the model are named ``model.d_model`` and so on."""
     model = {f"model.{name}": value for name, value in table["model"].items()}
     return {**table, **model, "model": None}

@@ -1,4 +1,4 @@
-"""The loss of a batch as a module, what precision it is computed in, and where it went wrong when it did."""
+"""The loss of a batch as a module, the precision it is computed in, and the place where it became infinite or NaN."""
 
 from collections.abc import Iterable
 
@@ -22,16 +22,17 @@ class DivergedError(ArithmeticError):
     def __str__(self) -> str:
         return (
             f"training diverged at step {self.step}: {self.what} in {self.layer}; the last checkpoint is from before. "
-            "A lower learning_rate, a longer warm-up or clip_norm usually help"
+            "A lower learning_rate, a longer warm-up or clip_norm usually helps"
         )
 
 
 class LanguageModelLoss(nn.Module):
-    """Token ids and their successors, (B, T) each → the mean cross-entropy in nats, without ever holding all logits.
+    """Token ids and their successors, (B, T) each → the mean cross-entropy in nats, without holding all logits at once.
 
-    Where somebody watches or replaces the model or its output head, these are called, and all logits are there.
+    If a hook watches the model or its output head, or either was replaced, they are called and all logits exist at
+    once.
 
-    ``precision``: float32, or what matrix products are computed in under autocast.
+    ``precision``: that of matrix products; other than float32, under autocast.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class LanguageModelLoss(nn.Module):
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """What ``TrainConfig.precision`` means on a device: bfloat16 or float16 on GPUs, float32 elsewhere, for "auto"."""
+    """The meaning of ``TrainConfig.precision`` on a device; "auto": bfloat16 or float16 on GPUs, float32 elsewhere."""
     if name != "auto":
         chosen: torch.dtype = getattr(torch, name)
         return chosen

@@ -80,7 +80,7 @@ def _entries(kind: type[Any], values: dict[str, Any], leave_out: str = "") -> It
 
 
 def _meanings(kind: type[Any]) -> dict[str, str]:
-    """What the section ``Args`` of a class's docstring says, by name, as plain text."""
+    """The entries of the section ``Args`` of a class's docstring, by name, as plain text."""
     section = inspect.cleandoc(kind.__doc__ or "").split("Args:\n")[1].split("\n\n")[0]
     plain = re.sub(r":\w+:`~?([^`]+)`", r"\1", textwrap.dedent(section)).replace("``", "")
     entries = re.findall(r"^(\w+): (.*(?:\n +.*)*)", plain, re.MULTILINE)

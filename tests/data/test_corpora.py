@@ -130,7 +130,7 @@ def test_a_mirror_that_sends_whole_files_only_starts_again(hub: FakeHub, tmp_pat
 
 def test_a_hub_that_goes_away_is_an_error_and_the_next_call_goes_on(hub: FakeHub, tmp_path: Path) -> None:
     hub.break_after = 0
-    with pytest.raises(ConnectionError, match="fetch again to go on"):
+    with pytest.raises(ConnectionError, match="fetch again to continue"):
         corpora.fetch("plain", tmp_path, progress=False)
     assert not (tmp_path / "train.txt").exists()
     # The same with some bytes: what arrived before the hub fell silent is asked for only once.
@@ -180,7 +180,7 @@ def test_damaged_bytes_are_noticed_and_removed(hub: FakeHub, tmp_path: Path) -> 
 
 def test_another_file_than_the_known_one_is_refused_before_it_is_loaded(hub: FakeHub, tmp_path: Path) -> None:
     hub.files[PLAIN_PATH] = TEXT + b"more"
-    with pytest.raises(FormatError, match="the hub has another file"):
+    with pytest.raises(FormatError, match="the hub has a different file"):
         corpora.fetch("plain", tmp_path, progress=False)
     assert gets(hub) == [] and os.listdir(tmp_path) == []
 

@@ -138,5 +138,5 @@ def test_a_wrong_path_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         assert error.value._render_traceback_() == [f"✗ {error.value}"]
     monkeypatch.setattr("course_lib.files.os.access", lambda *_: False)
     (tmp_path / "secret").write_bytes(b"x")
-    with pytest.raises(ReaderError, match="may not be read"):
+    with pytest.raises(ReaderError, match="cannot be read"):
         open_text(tmp_path / "secret")

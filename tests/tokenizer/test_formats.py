@@ -203,7 +203,7 @@ def test_ranks_with_gaps_and_special_tokens_are_read(tmp_path: Path) -> None:
         ("YWI= x", "line 257: expected a token in base64"),
         ("Y!I= 256", "line 257: expected a token in base64"),
         ("YWI= 256 1", "line 257: expected a token in base64"),
-        ("YWI= 256\nYWI= 257", "line 258: this token stands on line 257"),
+        ("YWI= 256\nYWI= 257", "line 258: this token is already on line 257"),
         ("= 256", "line 257: expected a token in base64"),
         ("YWI= 97", "id 97 belongs to both b'a' and b'ab'"),
         ("YWI= -1", "must be an integer"),

@@ -367,7 +367,7 @@ def test_the_state_of_another_optimizer_is_refused(saved: Path, tmp_path: Path) 
 def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_checkpoint(tmp_path / "none", small_model())
-    with pytest.raises(FormatError, match="not a checkpoint, or one that was not finished"):
+    with pytest.raises(FormatError, match="not a checkpoint, or an unfinished one"):
         load_checkpoint(tmp_path, small_model())
 
 

@@ -113,7 +113,7 @@ def test_a_directory_belongs_to_one_run_at_a_time(corpus: Corpus, tmp_path: Path
     config = corpus.config(tmp_path / "run", steps=2)
     train(config, progress=False)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with hold_folder(tmp_path / "run"), pytest.raises(BlockingIOError, match="another process is at work in"):
+    with hold_folder(tmp_path / "run"), pytest.raises(BlockingIOError, match="another process is working in"):
         train(config, resume=True, progress=False)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
     train(config, resume=True, progress=False)

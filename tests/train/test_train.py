@@ -240,10 +240,10 @@ def test_an_old_run_is_neither_overwritten_nor_mixed_with_another(corpus: Corpus
     with pytest.raises(FileExistsError, match=r"holds a run \(step_00000020\): resume it or choose another"):
         train(config, progress=False)
     for change in ({"seed": 5}, {"learning_rate": 0.5}, {"batch_size": 16}):
-        with pytest.raises(ValueError, match=f"is of a run with {next(iter(change))} = "):
+        with pytest.raises(ValueError, match=f"is from a run with {next(iter(change))} = "):
             train(dataclasses.replace(config, **change), resume=True, progress=False)  # type: ignore[arg-type]
     with pytest.raises(
-        ValueError, match=r"is of a run with model\.qk_norm = False, not True; choose another"
+        ValueError, match=r"is from a run with model\.qk_norm = False, not True; choose another"
     ):
         other = dataclasses.replace(config, model=dataclasses.replace(config.model, qk_norm=True))
         train(other, resume=True, progress=False)

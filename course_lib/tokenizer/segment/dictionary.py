@@ -1,4 +1,4 @@
-"""A dictionary of words with their counts, and jieba's as data."""
+"""A dictionary of words with their counts, and that of jieba as data."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -9,22 +9,22 @@ from course_lib.files import package_folders, pip_command
 
 
 class Dictionary(Mapping[str, int]):
-    """Words and how often each was seen, with the two figures that segmentation needs all the time.
+    """Words with their counts, and the two figures that segmentation needs all the time.
 
-    ``counts``: word → a non-negative whole number; a word with count 0 is not a word. ``total`` is the sum of the
-    counts, ``max_length`` the length of the longest word in characters. Any mapping will do where a dictionary is
-    asked for, but these two figures are then worked out for every call.
+    ``counts``: word → a non-negative integer; an entry with count 0 is not a word. ``total`` is the sum of the
+    counts, ``max_length`` the length of the longest word in characters. Any mapping can be passed
+    instead of a dictionary, but these two figures are then computed in every call.
 
-    Raises ValueError for an empty word or a negative count, TypeError for a count that is no whole number.
+    Raises ValueError for an empty word or a negative count, TypeError for a count that is not an integer.
     """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         for word, count in counts.items():
             if not isinstance(count, int):
-                raise TypeError(f"counts[{word!r}] is {count!r}; a count must be an int")
+                raise TypeError(f"counts[{word!r}] must be an integer, not {count!r}")
             if not word or count < 0:
                 raise ValueError(
-                    f"counts holds {word!r}: {count}; a word must not be empty, its count not negative"
+                    f"counts holds {word!r}: {count}; a word must not be empty, nor its count negative"
                 )
         self._counts = {word: count for word, count in counts.items() if count}
         self.total = sum(self._counts.values())
@@ -32,7 +32,7 @@ class Dictionary(Mapping[str, int]):
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> "Dictionary":
-        """``counts`` itself where it is a dictionary already, else a dictionary of it."""
+        """``counts`` itself if it is a Dictionary, else a Dictionary made from it."""
         return counts if isinstance(counts, Dictionary) else cls(counts)
 
     def __getitem__(self, word: str) -> int:
@@ -55,8 +55,8 @@ class Dictionary(Mapping[str, int]):
 def jieba_dictionary() -> Dictionary:
     """The dictionary of the jieba package (MIT licence): about 350,000 words with their counts in a large corpus.
 
-    Only the package's data file is read, the package is not imported. Raises FileNotFoundError, with the command that
-    installs it, where it is missing, and FormatError for a damaged file.
+    Only the package's data file is read; the package is not imported. Raises FileNotFoundError, with the command that
+    installs it, if it is missing, and FormatError for a damaged file.
     """
     return read_dictionary(jieba_file("dict.txt"))
 

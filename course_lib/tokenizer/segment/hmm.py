@@ -13,19 +13,19 @@ from course_lib.errors import FormatError
 from course_lib.tokenizer.segment.dictionary import jieba_file
 
 STATES = "BMES"
-"""What a character does in its word: it begins it, stands in the middle, ends it, or is a single-character word."""
+"""The place of a character in its word: beginning, middle, end, or a single-character word."""
 
 IMPOSSIBLE = -3.14e100
-"""Log-probability of what was never seen: finite, as jieba has it, so that one such event is better than two."""
+"""Log-probability of what was never seen: finite, as in jieba, so that one such event is better than two."""
 
 _BEFORE = {"B": "ES", "M": "MB", "E": "BM", "S": "SE"}
 
 
 class HMM:
-    """Hidden states B, M, E, S, one for each character; the characters are what the states emit.
+    """Hidden states B, M, E, S, one for each character; the states emit the characters.
 
     ``start``: state → log-probability of the first state. ``transition``: state → next state → log-probability.
-    ``emission``: state → character → log-probability. What a mapping does not hold is (almost) impossible.
+    ``emission``: state → character → log-probability. What is not in a mapping is (almost) impossible.
 
     Raises ValueError for a state that is not one of ``STATES``.
     """
@@ -83,9 +83,9 @@ class HMM:
         return cls.from_counts(start, transition, emission)
 
     def viterbi(self, text: str) -> str:
-        """The most probable states for ``text``, one letter a character (Viterbi 1967; Rabiner 1989, section III B).
+        """The most probable states for ``text``, one letter per character (Viterbi 1967; Rabiner 1989, section III B).
 
-        Only sequences that end with a word's end are considered. Of equally probable states the later letter wins.
+        Only sequences that end at the end of a word are considered. Of equally probable states the later letter wins.
         """
         if not text:
             return ""
@@ -144,9 +144,9 @@ def tag(words: Sequence[str]) -> str:
 
 @cache
 def jieba_hmm() -> HMM:
-    """The model of the jieba package (MIT licence): read as data, the package is neither imported nor unpickled.
+    """The model of the jieba package (MIT licence), read as data: the package is neither imported nor unpickled.
 
-    Raises FileNotFoundError, with the command that installs it, where it is missing, and FormatError for damaged files.
+    Raises FileNotFoundError, with the command that installs it, if it is missing, and FormatError for damaged files.
     """
     start, transition, emission = (
         read_literal(jieba_file(f"finalseg/prob_{part}.py")) for part in ("start", "trans", "emit")

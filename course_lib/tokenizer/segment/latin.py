@@ -1,4 +1,4 @@
-"""What is not Chinese in a Chinese text: Latin words and numbers stay whole."""
+"""Latin words and numbers in a Chinese text, which stay whole."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ _ALPHANUMERIC = re.compile("[a-zA-Z0-9]")
 
 
 def join_latin(words: Iterable[str]) -> list[str]:
-    """Join neighbouring words that are a single Latin letter or digit each: ``["G", "P", "T"]`` is ``["GPT"]``."""
+    """Join neighbouring words that consist of a single Latin letter or digit: ``["G", "P", "T"]`` is ``["GPT"]``."""
     result: list[str] = []
     growing = False
     for word in words:

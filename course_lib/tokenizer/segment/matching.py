@@ -1,4 +1,4 @@
-"""Maximum matching (最大匹配): a dictionary, no probabilities. The oldest method, and still a hard one to beat."""
+"""Maximum matching (最大匹配): a dictionary without probabilities. The oldest method, and still hard to beat."""
 
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
@@ -28,7 +28,7 @@ def max_match(text: str, words: Collection[str]) -> list[str]:
 def max_match_backward(text: str, words: Collection[str]) -> list[str]:
     """Backward maximum matching (逆向最大匹配): from the right, always take the longest dictionary word.
 
-    Chinese puts what a phrase is about at its end, so this errs less often than :func:`max_match`. Unknown characters
+    In Chinese the head of a phrase is at its end, so this errs less often than :func:`max_match`. Unknown characters
     are treated as there.
     """
     known, longest = _prepare(words)

@@ -42,7 +42,7 @@ def max_probability(text: str, frequencies: Mapping[str, int], *, hmm: HMM | Non
 
 
 def word_graph(text: str, dictionary: Mapping[str, int]) -> list[list[int]]:
-    """For every position of ``text``, where the dictionary words that begin there end, shortest first.
+    """For every position of ``text``, the ends of the dictionary words that begin there, shortest first.
 
     A directed acyclic graph (有向无环图, DAG): its nodes are the positions, an edge from start to end is a word. Where
     no word begins, the single character is the only edge.
@@ -63,9 +63,9 @@ def word_graph(text: str, dictionary: Mapping[str, int]) -> list[list[int]]:
 def best_path(text: str, dictionary: Mapping[str, int]) -> list[str]:
     """The path through the word graph of ``text`` with the greatest product of word probabilities count / total.
 
-    A character that is no word counts as seen once. Works from the end: the best way from a position on does not
-    depend on how one came there, so that the work grows with the edges, not with the paths. Of equally good ways the
-    one with the longer word wins.
+    A character that is not a word counts as seen once. It works backwards from the end: the best way on from a
+    position does not depend on the way to it, so the work grows with the number of edges, not of paths. Of equally good
+    ways the one with the longer word wins.
     """
     dictionary = Dictionary.of(dictionary)
     graph = word_graph(text, dictionary)

@@ -1,4 +1,4 @@
-"""How well two segmentations of the same text agree."""
+"""Agreement of two segmentations of the same text."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Word spans in common: ``correct`` of the ``predicted`` ones stand among the ``expected`` ones."""
+    """Word spans in common: ``correct`` of the ``predicted`` ones are among the ``expected`` ones."""
 
     correct: int
     predicted: int
@@ -30,7 +30,7 @@ class Comparison:
 
 
 def compare(segmentation: Iterable[str], reference: Iterable[str]) -> Comparison:
-    """Compare the words of ``segmentation`` with those of ``reference`` by their places (SIGHAN's score).
+    """Compare the words of ``segmentation`` with those of ``reference`` by their places, as SIGHAN does.
 
     A word is right if the reference has a word that begins and ends where it does. Raises ValueError if the two do not
     spell the same text, or if it is empty.
