@@ -38,11 +38,11 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a language model. Under `torchrun --no-python --nproc-per-node N`, it trains on N processes."""
-    if (config is None) == (init is None):
-        raise typer.BadParameter("name a configuration to train, or --init PATH to write one")
-    if config is None:
+    if init is not None and config is None:
         _write_configuration(init, as_json=as_json)
         return
+    if config is None or init is not None:
+        raise typer.BadParameter("name a configuration to train, or --init PATH to write one")
     from course_lib.train import TrainConfig, check_sources
     from course_lib.train import train as train_model
 
@@ -60,7 +60,7 @@ def train(
     )
 
 
-def _write_configuration(path: Any, *, as_json: bool) -> None:
+def _write_configuration(path: Path, *, as_json: bool) -> None:
     from course_lib.train import write_template
 
     write_template(path)

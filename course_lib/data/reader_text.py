@@ -129,7 +129,7 @@ def _guess(sample: bytes) -> str:
 
 
 def _errors(sample: bytes, encoding: str) -> int:
-    """The number of errors in decoding, not counting a character cut off by the end of the sample (but not of the file)."""
+    """The number of decoding errors; a character cut off by the end of the sample, but not of the file, is not one."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     return decoder.decode(sample, final=len(sample) < _SAMPLE).count("�")
 

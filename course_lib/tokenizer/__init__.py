@@ -7,6 +7,6 @@ and ``pretokenize`` show the step before any merge; ``reference`` has the same a
 from course_lib.tokenizer.metrics import compression_ratio
 from course_lib.tokenizer.patterns import PATTERNS, pretokenize
 from course_lib.tokenizer.tokenizer import Tokenizer
-from course_lib.tokenizer.training import train_bpe
+from course_lib.tokenizer.training import shrink, train_bpe
 
-__all__ = ["PATTERNS", "Tokenizer", "compression_ratio", "pretokenize", "train_bpe"]
+__all__ = ["PATTERNS", "Tokenizer", "compression_ratio", "pretokenize", "shrink", "train_bpe"]

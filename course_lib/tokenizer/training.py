@@ -71,6 +71,26 @@ def train_bpe(
     return make_tokenizer(merges, num_merges, specials, pattern, files)
 
 
+def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
+    """The tokenizer that training would have made with a smaller ``vocab_size``.
+
+    Training is greedy, so its merges are the first ones of ``tokenizer``. Special tokens keep their order and get the
+    ids after the merges.
+
+    Raises ValueError for a ``vocab_size`` below 256 + special tokens or above the tokenizer's own, and for a tokenizer
+    whose ids are not in the order of :func:`train_bpe`; TypeError for a ``vocab_size`` of another type.
+    """
+    specials = tokenizer.special_tokens
+    tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in tokenizer.merges)]
+    if list(tokenizer.vocab.items()) != list(enumerate([*tokens, *(text.encode() for text in specials)])):
+        raise ValueError(f"tokenizer must have its ids in the order of train_bpe, unlike {tokenizer!r}")
+    size = check_integer("vocab_size", vocab_size, least=256 + len(specials), most=tokenizer.vocab_size)
+    num_merges = size - 256 - len(specials)
+    shorter = make_tokenizer(tokenizer.merges[:num_merges], num_merges, specials, tokenizer.pattern)
+    shorter._sources = tokenizer._sources
+    return shorter
+
+
 # --- shared with reference.py and cluster.py ----------------------------------------------------------------------
 
 

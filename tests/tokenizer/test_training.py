@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from course_lib import _bpe
 from course_lib.data import stories
-from course_lib.tokenizer import PATTERNS, Tokenizer, reference, train_bpe
+from course_lib.tokenizer import PATTERNS, Tokenizer, reference, shrink, train_bpe
 from course_lib.tokenizer.unigram import UnigramTokenizer
 from course_lib.tokenizer.wordpiece import WordPieceTokenizer
 from tests.tokenizer.references import hard_text
@@ -331,3 +331,26 @@ except KeyboardInterrupt:
     # One second is the promise. It is counted in processor time, which others on the machine do not take.
     seconds = (float(output) - spent.user - spent.system) / _bpe.default_num_threads()
     assert seconds < 5
+
+
+@pytest.mark.parametrize("specials", [[], [END, "<x>"]])
+def test_a_shrunk_tokenizer_is_the_one_that_training_would_have_made(
+    specials: list[str], tmp_path: Path
+) -> None:
+    source = tmp_path / "text"
+    source.write_text("\n".join(stories(3000)))
+    whole = train_bpe(source, 285, specials, pattern="cl100k")
+    for size in (256 + len(specials), 270, 284, 285):
+        smaller = shrink(whole, size)
+        assert smaller.sha256() == train_bpe(source, size, specials, pattern="cl100k").sha256()
+        assert smaller.vocab_size == size and smaller.special_tokens == specials
+    with pytest.raises(ValueError, match="it is read here"):
+        shrink(whole, 270).save(source)
+    for size in (255 + len(specials), 286):
+        message = f"vocab_size must be at least {256 + len(specials)} and at most 285, not {size}"
+        with pytest.raises(ValueError, match=message):
+            shrink(whole, size)
+    with pytest.raises(TypeError, match="vocab_size must be an integer"):
+        shrink(whole, 270.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="order of train_bpe"):
+        shrink(Tokenizer.from_pretrained("gpt2"), 300)
