@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.data import BatchStream, TokenFile, num_windows
+from course_lib.errors import FormatError
 from course_lib.files import hold_folder
 from course_lib.files import progress as progress_bar
 from course_lib.model import TransformerLM
@@ -224,7 +225,10 @@ class _Run:
     def _load(self, path: Path) -> None:
         checkpoint = load_checkpoint(path, self.model, self.optimizer)
         extra = checkpoint.extra
-        self.stream.load_state_dict(extra["stream"])
+        try:
+            self.stream.load_state_dict(extra["stream"])
+        except (TypeError, ValueError) as error:
+            raise FormatError(path, "extra.stream", str(error)) from error
         self.scaler.load_state_dict(extra["scaler"])
         self.step, self.seconds = checkpoint.step, extra["seconds"]
 

@@ -256,6 +256,17 @@ def test_an_old_run_is_neither_overwritten_nor_mixed_with_another(corpus: Corpus
     assert {name: (finished / name).read_bytes() for name in before} == before
 
 
+def test_a_damaged_position_in_the_data_is_named(corpus: Corpus, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    index = checkpoints(tmp_path / "run")[-1] / "checkpoint.json"
+    saved = json.loads(index.read_bytes())
+    for stream in ({"windows_drawn": "many"}, {"windows_drawn": -1}, {}):
+        saved["extra"]["stream"] = {**saved["extra"]["stream"], **stream} if stream else stream
+        index.write_text(json.dumps(saved))
+        with pytest.raises(FormatError, match=r"step_00000020: extra\.stream: (windows_drawn|a state) must"):
+            train(corpus.config(tmp_path / "run", steps=21), resume=True, progress=False)
+
+
 def test_a_finished_run_resumes_to_its_result_and_may_go_further(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.config(tmp_path / "run", steps=4, schedule="constant", checkpoint_every=0)
     first = train(config, progress=False)
