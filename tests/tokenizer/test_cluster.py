@@ -471,7 +471,7 @@ class TestCommand:
 
     def test_errors(self, corpus: Path, tmp_path: Path) -> None:
         train = ("train", corpus, "--vocab-size", 300, "--out", tmp_path / "t.json")
-        assert "goes with --scheduler" in self.run(*train, "--max-words", 5, status=2).stderr
+        assert "--max-words needs --scheduler" in self.run(*train, "--max-words", 5, status=2).stderr
         remote = ("--scheduler", "tcp://127.0.0.1:9")
         assert "for work on this machine" in self.run(*train, *remote, "--threads", 2, status=2).stderr
         [line] = self.run(*train, "--scheduler", "machine", status=1).stderr.splitlines()
