@@ -228,7 +228,7 @@ def test_new_ids_never_meet_an_old_description(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("course_lib.files.os.replace", crash_after_the_first_rename)
     with pytest.raises(OSError, match="power cut"):
         write(path, [4, 5, 6])
-    with pytest.raises(FormatError, match="not finished"):
+    with pytest.raises(FormatError, match="unfinished"):
         TokenFile.open(path)
 
 
