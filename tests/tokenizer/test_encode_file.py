@@ -101,7 +101,7 @@ def test_killed_at_ten_random_moments_the_next_run_writes_the_whole_file(
             found = TokenFile.open(target, verify=True)
         except (FileNotFoundError, FormatError) as error:
             # Not there at all, or without its description: it cannot be taken for a whole one.
-            assert isinstance(error, FileNotFoundError) or "not finished" in str(error)  # noqa: PT017
+            assert isinstance(error, FileNotFoundError) or "unfinished" in str(error)  # noqa: PT017
             old = None
         else:
             assert target.read_bytes() == whole or (old is not None and list(found) == old)
