@@ -64,9 +64,9 @@ Bytes next_chunk(Bytes rest, const SpecialTokens& specials, std::size_t target_b
     return {rest.data(), first_safe_cut(rest, specials, target_bytes)};
 }
 
-Bytes part_of(Bytes text, const SpecialTokens& specials, std::size_t start, std::size_t stop) {
+Bytes part_of(Bytes text, const SpecialTokens& specials, std::size_t start, std::optional<std::size_t> stop) {
     const std::uint8_t* const begin = start == 0 ? text.data() : first_safe_cut(text, specials, start);
-    return {begin, std::max(begin, first_safe_cut(text, specials, stop))};
+    return {begin, std::max(begin, first_safe_cut(text, specials, stop.value_or(text.size())))};
 }
 
 std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, std::size_t target_bytes) {

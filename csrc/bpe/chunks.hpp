@@ -2,15 +2,13 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <span>
+#include <optional>
 #include <vector>
 
+#include "bpe/bytes.hpp"
 #include "bpe/special.hpp"
 
 namespace bpe {
-
-using Bytes = std::span<const std::uint8_t>;
 
 // The first piece of `rest`, about `target_bytes` long. No pre-token of any built-in pattern and no special
 // token crosses its end, and no pre-token changes because of the cut. Where a text offers no such place, the
@@ -20,7 +18,8 @@ Bytes next_chunk(Bytes rest, const SpecialTokens& specials, std::size_t target_b
 // The part of `text` that whoever is given the bytes from `start` to `stop` has to tokenize: from the first
 // place at or after `start` where next_chunk could cut to the first one at or after `stop`. The parts of
 // neighbouring ranges meet, though nobody told their owners where.
-Bytes part_of(Bytes text, const SpecialTokens& specials, std::size_t start, std::size_t stop);
+Bytes part_of(Bytes text, const SpecialTokens& specials, std::size_t start,
+              std::optional<std::size_t> stop = {});
 
 // All pieces of `text`, in order.
 std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, std::size_t target_bytes);

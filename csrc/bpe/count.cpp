@@ -88,7 +88,7 @@ void WordCounts::add_documents(std::span<const Bytes> documents, Pattern pattern
 
 void WordCounts::add(std::string_view word, std::uint64_t count) {
     if (tables_.empty()) tables_.resize(1);
-    tables_[0].add({reinterpret_cast<const std::uint8_t*>(word.data()), word.size()}, count);
+    tables_[0].add(as_bytes(word), count);
 }
 
 std::size_t WordCounts::distinct() {
@@ -108,7 +108,7 @@ std::uint64_t WordCounts::total() const {
 
 void WordCounts::for_each(const std::function<void(std::string_view, std::uint64_t)>& visit) {
     merged(1, {}).for_each([&](const std::uint8_t* word, std::size_t length, std::uint64_t count) {
-        visit({reinterpret_cast<const char*>(word), length}, count);
+        visit(as_string({word, length}), count);
         return true;
     });
 }

@@ -119,10 +119,7 @@ std::vector<IdArray<Id>> Encoder::encode_all(std::span<const Bytes> texts, bool 
                          for (std::size_t k = first; k < last; ++k) {
                              ids.clear();
                              encode_text(texts[k], with_specials, *workspace, ids);
-                             results[k].size = ids.size();
-                             results[k].data = std::make_unique_for_overwrite<Id[]>(ids.size());
-                             std::transform(ids.data(), ids.data() + ids.size(), results[k].data.get(),
-                                            [](TokenId id) { return static_cast<Id>(id); });
+                             results[k] = IdArray<Id>(ids.span());
                              progress.done += texts[k].size();
                          }
                      }
@@ -202,7 +199,7 @@ void Encoder::encode_long(Bytes pretoken, Workspace& workspace, IdBuffer& ids) c
         encode_new(pretoken, workspace, ids);
         return;
     }
-    const std::uint64_t hash = hash_bytes(pretoken.data(), pretoken.size());
+    const std::uint64_t hash = hash_bytes(pretoken);
     if (workspace.long_cache.find(pretoken, hash, ids)) return;
     const std::size_t before = ids.size();
     encode_new(pretoken, workspace, ids);

@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "bpe/chunks.hpp"
+#include "bpe/bytes.hpp"
 #include "bpe/id_buffer.hpp"
 #include "bpe/key16.hpp"
 #include "bpe/parallel.hpp"
@@ -20,13 +20,6 @@
 namespace bpe {
 
 struct Workspace;
-
-// The ids of one text, in exactly the memory they need.
-template <class Id>
-struct IdArray {
-    std::unique_ptr<Id[]> data;
-    std::size_t size = 0;
-};
 
 // Thread-safe: encoding only reads the vocabulary, and every call works in a workspace of its own, lent from
 // a pool so that its caches stay warm.
@@ -47,8 +40,7 @@ class Encoder {
     // Appends the ids of one text given as its pre-tokens.
     void encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) const;
 
-    // One result per text, in order, on `num_threads` threads. Ticks count bytes. Id: uint16_t where the
-    // vocabulary fits, uint32_t.
+    // One result per text, in order, on `num_threads` threads. Ticks count bytes.
     template <class Id>
     std::vector<IdArray<Id>> encode_all(std::span<const Bytes> texts, bool with_specials,
                                         std::size_t num_threads, const Tick& tick) const;

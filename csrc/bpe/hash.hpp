@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bpe/bytes.hpp"
+
 namespace bpe {
 
 // Folds eight bytes at a time. All bits of the result are usable.
-inline std::uint64_t hash_bytes(const std::uint8_t* data, std::size_t size) {
+inline std::uint64_t hash_bytes(Bytes bytes) {
+    const std::uint8_t* data = bytes.data();
+    std::size_t size = bytes.size();
     constexpr std::uint64_t multiplier = 0xd6e8feb86659fd93ULL;
     std::uint64_t state = size * 0x9e3779b97f4a7c15ULL;
     const auto mix = [&](std::uint64_t word) {

@@ -1,19 +1,23 @@
-// A growing array of token ids that does not clear memory before it is written.
+// Arrays of token ids that do not clear memory before it is written.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <span>
+#include <utility>
 
 #include "bpe/vocabulary.hpp"
 
 namespace bpe {
 
+// Grows as ids are appended.
 class IdBuffer {
   public:
     std::size_t size() const { return size_; }
     const TokenId* data() const { return ids_.get(); }
+    std::span<const TokenId> span() const { return {ids_.get(), size_}; }
     TokenId* end() { return ids_.get() + size_; }
     void clear() { size_ = 0; }
 
@@ -37,6 +41,22 @@ class IdBuffer {
     std::unique_ptr<TokenId[]> ids_;
     std::size_t size_ = 0;
     std::size_t capacity_ = 0;
+};
+
+// The ids of one text, in exactly the memory they need. Id is std::uint16_t where the vocabulary allows it,
+// otherwise std::uint32_t.
+template <class Id>
+struct IdArray {
+    std::unique_ptr<Id[]> data;
+    std::size_t size = 0;
+
+    IdArray() = default;
+    explicit IdArray(std::size_t count) : data(std::make_unique_for_overwrite<Id[]>(count)), size(count) {}
+    explicit IdArray(std::span<const TokenId> ids) : IdArray(ids.size()) {
+        std::ranges::transform(ids, data.get(), [](TokenId id) { return static_cast<Id>(id); });
+    }
+
+    std::span<const Id> span() const { return {data.get(), size}; }
 };
 
 }  // namespace bpe

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "bpe/chunks.hpp"
+#include "bpe/bytes.hpp"
 #include "bpe/id_buffer.hpp"
 #include "bpe/vocabulary.hpp"
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "bpe/chunks.hpp"
+#include "bpe/bytes.hpp"
 #include "bpe/id_buffer.hpp"
 #include "bpe/vocabulary.hpp"
 

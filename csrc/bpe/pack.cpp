@@ -69,7 +69,7 @@ class Reader {
         const std::uint64_t shared = read_number();
         const std::uint64_t added = read_number();
         if (shared > word_.size() || added == 0 || added > static_cast<std::uint64_t>(end_ - at_)) fail();
-        const std::string_view suffix(reinterpret_cast<const char*>(at_), static_cast<std::size_t>(added));
+        const std::string_view suffix = as_string({at_, static_cast<std::size_t>(added)});
         if (std::string_view(word_).substr(static_cast<std::size_t>(shared)) >= suffix) fail();
         word_.resize(static_cast<std::size_t>(shared));
         word_ += suffix;

@@ -11,7 +11,7 @@
 #include <span>
 #include <string>
 
-#include "bpe/chunks.hpp"
+#include "bpe/bytes.hpp"
 #include "bpe/count.hpp"
 
 namespace bpe {

@@ -24,7 +24,7 @@ class Ranks {
             if (tokens[rank].size() == 2) {
                 byte_pairs_[pair_index(tokens[rank])] = rank;
             } else {
-                const std::uint64_t hash = hash_of(tokens[rank]);
+                const std::uint64_t hash = hash_bytes(as_bytes(tokens[rank]));
                 std::size_t slot = hash & (slots_.size() - 1);
                 while (slots_[slot].rank != kNone) slot = (slot + 1) & (slots_.size() - 1);
                 slots_[slot] = {static_cast<std::uint32_t>(hash >> 32), rank};
@@ -34,7 +34,7 @@ class Ranks {
 
     std::uint32_t operator()(std::string_view bytes) const {
         if (bytes.size() == 2) return byte_pairs_[pair_index(bytes)];
-        const std::uint64_t hash = hash_of(bytes);
+        const std::uint64_t hash = hash_bytes(as_bytes(bytes));
         for (std::size_t slot = hash & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
             const Slot& found = slots_[slot];
             if (found.rank == kNone) return kNone;
@@ -51,10 +51,6 @@ class Ranks {
     static std::size_t pair_index(std::string_view bytes) {
         return static_cast<std::size_t>(static_cast<unsigned char>(bytes[0])) << 8 |
                static_cast<unsigned char>(bytes[1]);
-    }
-
-    static std::uint64_t hash_of(std::string_view bytes) {
-        return hash_bytes(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     }
 
     std::span<const std::string_view> tokens_;

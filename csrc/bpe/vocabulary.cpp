@@ -50,7 +50,7 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
     whole_tokens_.assign(std::bit_ceil(2 * whole_tokens.size()), no_token);
     for (const TokenId id : whole_tokens) {
         const std::string_view token = bytes(id);
-        std::size_t slot = hash_bytes(reinterpret_cast<const std::uint8_t*>(token.data()), token.size());
+        std::size_t slot = hash_bytes(as_bytes(token));
         while (whole_tokens_[slot & (whole_tokens_.size() - 1)] != no_token) ++slot;
         whole_tokens_[slot & (whole_tokens_.size() - 1)] = id;
         longest_whole_token_ = std::max(longest_whole_token_, token.size());

@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bpe/bytes.hpp"
 #include "bpe/hash.hpp"
 
 namespace bpe {
@@ -96,12 +96,11 @@ class Vocabulary {
     }
 
     // The token that a whole pre-token becomes without merging, if there is one.
-    std::optional<TokenId> whole_token(std::span<const std::uint8_t> pretoken) const {
+    std::optional<TokenId> whole_token(Bytes pretoken) const {
         if (whole_tokens_.empty() || pretoken.size() > longest_whole_token_) return std::nullopt;
-        const std::string_view wanted(reinterpret_cast<const char*>(pretoken.data()), pretoken.size());
+        const std::string_view wanted = as_string(pretoken);
         const std::size_t mask = whole_tokens_.size() - 1;
-        for (std::size_t slot = hash_bytes(pretoken.data(), pretoken.size()) & mask;;
-             slot = (slot + 1) & mask) {
+        for (std::size_t slot = hash_bytes(pretoken) & mask;; slot = (slot + 1) & mask) {
             const TokenId id = whole_tokens_[slot];
             if (id == no_token) return std::nullopt;
             if (bytes(id) == wanted) return id;

@@ -3,10 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
-#include "bpe/chunks.hpp"
+#include "bpe/bytes.hpp"
 #include "bpe/huge_array.hpp"
 #include "bpe/key16.hpp"
 #include "bpe/parallel.hpp"
