@@ -1,24 +1,26 @@
-// The pairs of neighbouring symbols that may still win, with how often and where they occur.
+// The pairs of neighbouring symbols that may still be merged, with their counts and positions.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
+#include "bpe/hash_table.hpp"
 #include "bpe/huge_array.hpp"
 #include "bpe/train_text.hpp"
 
 namespace bpe {
 
-// A pair comes into being once, when the younger of its symbols does, with all its occurrences; from then on
-// it only loses some. So its list of positions never grows (some of them no longer hold the pair), and
-// nothing is ever inserted twice.
+// All occurrences of a pair come into being at once, with the newer of its two symbols; later merges only
+// destroy some. So a list of positions never grows, although some of its positions may no longer hold the
+// pair, and no pair is inserted twice.
 struct TrainPair {
     Symbol left;
     Symbol right;
-    std::uint64_t count;          // 0: the pair is out of the race
+    std::uint64_t count;          // 0: the pair can no longer be merged
     Position* positions;          // ascending
-    std::uint32_t num_positions;  // 0: the slot has never been used
+    std::uint32_t num_positions;  // 0: the slot is unused
+
+    bool unused() const { return num_positions == 0; }
 };
 
 class CandidateTable {
@@ -29,11 +31,10 @@ class CandidateTable {
 
     // Null if the pair is not there.
     TrainPair* find(Symbol left, Symbol right) {
-        for (std::size_t place = place_of(left, right);; place = (place + 1) & (slots_.size() - 1)) {
-            TrainPair& slot = slots_[place];
-            if (slot.left == left && slot.right == right) return slot.num_positions == 0 ? nullptr : &slot;
-            if (slot.num_positions == 0) return nullptr;
-        }
+        TrainPair& found = probe(slots_, place_of(left, right), [=](const TrainPair& pair) {
+            return (pair.left == left && pair.right == right) || pair.unused();
+        });
+        return found.unused() ? nullptr : &found;
     }
 
     void insert(const TrainPair& pair) {
@@ -50,25 +51,24 @@ class CandidateTable {
     }
 
     void place(const TrainPair& pair) {
-        std::size_t place = place_of(pair.left, pair.right);
-        while (slots_[place].num_positions != 0) place = (place + 1) & (slots_.size() - 1);
-        slots_[place] = pair;
+        probe(slots_, place_of(pair.left, pair.right), [](const TrainPair& slot) { return slot.unused(); }) =
+            pair;
     }
 
     void grow() {
         HugeArray<TrainPair> old(2 * slots_.size());
         std::swap(old, slots_);
         --shift_;
-        used_ = 1;  // the one that is about to be inserted
+        used_ = 1;  // the pair that is about to be inserted
         for (const TrainPair& pair : old) {
-            if (pair.count == 0) continue;  // free, or out of the race
+            if (pair.count == 0) continue;  // unused, or can no longer be merged
             place(pair);
             ++used_;
         }
     }
 
     HugeArray<TrainPair> slots_;
-    unsigned shift_ = 64U - static_cast<unsigned>(std::countr_zero(first_slots));
+    unsigned shift_ = shift_for(first_slots);
     std::size_t used_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// A fast hash of byte strings, for tables inside one process.
+// A fast hash of byte strings, for tables in memory.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Remembers the ids of short pre-tokens. Text repeats its words, so that most pre-tokens are found here.
+// Remembers the ids of short pre-tokens. Words repeat, so most pre-tokens are found here.
 #pragma once
 
 #include <array>
@@ -12,25 +12,24 @@
 
 namespace bpe {
 
-// Two entries share a cache line and form a set; a look-up touches exactly one line. A new entry takes the
-// first place of its set and moves the other one to the second, so what is not asked for any more falls out:
-// the cache is bounded without ever being cleared. It starts small (short texts stay in the fastest memory)
-// and grows with use up to `max_sets`.
+// Two entries form a set in one cache line; a look-up touches exactly one line. A new entry takes the first
+// place of its set, moves the first entry to the second place and drops the second one: the cache is bounded
+// without ever being cleared. It starts small, so that short texts stay in the fastest memory, and grows with
+// use up to `max_sets`.
 class PretokenCache {
   public:
     static constexpr std::size_t max_ids = 4;
 
-    // What find() returns for a pre-token with more than max_ids ids: they are not here.
+    // Returned by find() for a pre-token with more than max_ids ids, which are not stored here.
     static constexpr std::size_t too_many = 255;
 
     PretokenCache() : sets_(first_sets) {}
 
-    void prefetch(std::uint64_t hash) const { __builtin_prefetch(&sets_[index(hash)]); }
+    void prefetch(std::uint64_t hash) const { __builtin_prefetch(&sets_[index(sets_, hash)]); }
 
-    // Writes the ids of `key` to `out`, which has room for max_ids, and returns how many they are; 0 if
-    // unknown.
+    // Writes the ids of `key` to `out`, which has room for max_ids, and returns their number; 0 if unknown.
     std::size_t find(const Key16& key, std::uint64_t hash, TokenId* out) const {
-        const Set& set = sets_[index(hash)];
+        const Set& set = sets_[index(sets_, hash)];
         const Entry* entry = &set[0];
         if (entry->key != key) {
             entry = &set[1];
@@ -41,7 +40,7 @@ class PretokenCache {
         return entry->ids[max_ids - 1] >> 24;
     }
 
-    // Remembers the ids of `key`, which find() did not know, or that they are too many.
+    // Remembers the ids of `key`, which find() did not know, or only that they are too many.
     void insert(const Key16& key, std::uint64_t hash, const TokenId* ids, std::size_t count) {
         if (++insertions_ > sets_.size() && sets_.size() < max_sets) grow();
         Entry entry;
@@ -58,19 +57,19 @@ class PretokenCache {
   private:
     struct Entry {
         Key16 key;                  // all zero: empty (the key of a real pre-token holds its length)
-        TokenId ids[max_ids] = {};  // the number of ids is in the last one's highest byte
+        TokenId ids[max_ids] = {};  // the highest byte of the last one is the number of ids
     };
     struct alignas(64) Set : std::array<Entry, 2> {};
 
     static constexpr std::size_t first_sets = std::size_t{1} << 10;
     static constexpr std::size_t max_sets = std::size_t{1} << 18;
 
-    std::size_t index(std::uint64_t hash) const {
-        return static_cast<std::size_t>(hash >> 20) & (sets_.size() - 1);
+    static std::size_t index(const std::vector<Set>& sets, std::uint64_t hash) {
+        return static_cast<std::size_t>(hash >> 20) & (sets.size() - 1);
     }
 
-    void place(std::vector<Set>& sets, const Entry& entry, std::uint64_t hash) const {
-        Set& set = sets[static_cast<std::size_t>(hash >> 20) & (sets.size() - 1)];
+    static void place(std::vector<Set>& sets, const Entry& entry, std::uint64_t hash) {
+        Set& set = sets[index(sets, hash)];
         set[1] = set[0];
         set[0] = entry;
     }

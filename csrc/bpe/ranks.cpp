@@ -6,28 +6,29 @@
 #include <limits>
 
 #include "bpe/hash.hpp"
+#include "bpe/hash_table.hpp"
 
 namespace bpe {
 
 namespace {
 
-constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint32_t no_rank = std::numeric_limits<std::uint32_t>::max();
 
-// Rank of a byte string. Pairs of bytes, more than half of all questions, go through a table that stays in
-// the cache. Longer strings go through an open-addressing table with half of the hash beside each rank: most
-// questions are about strings that are no token, and those are answered without touching any token's bytes.
+// The ranks of byte strings. Pairs of bytes, more than half of all look-ups, have a direct table that stays
+// in the cache. Other strings have a hash table with half of the hash beside each rank: most look-ups are for
+// strings that are not tokens, and these need not read the bytes of any token.
 class Ranks {
   public:
     explicit Ranks(std::span<const std::string_view> tokens)
-        : tokens_(tokens), byte_pairs_(1 << 16, kNone), slots_(std::bit_ceil(2 * tokens.size() + 1)) {
+        : tokens_(tokens), byte_pairs_(1 << 16, no_rank), slots_(std::bit_ceil(2 * tokens.size() + 1)) {
         for (std::uint32_t rank = 0; rank < tokens.size(); ++rank) {
             if (tokens[rank].size() == 2) {
                 byte_pairs_[pair_index(tokens[rank])] = rank;
             } else {
                 const std::uint64_t hash = hash_bytes(as_bytes(tokens[rank]));
-                std::size_t slot = hash & (slots_.size() - 1);
-                while (slots_[slot].rank != kNone) slot = (slot + 1) & (slots_.size() - 1);
-                slots_[slot] = {static_cast<std::uint32_t>(hash >> 32), rank};
+                Slot& free = probe(slots_, hash & (slots_.size() - 1),
+                                   [](const Slot& slot) { return slot.rank == no_rank; });
+                free = {static_cast<std::uint32_t>(hash >> 32), rank};
             }
         }
     }
@@ -35,17 +36,16 @@ class Ranks {
     std::uint32_t operator()(std::string_view bytes) const {
         if (bytes.size() == 2) return byte_pairs_[pair_index(bytes)];
         const std::uint64_t hash = hash_bytes(as_bytes(bytes));
-        for (std::size_t slot = hash & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
-            const Slot& found = slots_[slot];
-            if (found.rank == kNone) return kNone;
-            if (found.tag == hash >> 32 && tokens_[found.rank] == bytes) return found.rank;
-        }
+        const Slot& found = probe(slots_, hash & (slots_.size() - 1), [&](const Slot& slot) {
+            return slot.rank == no_rank || (slot.tag == hash >> 32 && tokens_[slot.rank] == bytes);
+        });
+        return found.rank;  // an unused slot holds the rank of strings that are not tokens
     }
 
   private:
     struct Slot {
         std::uint32_t tag = 0;
-        std::uint32_t rank = kNone;
+        std::uint32_t rank = no_rank;
     };
 
     static std::size_t pair_index(std::string_view bytes) {
@@ -64,16 +64,17 @@ struct Part {
     std::uint32_t join_rank;
 };
 
-// Merges the bytes of `token` with ranks below `limit` until none applies. Tokens are short, so that looking
-// for the lowest rank again after each merge is cheaper than a heap. The last part is the end of the token.
+// Merges the bytes of `token` with ranks below `limit` until no such merge is left. Tokens are short, so
+// searching for the lowest rank again after each merge is cheaper than a heap. The last part is the end of
+// the token.
 void merge_below(std::string_view token, std::uint32_t limit, const Ranks& ranks, std::vector<Part>& parts) {
     parts.clear();
     for (std::size_t i = 0; i <= token.size(); ++i) {
-        parts.push_back({i, i + 2 <= token.size() ? ranks(token.substr(i, 2)) : kNone});
+        parts.push_back({i, i + 2 <= token.size() ? ranks(token.substr(i, 2)) : no_rank});
     }
     const auto join_rank = [&](std::size_t i) {
         return i + 2 < parts.size() ? ranks(token.substr(parts[i].begin, parts[i + 2].begin - parts[i].begin))
-                                    : kNone;
+                                    : no_rank;
     };
     for (;;) {
         const auto lowest = std::ranges::min_element(parts, {}, &Part::join_rank);

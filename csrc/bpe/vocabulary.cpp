@@ -6,22 +6,18 @@
 
 namespace bpe {
 
-MergeTable::MergeTable(const std::vector<Merge>& merges) {
-    const std::size_t capacity = std::bit_ceil(2 * merges.size() + 2);
-    entries_.assign(capacity, Entry{});
-    mask_ = capacity - 1;
-    shift_ = 64U - static_cast<unsigned>(std::countr_zero(capacity));
+MergeTable::MergeTable(const std::vector<Merge>& merges)
+    : entries_(std::bit_ceil(2 * merges.size() + 2)), shift_(shift_for(entries_.size())) {
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
         const Merge& merge = merges[rank];
-        std::size_t slot = home(merge.left, merge.right);
-        while (entries_[slot].rule.rank != no_rank) {
-            if (entries_[slot].left == merge.left && entries_[slot].right == merge.right) {
-                throw std::invalid_argument("merge " + std::to_string(rank) + " repeats merge " +
-                                            std::to_string(entries_[slot].rule.rank));
-            }
-            slot = (slot + 1) & mask_;
+        Entry& entry = probe(entries_, home(merge.left, merge.right), [&](const Entry& other) {
+            return other.unused() || (other.left == merge.left && other.right == merge.right);
+        });
+        if (!entry.unused()) {
+            throw std::invalid_argument("merge " + std::to_string(rank) + " repeats merge " +
+                                        std::to_string(entry.rule.rank));
         }
-        entries_[slot] = {merge.left, merge.right, {static_cast<std::uint32_t>(rank), merge.result}};
+        entry = {merge.left, merge.right, {static_cast<std::uint32_t>(rank), merge.result}};
     }
 }
 
@@ -50,9 +46,8 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
     whole_tokens_.assign(std::bit_ceil(2 * whole_tokens.size()), no_token);
     for (const TokenId id : whole_tokens) {
         const std::string_view token = bytes(id);
-        std::size_t slot = hash_bytes(as_bytes(token));
-        while (whole_tokens_[slot & (whole_tokens_.size() - 1)] != no_token) ++slot;
-        whole_tokens_[slot & (whole_tokens_.size() - 1)] = id;
+        probe(whole_tokens_, whole_token_home(as_bytes(token)),
+              [](TokenId slot) { return slot == no_token; }) = id;
         longest_whole_token_ = std::max(longest_whole_token_, token.size());
     }
 }

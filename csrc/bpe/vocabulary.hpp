@@ -1,4 +1,4 @@
-// What a tokenizer knows: the bytes of every id, and which two ids merge into which, in what order.
+// The vocabulary of a tokenizer: the bytes of every id, and the merges of two ids into one, by priority.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 
 #include "bpe/bytes.hpp"
 #include "bpe/hash.hpp"
+#include "bpe/hash_table.hpp"
 
 namespace bpe {
 
@@ -24,8 +25,8 @@ struct Merge {
     TokenId result;
 };
 
-// Finds the rule for a pair of ids. A flat table with linear probing, at most half full: most questions are
-// about pairs that do not merge, and an empty slot answers those at once.
+// Finds the rule for a pair of ids. The table is at most half full: most look-ups are for pairs that do not
+// merge, and end at the first unused entry.
 class MergeTable {
   public:
     static constexpr std::uint32_t no_rank = std::numeric_limits<std::uint32_t>::max();
@@ -35,15 +36,13 @@ class MergeTable {
         TokenId result = 0;
     };
 
-    MergeTable() = default;
     explicit MergeTable(const std::vector<Merge>& merges);
 
     Rule find(TokenId left, TokenId right) const {
-        for (std::size_t slot = home(left, right);; slot = (slot + 1) & mask_) {
-            const Entry& entry = entries_[slot];
-            if (entry.left == left && entry.right == right) return entry.rule;
-            if (entry.rule.rank == no_rank) return {};
-        }
+        const Entry& found = probe(entries_, home(left, right), [=](const Entry& entry) {
+            return (entry.left == left && entry.right == right) || entry.unused();
+        });
+        return found.rule;  // an unused entry holds the rule of pairs that do not merge
     }
 
   private:
@@ -51,16 +50,17 @@ class MergeTable {
         TokenId left = 0;
         TokenId right = 0;
         Rule rule;
+
+        bool unused() const { return rule.rank == no_rank; }
     };
 
     std::size_t home(TokenId left, TokenId right) const {
         const std::uint64_t key = (std::uint64_t{left} << 32) | right;
-        return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> shift_) & mask_;
+        return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> shift_);
     }
 
-    std::vector<Entry> entries_ = std::vector<Entry>(1);
-    std::size_t mask_ = 0;
-    unsigned shift_ = 63;
+    std::vector<Entry> entries_;
+    unsigned shift_;
 };
 
 // Immutable once built, so that any number of threads may read it.
@@ -74,10 +74,10 @@ class Vocabulary {
         std::string bytes;
     };
 
-    // `tokens`: every id that decoding knows, special tokens included. `merges`: in the order of priority.
-    // `byte_ids`: the id of each single byte. `whole_tokens`: ids that a pre-token equal to their bytes
-    // becomes without any merging (tiktoken and Hugging Face's `ignore_merges` look there first); may be
-    // empty. Throws std::invalid_argument for an id above max_id.
+    // `tokens`: all ids, special tokens included. `merges`: in the order of priority. `byte_ids`: the id of
+    // each single byte. `whole_tokens`, may be empty: a pre-token equal to the bytes of one of these ids
+    // becomes that id without any merging, as in tiktoken and with Hugging Face's `ignore_merges`. Throws
+    // std::invalid_argument for an id above max_id.
     Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merges,
                const std::array<TokenId, 256>& byte_ids, const std::vector<TokenId>& whole_tokens);
 
@@ -90,7 +90,7 @@ class Vocabulary {
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
     MergeTable::Rule rule(TokenId left, TokenId right) const { return pairs_.find(left, right); }
 
-    // The rule for two neighbouring bytes, by direct look-up: the first round of every merge asks only those.
+    // The rule for two neighbouring bytes, by direct look-up: merging starts with these pairs.
     MergeTable::Rule byte_rule(std::uint8_t left, std::uint8_t right) const {
         return byte_rules_[(std::size_t{left} << 8) | right];
     }
@@ -99,16 +99,17 @@ class Vocabulary {
     std::optional<TokenId> whole_token(Bytes pretoken) const {
         if (whole_tokens_.empty() || pretoken.size() > longest_whole_token_) return std::nullopt;
         const std::string_view wanted = as_string(pretoken);
-        const std::size_t mask = whole_tokens_.size() - 1;
-        for (std::size_t slot = hash_bytes(pretoken) & mask;; slot = (slot + 1) & mask) {
-            const TokenId id = whole_tokens_[slot];
-            if (id == no_token) return std::nullopt;
-            if (bytes(id) == wanted) return id;
-        }
+        const TokenId found = probe(whole_tokens_, whole_token_home(pretoken),
+                                    [&](TokenId id) { return id == no_token || bytes(id) == wanted; });
+        return found == no_token ? std::nullopt : std::optional(found);
     }
 
   private:
     static constexpr TokenId no_token = std::numeric_limits<TokenId>::max();
+
+    std::size_t whole_token_home(Bytes token) const {
+        return static_cast<std::size_t>(hash_bytes(token)) & (whole_tokens_.size() - 1);
+    }
 
     std::string blob_;
     std::vector<std::size_t> offsets_;
@@ -116,7 +117,7 @@ class Vocabulary {
     std::array<TokenId, 256> byte_ids_;
     MergeTable pairs_;
     std::vector<MergeTable::Rule> byte_rules_;
-    std::vector<TokenId> whole_tokens_;  // an open-addressing set of ids by their bytes, at most half full
+    std::vector<TokenId> whole_tokens_;  // a hash table of ids by their bytes, at most half full
     std::size_t longest_whole_token_ = 0;
 };
 

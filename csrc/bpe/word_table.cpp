@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "bpe/hash.hpp"
+#include "bpe/hash_table.hpp"
 
 namespace bpe {
 namespace {
@@ -11,27 +15,21 @@ namespace {
 constexpr std::size_t first_slots = std::size_t{1} << 12;
 constexpr std::size_t arena_block = std::size_t{1} << 18;
 
-// Pre-tokens that are cut, then hashed, then looked up together: enough of them for a look-up's memory access
-// to be over when its turn comes, few enough to stay in the first-level cache.
+// Pre-tokens that are cut, then hashed and prefetched, then looked up together: enough of them that the
+// prefetch of each is complete at its look-up, few enough to stay in the first-level cache.
 constexpr std::size_t batch_size = 256;
 
-unsigned shift_for(std::size_t slots) {
-    return 64U - static_cast<unsigned>(std::countr_zero(slots));
-}
-
-std::uint64_t hash_long(const std::uint8_t* data, std::size_t length) {
-    std::uint64_t hash = length;
-    std::uint64_t word = 0;
-    for (; length > 8; data += 8, length -= 8) {
-        std::memcpy(&word, data, 8);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
-        hash ^= hash >> 29;
+// Quadruples the slots.
+template <class Slot, class Hash>
+void enlarge(HugeArray<Slot>& slots, unsigned& shift, const Hash& hash_of) {
+    HugeArray<Slot> old(4 * slots.size());
+    std::swap(old, slots);
+    shift = shift_for(slots.size());
+    for (const Slot& slot : old) {
+        if (slot.count == 0) continue;
+        probe(slots, static_cast<std::size_t>(hash_of(slot) >> shift),
+              [](const Slot& other) { return other.count == 0; }) = slot;
     }
-    word = 0;
-    std::memcpy(&word, data, length);
-    hash = (hash ^ word) * 0xd6e8feb86659fd93ULL;
-    hash ^= hash >> 32;
-    return hash * 0xd6e8feb86659fd93ULL;
 }
 
 }  // namespace
@@ -59,12 +57,12 @@ void WordTable::count(Bytes text, Pattern pattern, const Progress& progress) {
                 __builtin_prefetch(&short_[static_cast<std::size_t>(hashes[i] >> short_shift_)], 1);
             } else {
                 keys[i] = Key16{};
-                hashes[i] = hash_long(cuts[i], length);
+                hashes[i] = hash_bytes({cuts[i], length});
                 __builtin_prefetch(&long_[static_cast<std::size_t>(hashes[i] >> long_shift_)], 1);
             }
         }
         for (std::size_t i = 0; i < words; ++i) {
-            if (keys[i].high != 0) {  // holds the length of a short word
+            if (keys[i].high != 0) {  // contains the length of a short word
                 ++find_short(keys[i], hashes[i]).count;
             } else {
                 add_long({cuts[i], cuts[i + 1]}, hashes[i], 1, true);
@@ -77,7 +75,7 @@ void WordTable::count(Bytes text, Pattern pattern, const Progress& progress) {
 void WordTable::add(Bytes word, std::uint64_t count) {
     if (word.empty() || count == 0) return;
     if (word.size() > Key16::max_length) {
-        add_long(word, hash_long(word.data(), word.size()), count, true);
+        add_long(word, hash_bytes(word), count, true);
         return;
     }
     reserve_short(1);
@@ -98,64 +96,38 @@ void WordTable::absorb(WordTable&& other) {
     other = WordTable();
 }
 
-// The slot of `key`, taken into use if need be: the caller raises its count.
+// The slot of `key`, which may be a new one: the caller raises its count.
 WordTable::ShortSlot& WordTable::find_short(const Key16& key, std::uint64_t hash) {
-    std::size_t place = static_cast<std::size_t>(hash >> short_shift_);
-    while (true) {
-        ShortSlot& slot = short_[place];
-        if (slot.key == key) return slot;
-        if (slot.count == 0) {
-            slot.key = key;
-            ++short_used_;
-            return slot;
-        }
-        place = (place + 1) & (short_.size() - 1);
+    ShortSlot& slot = probe(short_, static_cast<std::size_t>(hash >> short_shift_),
+                            [&](const ShortSlot& other) { return other.key == key || other.count == 0; });
+    if (slot.count == 0) {
+        slot.key = key;
+        ++short_used_;
     }
+    return slot;
 }
 
 void WordTable::add_long(Bytes word, std::uint64_t hash, std::uint64_t count, bool copy) {
     reserve_long(1);
-    std::size_t place = static_cast<std::size_t>(hash >> long_shift_);
-    while (true) {
-        LongSlot& slot = long_[place];
-        if (slot.count == 0) {
-            slot = {copy ? keep(word) : word.data(), word.size(), hash, count};
-            ++long_used_;
-            return;
-        }
-        if (slot.hash == hash && slot.length == word.size() &&
-            std::memcmp(slot.data, word.data(), word.size()) == 0) {
-            slot.count += count;
-            return;
-        }
-        place = (place + 1) & (long_.size() - 1);
+    LongSlot& slot = probe(long_, static_cast<std::size_t>(hash >> long_shift_), [&](const LongSlot& other) {
+        return other.count == 0 || (other.hash == hash && other.length == word.size() &&
+                                    std::memcmp(other.data, word.data(), word.size()) == 0);
+    });
+    if (slot.count == 0) {
+        slot = {copy ? keep(word) : word.data(), word.size(), hash, 0};
+        ++long_used_;
     }
+    slot.count += count;
 }
 
 void WordTable::reserve_short(std::size_t more) {
     if (2 * (short_used_ + more) <= short_.size()) return;
-    HugeArray<ShortSlot> old(4 * short_.size());
-    std::swap(old, short_);
-    short_shift_ = shift_for(short_.size());
-    for (const ShortSlot& slot : old) {
-        if (slot.count == 0) continue;
-        std::size_t place = static_cast<std::size_t>(slot.key.hash() >> short_shift_);
-        while (short_[place].count != 0) place = (place + 1) & (short_.size() - 1);
-        short_[place] = slot;
-    }
+    enlarge(short_, short_shift_, [](const ShortSlot& slot) { return slot.key.hash(); });
 }
 
 void WordTable::reserve_long(std::size_t more) {
     if (2 * (long_used_ + more) <= long_.size()) return;
-    HugeArray<LongSlot> old(4 * long_.size());
-    std::swap(old, long_);
-    long_shift_ = shift_for(long_.size());
-    for (const LongSlot& slot : old) {
-        if (slot.count == 0) continue;
-        std::size_t place = static_cast<std::size_t>(slot.hash >> long_shift_);
-        while (long_[place].count != 0) place = (place + 1) & (long_.size() - 1);
-        long_[place] = slot;
-    }
+    enlarge(long_, long_shift_, [](const LongSlot& slot) { return slot.hash; });
 }
 
 const std::uint8_t* WordTable::keep(Bytes word) {

@@ -1,4 +1,4 @@
-// A hash table from words to counts, made for text: most words are short and most look-ups hit.
+// A hash table from words to counts for text, where most words are short and most look-ups succeed.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,9 @@
 
 namespace bpe {
 
-// Words of up to 15 bytes live in the slots themselves, longer ones in an arena. Open addressing with linear
-// probing; a slot's place is the upper part of its hash, so that walking through one table and adding to
-// another moves through both from front to back.
+// Words of up to 15 bytes are stored in the slots themselves, longer ones in an arena. The upper bits of a
+// hash choose the slot, so that adding all words of one table to another goes through both from front to
+// back.
 class WordTable {
   public:
     WordTable();
