@@ -1,12 +1,11 @@
-// The tensor kernels without Python, on arrays that end where the sanitizers look: every instruction set
-// against the formulas in double precision. Built with sanitizers in CI; tests/model compares with torch.
+// Every kernel on every instruction set against its formula in double precision. The arrays have no spare
+// room at their ends, so that the sanitizers see every access beyond them. tests/model compares with torch.
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstddef>
-#include <cstdlib>
-#include <iostream>
 #include <random>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "kernels/attention.hpp"
@@ -21,20 +20,27 @@ namespace {
 
 using Array = std::vector<float>;
 
-std::mt19937 generator(7);
-
 Array normal(std::size_t count) {
+    static std::mt19937 generator(7);
     std::normal_distribution<float> distribution;
     Array array(count);
     for (float& x : array) x = distribution(generator);
     return array;
 }
 
-void check_close(double measured, double expected, std::string_view what, kernels::Isa isa) {
-    if (std::abs(measured - expected) <= 1e-4 * (1 + std::abs(expected))) return;
-    std::cerr << "failed: " << what << " on " << kernels::name(isa) << ": " << measured << ", not "
-              << expected << '\n';
-    std::exit(EXIT_FAILURE);
+// Equals every number within 1e-4 * (1 + |expected|).
+doctest::Approx near(double expected) {
+    return doctest::Approx(expected).epsilon(1e-4);
+}
+
+// Calls `check` with every instruction set that this processor has.
+template <class Check>
+void on_every_isa(const Check& check) {
+    for (const kernels::Isa isa : kernels::available_isas()) {
+        const std::string instructions(kernels::name(isa));
+        CAPTURE(instructions);
+        check(isa);
+    }
 }
 
 void check_rms_norm(kernels::Isa isa, std::size_t rows, std::size_t width) {
@@ -52,15 +58,14 @@ void check_rms_norm(kernels::Isa isa, std::size_t rows, std::size_t width) {
         }
         const double scale = 1 / std::sqrt(squares / static_cast<double>(width) + 1e-5);
         for (std::size_t i = row * width; i < (row + 1) * width; ++i) {
-            check_close(y[i], x[i] * scale * weight[i % width], "RMSNorm", isa);
+            CHECK(y[i] == near(x[i] * scale * weight[i % width]));
             const double pull = x[i] * dot * scale * scale * scale / static_cast<double>(width);
-            check_close(dx[i], double{dy[i]} * weight[i % width] * scale - pull, "RMSNorm's input gradient",
-                        isa);
+            CHECK(dx[i] == near(double{dy[i]} * weight[i % width] * scale - pull));
             expected_dweight[i % width] += double{dy[i]} * x[i] * scale;
         }
     }
     for (std::size_t i = 0; i < width; ++i) {
-        check_close(dweight[i], expected_dweight[i], "RMSNorm's weight gradient", isa);
+        CHECK(dweight[i] == near(expected_dweight[i]));
     }
 }
 
@@ -72,13 +77,13 @@ void check_swiglu(kernels::Isa isa, std::size_t rows, std::size_t width) {
     for (std::size_t i = 0; i < rows * width; ++i) {
         const std::size_t at = i / width * 2 * width + i % width;
         const double gate = gate_up[at], up = gate_up[at + width], open = 1 / (1 + std::exp(-gate));
-        check_close(y[i], gate * open * up, "SwiGLU", isa);
-        check_close(dgate_up[at + width], dy[i] * gate * open, "SwiGLU's gradient", isa);
-        check_close(dgate_up[at], dy[i] * up * open * (1 + gate * (1 - open)), "SwiGLU's gate gradient", isa);
+        CHECK(y[i] == near(gate * open * up));
+        CHECK(dgate_up[at + width] == near(dy[i] * gate * open));
+        CHECK(dgate_up[at] == near(dy[i] * up * open * (1 + gate * (1 - open))));
     }
 }
 
-// With a as it is and transposed, b too, and once more on top.
+// With both operands as they are and transposed; the second product is added to the first.
 void check_product(kernels::Isa isa, std::size_t rows, std::size_t depth, std::size_t width) {
     const Array a = normal(rows * depth), b = normal(depth * width);
     for (const bool transposed : {false, true}) {
@@ -93,7 +98,7 @@ void check_product(kernels::Isa isa, std::size_t rows, std::size_t depth, std::s
                 expected += 2.0 * left.data[i / width * left.row_step + k * left.column_step] *
                             right.data[k * right.row_step + i % width * right.column_step];
             }
-            check_close(c[i], expected, "a product", isa);
+            CHECK(c[i] == near(expected));
         }
     }
 }
@@ -110,12 +115,12 @@ void check_rotate(kernels::Isa isa, std::size_t pairs, kernels::Pairing pairing)
                     y.data());
     kernels::rotate(isa, {batch, tokens, heads, pairs, pairing, true}, y.data(), cos.data(), sin.data(),
                     back.data());
-    for (std::size_t i = 0; i < x.size(); ++i) check_close(back[i], x[i], "rotation there and back", isa);
+    for (std::size_t i = 0; i < x.size(); ++i) CHECK(back[i] == near(x[i]));
     const bool interleaved = pairing == kernels::Pairing::interleaved;
     const std::size_t last = x.size() - 2 * pairs, a = last, b = last + (interleaved ? 1 : pairs);
     const std::size_t angle = (tokens - 1) * pairs;
-    check_close(y[a], double{x[a]} * cos[angle] - double{x[b]} * sin[angle], "rotation", isa);
-    check_close(y[b], double{x[a]} * sin[angle] + double{x[b]} * cos[angle], "rotation", isa);
+    CHECK(y[a] == near(double{x[a]} * cos[angle] - double{x[b]} * sin[angle]));
+    CHECK(y[b] == near(double{x[a]} * sin[angle] + double{x[b]} * cos[angle]));
 }
 
 void check_few_rows(kernels::Isa isa, std::size_t rows, std::size_t width) {
@@ -128,11 +133,11 @@ void check_few_rows(kernels::Isa isa, std::size_t rows, std::size_t width) {
         for (std::size_t i = 0; i < width; ++i) {
             expected += double{x[k / outputs * width + i]} * w[k % outputs * width + i];
         }
-        check_close(y[k], expected, "a few rows", isa);
+        CHECK(y[k] == near(expected));
     }
 }
 
-// The forward pass by its formula; the gradients by two identities (tests/model compares each number).
+// The forward pass by its formula; the gradients by identities (tests/model compares each number).
 void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
     const std::size_t step = (shape.heads + 2 * shape.kv_heads) * shape.width,
                       group = shape.heads / shape.kv_heads;
@@ -157,56 +162,80 @@ void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
                 total += weight;
                 for (std::size_t i = 0; i < shape.width; ++i) mixed[i] += weight * v[i];
             }
-            check_close(log_sums[h * shape.tokens + t], std::log(total), "logarithm of the sum", isa);
+            CHECK(log_sums[h * shape.tokens + t] == near(std::log(total)));
             for (std::size_t i = 0; i < shape.width; ++i) {
-                check_close(y[t * keys + h * shape.width + i], mixed[i] / total, "attention", isa);
+                CHECK(y[t * keys + h * shape.width + i] == near(mixed[i] / total));
             }
         }
     }
-    // y is linear in v: <dy, y> = <dv, v>. And scaling all keys up is scaling all queries up: <dq, q> = <dk,
-    // k>.
+    // y is linear in v, so <dy, y> = <dv, v>. Scaling all keys has the same effect as scaling all queries, so
+    // <dq, q> = <dk, k>.
     double of_queries = 0, of_keys = 0, of_values = 0, of_results = 0;
     for (std::size_t i = 0; i < qkv.size(); ++i) {
         const std::size_t column = i % step;
         (column < keys ? of_queries : column < values ? of_keys : of_values) += double{dqkv[i]} * qkv[i];
     }
     for (std::size_t i = 0; i < y.size(); ++i) of_results += double{dy[i]} * y[i];
-    check_close(of_values, of_results, "the gradient of v", isa);
-    check_close(of_keys, of_queries, "the gradients of q and k", isa);
+    CHECK(of_values == near(of_results));
+    CHECK(of_keys == near(of_queries));
     if (shape.width % 2 != 0) return;
-    // Turning all positions by one angle leaves scores as they are, and turns their gradients along.
+    // Rotating all positions by the same angle changes neither the scores nor the gradient of qkv.
     const Array cos(shape.tokens * pairs, 0.8F), sin(shape.tokens * pairs, 0.6F);
     for (const auto pairing : {kernels::Pairing::half, kernels::Pairing::interleaved}) {
         const kernels::Positions positions{pairing, cos.data(), sin.data()};
-        Array again(y.size()), gradient(dqkv.size());
-        kernels::attention_forward(isa, shape, positions, qkv.data(), again.data(), log_sums.data());
+        Array turned(y.size()), gradient(dqkv.size());
+        kernels::attention_forward(isa, shape, positions, qkv.data(), turned.data(), log_sums.data());
         kernels::attention_backward(isa, shape, positions, dy.data(), qkv.data(), log_sums.data(),
                                     gradient.data());
-        for (std::size_t i = 0; i < y.size(); ++i) check_close(again[i], y[i], "attention, turned", isa);
+        for (std::size_t i = 0; i < y.size(); ++i) CHECK(turned[i] == near(y[i]));
         for (std::size_t i = 0; i < dqkv.size(); ++i) {
-            check_close(gradient[i], dqkv[i], "its gradient, turned", isa);
+            CHECK(gradient[i] == near(dqkv[i]));
         }
     }
 }
 
 }  // namespace
 
-int main() {
-    for (const kernels::Isa isa : kernels::available_isas()) {
-        for (const std::size_t width : {1, 31, 32, 97}) check_rms_norm(isa, 70, width);
-        for (const std::size_t width : {1, 33, 96}) check_few_rows(isa, 3, width);
-        for (const std::size_t width : {1, 15, 1000}) check_swiglu(isa, 3, width);
-        for (const std::size_t rows : {1, 9}) {
-            for (const std::size_t depth : {3, 520}) check_product(isa, rows, depth, 64);
+TEST_CASE("RMSNorm and its gradients") {
+    on_every_isa([](kernels::Isa isa) {
+        for (const std::size_t width : {1U, 31U, 32U, 97U}) check_rms_norm(isa, 70, width);
+    });
+}
+
+TEST_CASE("a product of a few rows") {
+    on_every_isa([](kernels::Isa isa) {
+        for (const std::size_t width : {1U, 33U, 96U}) check_few_rows(isa, 3, width);
+    });
+}
+
+TEST_CASE("SwiGLU's gate and its gradients") {
+    on_every_isa([](kernels::Isa isa) {
+        for (const std::size_t width : {1U, 15U, 1000U}) check_swiglu(isa, 3, width);
+    });
+}
+
+TEST_CASE("a product of matrices, transposed and accumulated") {
+    on_every_isa([](kernels::Isa isa) {
+        for (const std::size_t rows : {1U, 9U}) {
+            for (const std::size_t depth : {3U, 520U}) check_product(isa, rows, depth, 64);
         }
-        for (const std::size_t pairs : {1, 12, 37}) {
+    });
+}
+
+TEST_CASE("rotation by the angles of positions, and back") {
+    on_every_isa([](kernels::Isa isa) {
+        for (const std::size_t pairs : {1U, 12U, 37U}) {
             check_rotate(isa, pairs, kernels::Pairing::interleaved);
             check_rotate(isa, pairs, kernels::Pairing::half);
         }
-        for (const std::size_t tokens : {1, 4, 7, 16, 33}) {
+    });
+}
+
+TEST_CASE("causal attention and its gradients") {
+    on_every_isa([](kernels::Isa isa) {
+        for (const std::size_t tokens : {1U, 4U, 7U, 16U, 33U}) {
             check_attention(isa, {2, tokens, 4, 2, 12, 0.3F});
             check_attention(isa, {1, tokens, 3, 3, 17, 0.2F});
         }
-    }
-    std::cout << "kernels: all checks passed\n";
+    });
 }
