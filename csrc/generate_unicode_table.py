@@ -1,9 +1,9 @@
-"""Write csrc/bpe/unicode_table.inc: what the pre-tokenization patterns ask about every Unicode character.
+"""Write csrc/bpe/unicode_table.inc: the classes of every Unicode character that the pre-tokenization patterns use.
 
     python csrc/generate_unicode_table.py
 
-The ``regex`` package itself is asked, character by character, so that the compiled scanners and the package agree by
-construction. Run it again when ``regex`` moves to a newer Unicode; a test says when.
+The classes come from the ``regex`` package itself, so the compiled scanners and the package agree by construction. Run
+this again when ``regex`` moves to a newer version of Unicode; a test fails then.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ CLASSES = [
 
 
 def classes() -> bytearray:
-    """One byte for each code point; surrogates, which no UTF-8 text holds, have none of the classes."""
+    """One byte per code point. Surrogates, which do not occur in UTF-8 text, have no class."""
     characters = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
     table = bytearray(0x110000)
     for bit, pattern in enumerate(CLASSES):
@@ -38,7 +38,7 @@ def classes() -> bytearray:
 
 
 def render(table: bytearray) -> str:
-    """The table in two stages, as C++ initializers: equal blocks are kept once."""
+    """The table in two stages, as C++ initializers: equal blocks are stored once."""
     blocks = [bytes(table[start : start + BLOCK]) for start in range(0, len(table), BLOCK)]
     distinct = list(dict.fromkeys(blocks))
     number = {block: index for index, block in enumerate(distinct)}
@@ -51,8 +51,8 @@ def render(table: bytearray) -> str:
         )
 
     return (
-        "// Made by csrc/generate_unicode_table.py with the regex package "
-        f"{regex.__version__}. Not to be edited.\n"
+        "// Written by csrc/generate_unicode_table.py with the regex package "
+        f"{regex.__version__}. Do not edit.\n"
         f"constexpr std::array<std::uint8_t, {len(blocks)}> block_of = {{\n"
         f"{rows([number[block] for block in blocks])}}};\n"
         f"constexpr std::array<std::uint8_t, {len(distinct) * BLOCK}> classes = {{\n"

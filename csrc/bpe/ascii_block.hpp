@@ -1,7 +1,8 @@
-// Sixty-four bytes of ASCII at a time: which are letters, digits, spaces, as one 64-bit mask each.
+// Classifies 64 bytes of ASCII at a time: one 64-bit mask each for letters, digits, spaces and so on.
 //
-// A pre-token pattern then becomes a little algebra on masks, whatever the text: one bit a byte, no branch a
-// byte. SSE2 is part of every x86-64 processor; elsewhere comparisons do the same work, a byte at a time.
+// Matching a pre-token pattern then takes a few bitwise operations on masks, with one bit per byte and no
+// branch per byte. SSE2 is part of every x86-64 processor; elsewhere plain comparisons do the same, one byte
+// at a time.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@ namespace bpe {
 struct AsciiBlock {
     static constexpr std::size_t size = 64;
 
-    // Bit k speaks of byte k. Where a byte is not ASCII, the other masks mean nothing.
+    // Bit k describes byte k. Where a byte is not ASCII, the other masks have no meaning.
     std::uint64_t not_ascii = 0;
     std::uint64_t letters = 0;
     std::uint64_t capitals = 0;

@@ -1,8 +1,9 @@
-// The patterns as algebra on the masks of a block: bit k of `starts` says that byte k begins a pre-token.
+// The patterns as bitwise operations on the masks of a block: bit k of `starts` says that byte k begins a
+// pre-token.
 //
-// Every block is laid so that its first byte begins a pre-token, and what it says is trusted only as far as
-// it holds all that decides: the next block begins at the last start that is certain. Nothing is carried
-// over.
+// Every block is placed so that its first byte begins a pre-token, and its starts are used only as far as the
+// block contains everything that determines them: the next block begins at the last certain start. No state
+// is carried over from block to block.
 #pragma once
 
 #include <bit>
@@ -18,7 +19,7 @@ namespace cuts {
 
 using Mask = std::uint64_t;
 
-// In mask algebra, whether the neighbour of a byte is in `mask`.
+// Masks that say of each byte whether the byte before it, or after it, is in `mask`.
 constexpr Mask before(Mask mask) {
     return mask << 1;
 }
@@ -28,7 +29,7 @@ constexpr Mask after(Mask mask) {
 constexpr Mask bit(std::size_t place) {
     return Mask{1} << place;
 }
-// The bytes at places up to `place` < 64.
+// The bytes up to and including number `place` < 64.
 constexpr Mask up_to(std::size_t place) {
     return (bit(place) << 1) - 1;
 }
@@ -38,7 +39,7 @@ constexpr Mask run_starts(Mask mask) {
     return mask & ~before(mask);
 }
 
-// The four kinds of characters that every pattern tells apart.
+// The four kinds of characters that every pattern distinguishes.
 struct Classes {
     Mask letters, digits, spaces, symbols;
 
@@ -49,7 +50,7 @@ struct Classes {
           symbols(~(block.letters | block.digits | block.spaces)) {}
 };
 
-// The certain starts of a block of which the first `length` >= 3 bytes, starting at `begin`, are known. For
+// The certain starts of a block of which the first `length` >= 3 bytes, starting at `begin`, are known, for
 // GPT-2 and StarCoder.
 template <Pattern pattern>
 Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
@@ -65,12 +66,12 @@ Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t
             starts |= bit(at) << taken;
         }
     }
-    // White space starts one where its run begins, and again with its last character if something visible
-    // follows: the look-ahead of \s+(?!\S) gives that one up.
+    // White space starts a pre-token where its run begins, and again at its last character if something
+    // visible follows: the look-ahead of \s+(?!\S) leaves that character out.
     Mask last_spaces = in.spaces & ~after(in.spaces);
     if constexpr (pattern == Pattern::starcoder) {
         starts |= in.digits;
-        last_spaces &= ~after(in.digits);  // where a digit was cut out, the look-ahead sees the text's end
+        last_spaces &= ~after(in.digits);  // before a digit, the look-ahead sees the end of a text
     }
     starts |= run_starts(in.spaces) | last_spaces;
     return starts & up_to(length - 2);  // the neighbour of the last byte is not known
@@ -83,8 +84,8 @@ Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size
     const Mask line_ends = block.line_ends;
     const Mask inner_spaces = in.spaces & ~line_ends;
 
-    // A run of symbols starts a pre-token, unless a blank before it belongs to it. If it is but one symbol,
-    // the letters behind it belong to the symbol; so they do to white space other than line ends.
+    // A run of symbols starts a pre-token, unless a blank before it belongs to it. Letters after a single
+    // symbol belong to its pre-token, and likewise letters after white space other than line ends.
     const Mask symbol_starts = run_starts(in.symbols) & ~before(block.blanks);
     Mask starts = symbol_starts | (run_starts(in.letters) & ~before(inner_spaces | symbol_starts));
     if constexpr (pattern == Pattern::o200k) starts |= block.capitals & before(in.letters & ~block.capitals);
@@ -96,28 +97,28 @@ Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size
         for (Mask group = run_starts(in.digits); group != 0; group = group << 3 & fourth) starts |= group;
     }
 
-    // Line ends belong to the symbols before them. White space behind the last line end of its run starts
-    // afresh, and again with its last character, which joins what follows.
+    // Line ends belong to the symbols before them. White space after the last line end of its run starts a
+    // new pre-token, and so does its last character, which belongs to the text that follows.
     Mask last_spaces = inner_spaces & ~after(in.spaces);
     // DeepSeek's look-ahead stops where digits were cut out.
     if constexpr (pattern == Pattern::deepseek) last_spaces &= ~after(in.digits);
     starts |= (run_starts(line_ends) & ~before(in.symbols)) | run_starts(inner_spaces) | last_spaces;
 
-    // What follows the last visible byte is open: more white space could change all cuts in it.
+    // Nothing after the last visible byte is certain: more white space could change all cuts there.
     Mask certain = up_to(length - 2);
     const Mask visible = ~in.spaces & up_to(length - 1);
     if (visible == 0) return 0;
     certain &= up_to(static_cast<std::size_t>(std::bit_width(visible)) - 1) << 1 | 1;
-    // Line ends behind other white space undo the cuts before them: the run's start is the last certain one.
+    // Line ends after other white space undo the cuts before them: only the start of the run is certain.
     if (const Mask undone = inner_spaces & after(line_ends) & certain) {
         const Mask ahead = visible & (undone ^ (undone - 1));
         certain &= ahead == 0 ? 1 : up_to(static_cast<std::size_t>(std::bit_width(ahead)) - 1) << 1 | 1;
     }
 
     if constexpr (pattern == Pattern::o200k) {
-        // A slash behind line ends may belong to the symbols before those.
+        // A slash after line ends may belong to the symbols before those.
         if (const Mask open = line_ends & after(block.slashes)) certain &= open ^ (open - 1);
-        // A word keeps its contraction, if only one.
+        // A contraction belongs to the word before it, but a second one does not.
         std::size_t contracted = 0;
         for (Mask rest = block.apostrophes & before(in.letters) & certain; rest != 0; rest &= rest - 1) {
             const auto at = static_cast<std::size_t>(std::countr_zero(rest));
@@ -127,7 +128,7 @@ Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size
             }
             if (at == contracted) continue;
             if (const std::size_t taken = contraction_length<Case::insensitive>(begin + at, length - at)) {
-                starts &= ~(((bit(taken) - 1) << at));
+                starts &= ~((bit(taken) - 1) << at);
                 starts |= bit(at) << taken;
                 contracted = at + taken;
             }
@@ -145,15 +146,14 @@ Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size
 
 }  // namespace cuts
 
-// Writes the ends of the pre-tokens in [begin, begin + 64), whose first byte starts one, as far as the ASCII
-// bytes at its beginning decide them. Returns how many, at most 63; 0 if that is none: then another scanner
-// must take the next one.
+// Writes the ends of the pre-tokens in [begin, begin + 64), as far as the leading ASCII bytes determine them;
+// a pre-token must start at `begin`. Returns their number, at most 63. If it is 0, another scanner has to
+// find the next pre-token.
 template <Pattern pattern>
 std::size_t cut_block(const std::uint8_t* begin, const std::uint8_t** ends) {
     const AsciiBlock block(begin);
     cuts::Mask unknown = block.not_ascii;
-    // No alternative of DeepSeek's pattern matches a control character: such gaps are left to the other
-    // scanner.
+    // No alternative of DeepSeek's pattern matches a control character: the other scanner handles these gaps.
     if constexpr (pattern == Pattern::deepseek) unknown |= block.controls;
     const auto length = static_cast<std::size_t>(std::countr_zero(unknown));
     if (length < 3) return 0;
@@ -163,7 +163,7 @@ std::size_t cut_block(const std::uint8_t* begin, const std::uint8_t** ends) {
     } else {
         starts = cuts::cl100k_family<pattern>(block, begin, length);
     }
-    starts &= ~cuts::Mask{1};  // the block's own start is nobody's end
+    starts &= ~cuts::Mask{1};  // the start of the block does not end a pre-token in it
     std::size_t count = 0;
     for (; starts != 0; starts &= starts - 1) ends[count++] = begin + std::countr_zero(starts);
     return count;

@@ -10,14 +10,14 @@ bool is_visible_ascii(std::uint8_t byte) {
     return byte > 0x20 && byte < 0x7f;
 }
 
-// The lead bytes of the characters that are not white space for sure: white space beyond ASCII starts with
-// C2, E1, E2 or E3 (U+0085, U+00A0, U+1680, U+2000..., U+3000).
+// The lead bytes of characters that are certainly not white space: white space beyond ASCII starts with C2,
+// E1, E2 or E3 (U+0085, U+00A0, U+1680, U+2000..., U+3000).
 bool leads_visible(std::uint8_t byte) {
     return is_visible_ascii(byte) || (byte >= 0xe4 && byte <= 0xef) || (byte >= 0xc3 && byte <= 0xdf) ||
            (byte >= 0xf0 && byte <= 0xf4);
 }
 
-// Whether the character that ends right before `at` is surely not white space.
+// Whether the character that ends at `at` is certainly not white space.
 bool visible_before(const std::uint8_t* begin, const std::uint8_t* at) {
     if (at == begin) return false;
     const std::uint8_t last = at[-1];
@@ -27,11 +27,12 @@ bool visible_before(const std::uint8_t* begin, const std::uint8_t* at) {
     return leads_visible(*lead);
 }
 
-// Two places where every built-in pattern ends one pre-token and starts the next, whatever surrounds them:
-//  - before a space that follows a visible character: no pattern continues over it, and no look-ahead sees
-//    further than that space;
-//  - after a single line feed between two visible characters, unless the next one is "/" (o200k takes it with
-//    the line feed): the letter, digit or symbol that follows starts afresh.
+// There are two kinds of places where every built-in pattern ends one pre-token and starts the next, whatever
+// surrounds them:
+//  - before a space that follows a visible character: no pattern continues across it, and no look-ahead sees
+//    beyond that space;
+//  - after a single line feed between two visible characters, unless the next one is "/" (o200k joins it
+//    to the line feed): the letter, digit or symbol that follows starts a new pre-token.
 bool is_safe_cut(const std::uint8_t* begin, const std::uint8_t* at) {
     if (*at == ' ') return visible_before(begin, at);
     return at - begin >= 2 && at[-1] == '\n' && *at != '/' && leads_visible(*at) &&
@@ -79,8 +80,7 @@ std::vector<Bytes> split_into_chunks(Bytes text, const SpecialTokens& specials, 
 }
 
 std::size_t last_safe_cut(Bytes text, const SpecialTokens& specials) {
-    // A special token that starts before the cut must end within the text, or one could not tell that it does
-    // not cross the cut.
+    // Text behind the cut must be as long as a special token, to make sure that none crosses the cut.
     const std::size_t look_ahead = std::max<std::size_t>(1, specials.max_length());
     if (text.size() <= look_ahead) return 0;
     const std::uint8_t* const begin = text.data();

@@ -6,8 +6,8 @@
 namespace bpe {
 namespace {
 
-// Large enough that taking a piece costs nothing, small enough that threads end together and progress is
-// smooth.
+// Large enough that the cost of taking a piece is negligible, small enough that all threads end at about the
+// same time and progress is smooth.
 constexpr std::size_t piece_bytes = std::size_t{1} << 20;
 
 // Work for one thread at a time: some whole documents, or a part of a large one.
@@ -77,7 +77,7 @@ void WordCounts::add_documents(std::span<const Bytes> documents, Pattern pattern
             count_text(table, pieces[i].part, pattern, specials, progress);
         }
     };
-    if (pieces.size() == 1 && total_bytes < piece_bytes) {  // not worth a thread
+    if (pieces.size() == 1 && total_bytes < piece_bytes) {  // too little to start a thread for
         Progress progress;
         work(0, progress);
         if (tick && !tick(total_bytes, total_bytes)) throw Cancelled();
@@ -115,7 +115,7 @@ void WordCounts::for_each(const std::function<void(std::string_view, std::uint64
 
 const WordTable& WordCounts::merged(std::size_t num_threads, const Tick& tick) {
     if (tables_.empty()) tables_.resize(1);
-    // Pairs of tables at the same time, in log2(tables) rounds.
+    // In log2(tables) rounds; within a round, pairs of tables are merged in parallel.
     while (tables_.size() > 1) {
         const std::size_t kept = (tables_.size() + 1) / 2;
         const std::size_t absorbed = tables_.size() - kept;

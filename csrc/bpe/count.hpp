@@ -1,4 +1,4 @@
-// Counting pre-tokens: all that training needs to know of a text.
+// Counting pre-tokens: all that training needs to know about a text.
 #pragma once
 
 #include <cstddef>
@@ -17,23 +17,22 @@
 
 namespace bpe {
 
-// How often each distinct pre-token ("word") occurs. Memory grows with the number of distinct words only, so
-// that a text of any size can pass through, batch by batch. Not safe for concurrent calls: each call uses
-// threads of its own.
+// How often each distinct pre-token ("word") occurs. Memory grows only with the number of distinct words, so
+// a text of any size can be counted, batch by batch. Not safe for concurrent calls; each call starts its own
+// threads.
 class WordCounts {
   public:
     // Counts the pre-tokens of each document on its own: no pre-token and no special token crosses from one
-    // document into the next. Special tokens cut the text and are not counted. The tick speaks of bytes of
-    // this batch. Small batches (below ~1 MB) run on the calling thread. After an exception some of the batch
-    // is counted and some is not: throw the object away.
+    // document into the next. Special tokens cut the text and are not counted. The tick gets bytes of
+    // this batch. Small batches (below about 1 MB) run on the calling thread. After an exception the batch
+    // may be partly counted: discard the object.
     void add_documents(std::span<const Bytes> documents, Pattern pattern, const SpecialTokens& specials,
                        std::size_t num_threads, const Tick& tick);
 
-    // Adds a ready-made pre-token, whatever cut it out. An empty word or a zero count changes nothing.
+    // Adds a word that was cut out elsewhere. An empty word or a zero count changes nothing.
     void add(std::string_view word, std::uint64_t count);
 
-    // The number of distinct words and of all words. The first one brings together what the threads have
-    // counted.
+    // The number of distinct words, and of all words. distinct() merges the counts of the threads first.
     std::size_t distinct();
     std::uint64_t total() const;
 
@@ -46,7 +45,7 @@ class WordCounts {
     const WordTable& merged(std::size_t num_threads, const Tick& tick);
 
   private:
-    std::vector<WordTable> tables_;  // one per thread, merged when somebody asks
+    std::vector<WordTable> tables_;  // one per thread, merged when needed
     PhaseTime time_;
 };
 

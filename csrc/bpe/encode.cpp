@@ -16,23 +16,23 @@
 namespace bpe {
 namespace {
 
-// Pre-tokens in flight between the prefetch of their cache lines and their look-up.
+// Pre-tokens whose cache entries are prefetched before the first of them is looked up.
 constexpr std::size_t batch_size = 256;
 
-// A thread takes this much text at a time: enough to forget the cost of taking it, little enough that the
-// threads end together and a cancelled job stops at once.
+// A thread takes this much text at a time: enough that the cost of taking it is negligible, little enough
+// that all threads end at about the same time and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
 }  // namespace
 
-// What one thread needs to encode, kept from call to call.
+// The caches and scratch memory of one thread, kept from call to call.
 struct Workspace {
     PretokenCache cache;
     LongCache long_cache;
     Merger merger;
 };
 
-// Lends a workspace for the time of one call, so that concurrent calls never share one.
+// Borrows a workspace for one call, so that concurrent calls never share one.
 class Encoder::Lease {
   public:
     explicit Lease(const Encoder& encoder) : encoder_(encoder) {

@@ -21,12 +21,11 @@ namespace bpe {
 
 struct Workspace;
 
-// Thread-safe: encoding only reads the vocabulary, and every call works in a workspace of its own, lent from
-// a pool so that its caches stay warm.
+// Thread-safe: encoding only reads the vocabulary, and every call borrows a workspace from a pool, so
+// that its caches stay warm.
 class Encoder {
   public:
-    // `special_ids[k]` is the id of special token k. Without a pattern, only texts that were cut into
-    // pre-tokens elsewhere can be encoded.
+    // `special_ids[k]` is the id of special token k. Without a pattern, only encode_pretokens works.
     Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<TokenId> special_ids,
             std::optional<Pattern> pattern);
     ~Encoder();

@@ -1,5 +1,4 @@
-// Large zero-filled arrays on huge pages: tables that are hit at random spend less time on address
-// translation.
+// Large zero-filled arrays on huge pages: random access spends less time on address translation.
 #pragma once
 
 #include <sys/mman.h>
@@ -12,8 +11,8 @@
 
 namespace bpe {
 
-// Memory comes from the system already zeroed and page by page, as it is touched. Elements are never
-// constructed: all bytes zero must be a valid T.
+// The system zeroes the memory and provides each page when it is first touched. Elements are never
+// constructed: a T of zero bytes only must be valid.
 template <class T>
 class HugeArray {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
@@ -27,9 +26,8 @@ class HugeArray {
         void* memory = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-        // Before the first touch, or the pages are small already. Only advice: a refusal costs nothing but
-        // speed.
-        if (bytes() >= worthwhile_bytes) madvise(memory, bytes(), MADV_HUGEPAGE);
+        // Must come before the first touch. It is only advice: if it is refused, nothing but speed is lost.
+        if (bytes() >= min_huge_bytes) madvise(memory, bytes(), MADV_HUGEPAGE);
 #endif
         data_ = static_cast<T*>(memory);
     }
@@ -57,7 +55,7 @@ class HugeArray {
 
   private:
     static constexpr std::size_t max_bytes = static_cast<std::size_t>(-1) / 2;
-    static constexpr std::size_t worthwhile_bytes = std::size_t{1} << 21;
+    static constexpr std::size_t min_huge_bytes = std::size_t{1} << 21;
 
     std::size_t bytes() const { return size_ * sizeof(T); }
 

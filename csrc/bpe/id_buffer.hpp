@@ -21,7 +21,7 @@ class IdBuffer {
     TokenId* end() { return ids_.get() + size_; }
     void clear() { size_ = 0; }
 
-    // Makes room for `count` more ids, to be written from end() on and taken over by advance().
+    // Makes room for `count` more ids: write them at end(), then call advance().
     void reserve_more(std::size_t count) {
         if (size_ + count <= capacity_) return;
         const std::size_t capacity = std::max(2 * capacity_, size_ + count);

@@ -1,5 +1,5 @@
-// Short pre-tokens as 16-byte values: compared and hashed in a few instructions, without touching the text
-// again.
+// Short pre-tokens as 16-byte values that are compared and hashed in a few instructions, without reading the
+// text again.
 #pragma once
 
 #include <bit>
@@ -9,7 +9,7 @@
 
 namespace bpe {
 
-// Up to 15 bytes of text, zero-padded, and their number in the last byte (so that "a" and "a\0" differ).
+// Up to 15 bytes of text, zero-padded, and their number in the last byte, so that "a" and "a\0" differ.
 struct Key16 {
     static constexpr std::size_t max_length = 15;
 

@@ -1,4 +1,4 @@
-// Remembers the ids of pre-tokens that PretokenCache cannot hold: longer ones, and those of many ids.
+// Remembers the ids of pre-tokens that PretokenCache cannot hold: long ones, and those with many ids.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@
 
 namespace bpe {
 
-// One entry per slot, the newest wins; texts and ids lie in an arena. A full arena is forgotten as a whole,
-// which costs less than keeping book of its parts, and bounds the memory.
+// One entry per slot; a new entry replaces the old one. Texts and ids lie in an arena. When the arena is
+// full, the whole cache is cleared: that bounds the memory and needs no bookkeeping.
 class LongCache {
   public:
-    static constexpr std::size_t max_length = 255;  // longer pre-tokens hardly ever come again
+    static constexpr std::size_t max_length = 255;  // longer pre-tokens rarely occur twice
 
-    // Appends the ids of `pretoken` and returns true, if it is known.
+    // If `pretoken` is known, appends its ids and returns true.
     bool find(Bytes pretoken, std::uint64_t hash, IdBuffer& ids) const {
         if (slots_.empty()) return false;
         const Slot& slot = slots_[index(hash)];

@@ -11,7 +11,7 @@
 namespace bpe {
 namespace {
 
-// Closes the descriptor on every way out.
+// Closes the descriptor at the end of its scope.
 struct Descriptor {
     int number;
     ~Descriptor() {

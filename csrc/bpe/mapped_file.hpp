@@ -1,4 +1,4 @@
-// A file's bytes without reading it into memory.
+// The bytes of a file, without reading it into memory.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 namespace bpe {
 
-// Maps a regular file; reads anything else (a pipe, say) into memory. Throws std::system_error that names the
-// file. The file must not shrink while it is mapped.
+// Maps a regular file; reads anything else, such as a pipe, into memory. Throws a std::system_error that
+// names the file. The file must not shrink while it is mapped.
 class MappedFile {
   public:
     explicit MappedFile(const std::string& path);
@@ -21,7 +21,7 @@ class MappedFile {
     std::span<const std::uint8_t> bytes() const { return {data_, size_}; }
 
     // Tells the system that the bytes before `end` will not be used again, so that resident memory stays
-    // small on files larger than memory.
+    // small for files larger than memory.
     void release_before(const std::uint8_t* end);
 
   private:

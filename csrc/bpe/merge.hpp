@@ -10,8 +10,8 @@
 
 namespace bpe {
 
-// Always merges the present pair with the lowest rank, the leftmost of equals, until none is left. Holds
-// scratch memory only; one per thread.
+// Repeatedly merges the pair with the lowest rank, the leftmost of equals, until no pair merges. Holds only
+// scratch memory; use one per thread.
 class Merger {
   public:
     // Appends the ids of `pretoken`. Throws std::length_error beyond 2^31 bytes.

@@ -59,7 +59,7 @@ class Reader {
         at_ += header_bytes;
     }
 
-    // Goes on to the next word; false after the last one.
+    // Reads the next word; false after the last one.
     bool next() {
         if (left_ == 0) {
             if (at_ != end_) fail();
@@ -95,7 +95,7 @@ class Reader {
     }
 
     [[noreturn]] static void fail() {
-        throw std::invalid_argument("these bytes are no packed word counts, or damaged ones");
+        throw std::invalid_argument("the bytes are not packed word counts, or they are damaged");
     }
 
     const std::uint8_t* at_;

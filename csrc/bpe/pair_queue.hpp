@@ -1,4 +1,4 @@
-// Which pair is next: a priority queue that uses that counts only fall.
+// A priority queue for the next pair to merge; it relies on counts that only fall.
 #pragma once
 
 #include <algorithm>
@@ -21,10 +21,10 @@ struct Candidate {
     Symbol right;
 };
 
-// A radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990): no pair is ever pushed with a higher count than the
-// last one popped, so candidates wait unsorted in buckets, by the highest bit in which their count differs
-// from that of the last one popped. Counts are brought up to date only when a bucket is opened: the queue is
-// lazy. Candidates of equal count are compared by `less`, in a heap of their own (bucket 0).
+// A radix heap (Ahuja, Mehlhorn, Orlin, Tarjan 1990). No pair is ever pushed with a higher count than that of
+// the last one popped, so candidates wait unsorted in buckets, by the highest bit in which their count
+// differs from that count. Counts are brought up to date only when a bucket is opened: the queue is lazy.
+// Candidates with equal counts are compared by `less`, in a heap of their own (bucket 0).
 template <class Less>
 class PairQueue {
   public:
@@ -36,8 +36,7 @@ class PairQueue {
         if (bucket == 0) std::push_heap(buckets_[0].begin(), buckets_[0].end(), less_);
     }
 
-    // The pair with the highest count at this moment, the greatest by `less` of equals. False if none is
-    // left.
+    // The pair with the highest current count; of equals, the greatest by `less`. False if none is left.
     bool pop(Candidate& best) {
         std::vector<Candidate>& equals = buckets_[0];
         do {
@@ -64,8 +63,7 @@ class PairQueue {
         return pair == nullptr ? 0 : pair->count;
     }
 
-    // Spreads the next bucket that holds anything over the buckets below it, so that its maxima are in bucket
-    // 0.
+    // Distributes the next bucket that is not empty over the buckets below it, its maxima to bucket 0.
     bool open_next_bucket() {
         for (std::size_t bucket = 1; bucket < buckets_.size(); ++bucket) {
             std::swap(opened_, buckets_[bucket]);

@@ -40,7 +40,7 @@ void run_parallel(std::size_t num_workers, std::uint64_t total, const Tick& tick
     for (std::size_t worker = 0; worker < num_workers; ++worker) {
         try {
             threads.emplace_back(run, worker);
-        } catch (...) {  // no more threads to be had: those that run must end before we may leave
+        } catch (...) {  // no further thread can start: wait for those that run
             const std::lock_guard lock(mutex);
             if (!failure) failure = std::current_exception();
             progress.cancelled = true;

@@ -1,5 +1,4 @@
-// Work on all cores while the calling thread stays responsive: it only watches, reports progress and may
-// cancel.
+// Work on all cores while the calling thread only waits, reports progress and may cancel.
 #pragma once
 
 #include <atomic>
@@ -16,24 +15,23 @@ class Cancelled : public std::runtime_error {
     Cancelled() : std::runtime_error("cancelled") {}
 };
 
-// Called on the calling thread about every 50 ms with the work done so far and the whole, in the unit of the
+// Called on the calling thread about every 50 ms with the work done so far and the total, in the unit of the
 // job (bytes or merges). Returns false to cancel.
 using Tick = std::function<bool(std::uint64_t done, std::uint64_t total)>;
 
-// What the workers of one job share: they add to `done` and look at `cancelled` every few milliseconds of
-// work.
+// Shared by the workers of one job: they add to `done` and check `cancelled` every few milliseconds.
 struct Progress {
     std::atomic<std::uint64_t> done{0};
     std::atomic<bool> cancelled{false};
 };
 
 // Runs work(worker, progress) for worker = 0 .. num_workers - 1, each on its own thread, and ticks until all
-// have returned. The first exception of a worker cancels the others and is rethrown here; so is what `tick`
-// throws. Throws Cancelled when `tick` returned false.
+// have returned. The first exception of a worker, or one of `tick`, cancels the workers and is rethrown
+// here. Throws Cancelled if `tick` returned false.
 void run_parallel(std::size_t num_workers, std::uint64_t total, const Tick& tick,
                   const std::function<void(std::size_t worker, Progress& progress)>& work);
 
-// The number of threads to use when the caller did not say: the processors this process may run on.
+// The default number of threads: the processors that this process may run on.
 std::size_t default_num_threads();
 
 }  // namespace bpe

@@ -53,11 +53,11 @@ Pointer contraction(Pointer at, Pointer end) {
     return at + contraction_length<letter_case>(at, static_cast<std::size_t>(end - at));
 }
 
-// What the white space from `at` to its end looks like.
+// A run of white space from `at` on.
 struct SpaceRun {
     Pointer end;
     Pointer last;            // where its last character begins
-    Pointer after_line_end;  // behind its last line end; nullptr if it has none
+    Pointer after_line_end;  // after its last line end; nullptr if it has none
 
     SpaceRun(Pointer at, Pointer text_end) : end(at), last(at), after_line_end(nullptr) {
         while (end < text_end) {
@@ -69,14 +69,14 @@ struct SpaceRun {
         }
     }
 
-    // \s+(?!\S)|\s+ : leaves the last character to what follows, if anything visible does.
+    // \s+(?!\S)|\s+ : leaves out the last character if something visible follows.
     Pointer without_last(Pointer at, bool visible_follows) const {
         return visible_follows && last != at ? last : end;
     }
 };
 
-// GPT-2, and StarCoder, which cuts out every digit first and treats each remaining segment like a text of its
-// own.
+// GPT-2, and StarCoder, which first cuts out every digit and then treats each remaining segment like a
+// separate text.
 template <Pattern pattern>
 Pointer next_gpt2(Pointer at, Pointer end) {
     constexpr bool single_digits = pattern == Pattern::starcoder;
@@ -116,8 +116,8 @@ Pointer spaces(Pointer at, Pointer end) {
     return run.after_line_end != nullptr ? run.after_line_end : run.without_last(at, run.end < end);
 }
 
-// cl100k and the two that differ from it in one thing: Qwen2 takes digits one by one, and only cl100k has
-// \s++$ before all other rules for white space.
+// cl100k, and Qwen2 and Llama 3, which lack its rule \s++$ before all other rules for white space. Qwen2 also
+// takes digits one by one.
 template <Pattern pattern>
 Pointer next_cl100k(Pointer at, Pointer end) {
     if (const Pointer stop = contraction<Case::insensitive>(at, end); stop != at) return stop;
@@ -136,14 +136,14 @@ Pointer next_cl100k(Pointer at, Pointer end) {
     return spaces(at, end);
 }
 
-// The two alternatives of o200k for a word, from `at` on, behind the optional character before it.
+// The two alternatives of o200k for a word that starts at `at`, after the optional character before it.
 struct O200kWord {
     Pointer capitalized = nullptr;  // [upper]*[lower]+ ends here; nullptr if it does not match
     Pointer all_upper = nullptr;    // [upper]+[lower]* ends here
 
     O200kWord(Pointer at, Pointer end) {
         Pointer stop = at;
-        Pointer behind_lower = nullptr;  // behind the last character of the run that is in both classes
+        Pointer behind_lower = nullptr;  // after the last character of the run that is in both classes
         while (stop < end) {
             const Character next = character_at(stop, end);
             if (!next.is(upper)) break;
@@ -151,7 +151,7 @@ struct O200kWord {
             if (next.is(lower)) behind_lower = stop;
         }
         const Pointer lower_end = run_of(lower, stop, end);
-        // Where nothing lower follows, [upper]* gives characters back until [lower]+ finds one.
+        // If nothing lower follows, [upper]* gives characters back until [lower]+ matches one.
         capitalized = lower_end != stop ? lower_end : behind_lower;
         if (stop != at) all_upper = lower_end;
     }
@@ -165,7 +165,7 @@ Pointer next_o200k(Pointer at, Pointer end) {
         if (may_precede && at + first.length < end) {
             const O200kWord behind(at + first.length, end);
             stop = behind.capitalized;
-            // Marks are part of words, too: they can do without a character before them.
+            // A mark can itself begin the word, without a character before it.
             if (stop == nullptr && first.is(mark)) stop = O200kWord(at, end).capitalized;
             if (stop == nullptr) stop = behind.all_upper;
         } else if (first.is(letter | mark)) {
@@ -183,8 +183,8 @@ bool is_ascii_letter(std::uint8_t byte) {
     return static_cast<std::uint8_t>((byte | 0x20) - 'a') < 26;
 }
 
-// DeepSeek cuts out digits first, then ideographs and kana, and treats each remaining segment like a text of
-// its own.
+// DeepSeek first cuts out digits, then ideographs and kana, and then treats each remaining segment like a
+// separate text.
 Pointer next_deepseek(Pointer at, Pointer end) {
     const Character first = character_at(at, end);
     if (first.is(digit)) return digits(at, end, first, 3);
@@ -212,8 +212,8 @@ Pointer next_deepseek(Pointer at, Pointer end) {
         if (run.after_line_end != nullptr) return run.after_line_end;
         return run.without_last(at, run.end < end && !character_at(run.end, end).is(digit | cjk));
     }
-    // No alternative matches a control or unassigned character. A run of them is a piece of its own, but for
-    // the last one where a word follows: it belongs to the word.
+    // No alternative matches a control or unassigned character. A run of them is one pre-token, except that
+    // the last one belongs to the word that follows it, if any.
     Pointer stop = at;
     Pointer last = at;
     while (stop < end) {
@@ -240,8 +240,8 @@ Pointer next_pretoken(Pointer at, Pointer end) {
     }
 }
 
-// Whether it pays to look at a block: in other scripts, one that ends after a few bytes would be made for
-// every pre-token.
+// Whether a block is worth classifying: in other scripts it would end after a few bytes, and one would be
+// needed for every pre-token.
 bool starts_in_ascii(Pointer at) {
     std::uint64_t bytes = 0;
     std::memcpy(&bytes, at, sizeof bytes);
@@ -253,7 +253,7 @@ std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity
     std::size_t count = 0;
     while (begin < end && count < capacity) {
         if (static_cast<std::size_t>(end - begin) >= AsciiBlock::size && starts_in_ascii(begin)) {
-            // Full enough: the next call has room for a block.
+            // Return early: the next call has room for a whole block.
             if (capacity - count < AsciiBlock::size && capacity >= AsciiBlock::size) break;
             if (capacity - count >= AsciiBlock::size) {
                 if (const std::size_t found = cut_block<pattern>(begin, ends + count)) {

@@ -26,8 +26,8 @@ SpecialTokens::SpecialTokens(std::vector<std::string> tokens) {
 
 std::optional<SpecialTokens::Match> SpecialTokens::match_at(const std::uint8_t* begin,
                                                             const std::uint8_t* end) const {
-    // Narrow the sorted list byte by byte to the tokens that agree with the text so far; a token that ends
-    // here stands first among them.
+    // Narrow the sorted list byte by byte to the tokens that agree with the text so far. A token that ends at
+    // this byte is the first of them.
     auto low = tokens_.begin();
     auto high = tokens_.end();
     std::optional<Match> longest;

@@ -1,4 +1,4 @@
-// Special tokens: strings that cut the text before anything else looks at it.
+// Special tokens: strings that cut the text before pre-tokenization.
 #pragma once
 
 #include <array>
@@ -27,21 +27,21 @@ class SpecialTokens {
     std::size_t size() const { return tokens_.size(); }
     std::size_t max_length() const { return max_length_; }
 
-    // The leftmost special token in [begin, end); of those that start there, the longest.
+    // The leftmost special token in [begin, end), the longest of those that start there.
     std::optional<Match> find(const std::uint8_t* begin, const std::uint8_t* end) const;
 
     // The longest special token that starts exactly at `begin`.
     std::optional<Match> match_at(const std::uint8_t* begin, const std::uint8_t* end) const;
 
   private:
-    // Sorted by bytes, so that the tokens that share a prefix stand together.
+    // Sorted by bytes, so that tokens with a common prefix are adjacent.
     struct Token {
         std::string bytes;
         std::uint32_t index;
     };
     std::vector<Token> tokens_;
     std::array<bool, 256> starts_{};
-    std::vector<std::uint8_t> first_bytes_;  // the distinct first bytes; memchr serves a single one
+    std::vector<std::uint8_t> first_bytes_;  // the distinct ones; if there is only one, memchr finds it
     std::size_t max_length_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// How long the phases of a job take.
+// Measuring how long the phases of a job take.
 #pragma once
 
 #include <chrono>
@@ -6,13 +6,13 @@
 
 namespace bpe {
 
-// Time that a phase took, on the clock and on all processors together.
+// Elapsed time, and processor time summed over all threads.
 struct PhaseTime {
     double wall_seconds = 0;
     double cpu_seconds = 0;
 };
 
-// Adds the time between its birth and its death to a PhaseTime.
+// Adds the time of its own lifetime to a PhaseTime.
 class PhaseTimer {
   public:
     explicit PhaseTimer(PhaseTime& time) : time_(time) {}

@@ -12,7 +12,7 @@
 namespace bpe {
 namespace {
 
-// A symbol's bytes: a part of the text, so that long tokens cost nothing to make.
+// The bytes of a symbol. They are a part of the text, so that a long token needs no copy.
 struct SymbolBytes {
     std::uint64_t prefix;  // the first 8 bytes, first byte most significant, zero-padded
     const std::uint8_t* data;
@@ -43,8 +43,8 @@ struct PairLess {
     }
 };
 
-// Memory for lists of positions. Lists are never freed one by one; the list of a pair that has just been
-// merged is given back to be used first.
+// Memory for lists of positions. Lists are not freed individually, but the list of the pair that has just
+// been merged is reused first.
 class PositionArena {
   public:
     void recycle(Position* begin, std::size_t size) {
@@ -79,11 +79,11 @@ class PositionArena {
     std::size_t recycled_left_ = 0;
 };
 
-// What is found on one side of the occurrences of a pair while it is being merged, by symbol.
+// A symbol found on one side of the occurrences of a pair while the pair is being merged.
 struct Neighbour {
     std::uint64_t weight = 0;
     std::size_t number = 0;
-    Position* list = nullptr;  // of the new pair, if it is worth one
+    Position* list = nullptr;  // of the new pair, if it may still be merged
 };
 
 struct Neighbours {
@@ -112,13 +112,13 @@ class Trainer {
         all_bytes_.resize(256);
         for (std::size_t byte = 0; byte < 256; ++byte) all_bytes_[byte] = static_cast<std::uint8_t>(byte);
         for (std::size_t byte = 0; byte < 256; ++byte) add_symbol(&all_bytes_[byte], 1);
-        add_symbol(all_bytes_.data(), 0);  // the two marks, which no pair holds
+        add_symbol(all_bytes_.data(), 0);  // the two marks, which are in no pair
         add_symbol(all_bytes_.data(), 0);
         left_.by_symbol.resize(num_symbols);
         right_.by_symbol.resize(num_symbols);
     }
 
-    // Lists the places of all pairs of bytes that may win.
+    // Lists the positions of all pairs of bytes that may be merged.
     void index() {
         std::size_t total = 0;
         for (const auto& pair : text_.byte_pairs()) {
@@ -159,7 +159,7 @@ class Trainer {
     // An occurrence that has been merged.
     struct Merged {
         Position position;
-        Symbol left;  // its neighbours, end_mark if there is none
+        Symbol left;  // the neighbours, end_mark where there is none
         Symbol right;
     };
 
@@ -197,8 +197,8 @@ class Trainer {
         list_positions();
     }
 
-    // Writes the symbol `made` over all occurrences of the pair, from left to right, and notes their
-    // neighbours. Returns the weight of the occurrences that follow upon another one directly.
+    // Writes the symbol `made` over all occurrences of the pair, from left to right, and records their
+    // neighbours. Returns the weight of the occurrences that directly follow another one.
     std::uint64_t replace(const TrainPair& pair, Symbol made) {
         Place* const places = text_.places();
         const Symbol a = pair.left;
@@ -229,9 +229,8 @@ class Trainer {
             const Symbol left = places[position - 1];
             const Symbol right = places[position + length];
             if (left == made) {
-                // The occurrence before took this one's first half for its neighbour, and counted the pair
-                // between them once; that stays. But its right neighbour is now the new symbol, as noted
-                // here.
+                // The occurrence before this one recorded the first half of this one as its right neighbour.
+                // Undo that: its right neighbour is the new symbol, and that pair is recorded here.
                 chained += weight;
                 merged_.back().right = end_mark;
                 Neighbour& before = right_.by_symbol[a];
@@ -245,7 +244,7 @@ class Trainer {
         return chained;
     }
 
-    // Takes the pairs that were broken off their counts and enters the new ones.
+    // Lowers the counts of the pairs that were broken up, and adds the new pairs.
     void update_pairs(Symbol a, Symbol b, Symbol made) {
         for (const Symbol left : left_.seen) table_.prefetch(left, a);
         for (const Symbol right : right_.seen) table_.prefetch(b, right);

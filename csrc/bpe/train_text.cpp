@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t num_byte_pairs = std::size_t{1} << 16;
 
-// Weights below this one are sorted by counting. Few words have a larger one.
+// Smaller weights are sorted by counting; few words have larger ones.
 constexpr std::size_t small_weights = std::size_t{1} << 14;
 
 struct Group {
@@ -19,7 +19,7 @@ struct Group {
     std::uint64_t num_places = 0;
 };
 
-// Words of two bytes and more by weight, the largest weight first.
+// Groups words of two bytes and more by weight, the largest weight first.
 std::vector<Group> group_by_weight(const WordTable& words, const Progress& progress) {
     std::vector<Group> small(small_weights);
     std::vector<Group> groups;
@@ -35,7 +35,7 @@ std::vector<Group> group_by_weight(const WordTable& words, const Progress& progr
     });
     std::sort(groups.begin(), groups.end(),
               [](const Group& a, const Group& b) { return a.weight > b.weight; });
-    std::size_t last = 0;  // groups of equal weight become one
+    std::size_t last = 0;  // merge groups of equal weight
     for (std::size_t i = 1; i < groups.size(); ++i) {
         if (groups[i].weight == groups[last].weight) {
             groups[last].num_words += groups[i].num_words;
@@ -59,11 +59,11 @@ template <class Place>
 TrainText<Place>::TrainText(const WordTable& words, const Progress& progress) : byte_pairs_(num_byte_pairs) {
     std::uint64_t end = 1;
     std::uint64_t total_weight = 0;
-    std::vector<Position> next;  // by class: where its next word goes
+    std::vector<Position> next;  // for each class: where its next word goes
     std::vector<std::uint32_t> class_of_small(small_weights);
     for (const Group& group : group_by_weight(words, progress)) {
         if (group.weight > (std::numeric_limits<std::uint64_t>::max() - total_weight) / group.num_places) {
-            throw std::length_error("the counts of the words are too large to be added up in 64 bits");
+            throw std::length_error("the counts of the words are too large: their sum could exceed 64 bits");
         }
         total_weight += group.weight * group.num_places;
         if (group.weight < small_weights) {
@@ -73,7 +73,7 @@ TrainText<Place>::TrainText(const WordTable& words, const Progress& progress) : 
         end += group.num_places;
         if (end >= std::numeric_limits<Position>::max()) {
             throw std::length_error(
-                "the distinct words hold 4 GiB or more, which is more than training supports");
+                "the distinct words hold 4 GiB or more; training supports less than that");
         }
         classes_.push_back(
             {group.weight, static_cast<std::uint32_t>(group.num_words), static_cast<Position>(end)});

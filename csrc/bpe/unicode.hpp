@@ -1,4 +1,4 @@
-// Characters and the classes that the pre-tokenization patterns speak of.
+// Characters and the classes that the pre-tokenization patterns use.
 #pragma once
 
 #include <array>
@@ -7,8 +7,8 @@
 
 namespace bpe {
 
-// A set of classes, one bit each. Upper and lower are o200k's halves of a word: letters without case and
-// marks belong to both.
+// One bit per class. Upper and lower are the two halves of a word in o200k's pattern: letters without case
+// and marks belong to both.
 enum CharClass : std::uint8_t {
     letter = 1,         // \p{L}
     upper = 2,          // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
@@ -24,7 +24,7 @@ namespace unicode {
 #include "bpe/unicode_table.inc"
 }
 
-// One character of a text: its classes and how many bytes it takes.
+// One character of a text: its classes and its length in bytes.
 struct Character {
     std::uint8_t classes;
     std::uint8_t length;
@@ -37,7 +37,7 @@ inline std::uint8_t classes_of(std::uint32_t code_point) {
 }
 
 // The character at `at` < `end`, which is not ASCII. A byte that does not begin valid UTF-8 (RFC 3629:
-// shortest form, no surrogates, up to U+10FFFF) is a symbol of its own.
+// shortest form, no surrogates, up to U+10FFFF) counts as one symbol.
 inline Character decode_character(const std::uint8_t* at, const std::uint8_t* end) {
     constexpr Character invalid{punct_symbol, 1};
     const auto continues = [](std::uint8_t byte) { return (byte & 0xc0) == 0x80; };

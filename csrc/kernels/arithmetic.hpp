@@ -13,7 +13,7 @@ namespace kernels {
 // Sums run in this many lanes, which the compiler may keep in vector registers without being allowed to
 // reorder additions: two registers of AVX-512, four of AVX2, eight of SSE or NEON.
 constexpr std::size_t lanes = 32;
-constexpr std::size_t few_lanes = 8;  // for what is left then
+constexpr std::size_t few_lanes = 8;  // for the rest
 
 // The sum of term(0) ... term(count - 1).
 template <class Term>
@@ -34,7 +34,7 @@ template <class Term>
     return partial[0] + rest;
 }
 
-// Eight numbers in one register, or two.
+// Eight numbers, in one or two registers.
 constexpr std::size_t eight = 8;
 using Vector = float __attribute__((vector_size(eight * sizeof(float))));
 
@@ -42,15 +42,15 @@ using Vector = float __attribute__((vector_size(eight * sizeof(float))));
     std::memcpy(&vector, from, sizeof vector);
 }
 
-// exp(x) to about two units in the last place, without a call or a branch, so that a loop of it becomes
+// exp(x) to about two units in the last place, without a call or a branch, so that a loop over it becomes
 // vector instructions: x = n ln 2 + r with |r| <= ln(2) / 2, exp(r) by the polynomial of the Cephes library
-// (expf), and 2^n put together from its bits. Beyond +-87 the result stays at exp(+-87), just inside the
+// (expf), and 2^n assembled from its bits. Beyond +-87 the result stays at exp(+-87), just inside the
 // range of float.
 [[gnu::always_inline]] inline float exponential(float x) {
     x = x < -87.0F ? -87.0F : x;
     x = x > 87.0F ? 87.0F : x;
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer, and leaves it in the low bits on the
-    // way.
+    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer; in between, that integer is in the low
+    // bits.
     const float shifted = x * 1.44269504F + 12582912.0F;
     const float n = shifted - 12582912.0F;
     const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;  // ln 2 in two parts

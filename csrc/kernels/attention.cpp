@@ -15,10 +15,10 @@
 namespace kernels {
 namespace {
 
-// Sixteen queries are worked on side by side, one in each lane of two vectors of eight: what the softmax
-// needs of a query's keys, their maximum and their sum, then takes no sums across a vector. Matrices
-// therefore stand as columns, [feature][query] and [key][query], padded with zeros to whole vectors and,
-// since products go four rows at a time, to fours.
+// Sixteen queries are processed side by side, one in each lane of two vectors of eight, so that the maximum
+// and the sum over a query's keys, which the softmax needs, take no operation across the lanes of a vector.
+// Matrices are therefore stored by columns, [feature][query] and [key][query]. They are padded with zeros to
+// whole vectors and, since products are computed four rows at a time, to multiples of four rows.
 constexpr std::size_t tile_rows = 4, block = 2 * eight;
 using Lanes = std::array<float, block>;
 
@@ -26,8 +26,8 @@ constexpr std::size_t padded(std::size_t count, std::size_t unit) {
     return (count + unit - 1) / unit * unit;
 }
 
-// One row of a tile: one to three vectors side by side. They are variables of their own, not an array, so
-// that they stay in registers.
+// One row of a tile: one to three vectors side by side, as separate variables instead of an array so that
+// they stay in registers.
 template <int vectors>
 struct Sums {
     Vector left{}, middle{}, right{};
@@ -77,7 +77,8 @@ template <int vectors, bool accumulate>
     fourth.write(c + 3 * c_step);
 }
 
-// c = a * b, or c += a * b; a is rows x depth, b depth x width, rows a multiple of four and width of eight.
+// c = a * b, or c += a * b; a is rows x depth and b depth x width, where rows is a multiple of four and width
+// one of eight.
 template <bool accumulate>
 [[gnu::always_inline]] inline void multiply(std::size_t rows, std::size_t depth, std::size_t width,
                                             const Matrix& a, const float* b, std::size_t b_step, float* c,
@@ -96,7 +97,7 @@ template <bool accumulate>
     }
 }
 
-// Where the heads of one sequence are, and how their rows come out of and into the tensors.
+// Where the heads of one sequence are in the tensors, and how their rows are copied to and from buffers.
 struct Layout {
     Layout(const AttentionShape& shape, const Positions& positions, bool transposed)
         : tokens(shape.tokens),
@@ -133,20 +134,20 @@ struct Layout {
     std::optional<Turn> turn;
 };
 
-// Gives the keys that the causal mask hides from each query of a block the score -infinity; keys before the
-// block are seen by all. The padding behind the last key is hidden like any later token.
+// Sets the scores of the keys that the causal mask hides from each query of a block to -infinity. All queries
+// see the keys before the block. The padding after the last key is hidden like any later token.
 [[gnu::always_inline]] inline void hide(std::size_t first, std::size_t seen, float* scores) {
     for (std::size_t j = first; j < seen; ++j) {
         std::fill_n(scores + j * block, j - first, -std::numeric_limits<float>::infinity());
     }
 }
 
-// exp(x) for x <= 0, but zero below -87, where it is smaller than 2e-38, and so for what is hidden.
+// exp(x) for x <= 0, but zero below -87, where it is smaller than 2e-38; so hidden keys get zero.
 [[gnu::always_inline]] inline float weight_of(float x) {
     return x < -87.0F ? 0.0F : exponential(x);
 }
 
-// Buffers of one head at a time. Their padding is zero and stays so.
+// Buffers for one head at a time. Their padding is and remains zero.
 struct Forward {
     explicit Forward(const Layout& layout)
         : q(layout.line * layout.row),
@@ -159,11 +160,12 @@ struct Forward {
     std::vector<float> q, k, v, q_columns, weights, mixed;
 };
 
-// Turns the scores of a block of queries with `seen` keys into exp(score - largest).
+// The largest score of each query of a block, and the sum of exp(score - largest).
 struct Softmax {
     Lanes largest, total;
 };
 
+// Replaces the scores of a block of queries with `seen` keys by exp(score - largest).
 [[gnu::always_inline]] inline Softmax exponentials(std::size_t first, std::size_t seen, float* scores) {
     hide(first, seen, scores);
     Sums<2> largest;
@@ -242,7 +244,7 @@ struct Backward {
 };
 
 // Turns scores into weights and, in `dscores`, the gradients of the weights into those of the scores:
-// weight * (gradient - mean of the gradients by the weights).
+// weight * (gradient - weighted mean of the gradients).
 [[gnu::always_inline]] inline void through_softmax(std::size_t first, std::size_t seen, const Lanes& log_sums,
                                                    float* weights, float* dscores) {
     hide(first, seen, weights);

@@ -1,8 +1,8 @@
 // Causal attention over short sequences, forward and backward, with the rotation of queries and keys.
 //
-// The fused attention of torch is made for long sequences; on a few dozen tokens most of its time goes into
-// preparing small matrix products. Here these are written out for the processor's registers, and what the
-// causal mask hides is not computed.
+// torch's fused attention is made for long sequences; on a few dozen tokens it spends most of its time
+// preparing small matrix products. Here these are written out for the processor's registers, and most of what
+// the causal mask hides is not computed.
 #pragma once
 
 #include <cstddef>
@@ -12,16 +12,16 @@
 
 namespace kernels {
 
-// The features of a token lie side by side: those of its query heads, its key heads, its value heads, each
-// `width` numbers. Query head h reads key and value head h / (heads / kv_heads). `scale` multiplies the
-// scores.
+// The features of a token are contiguous: those of its query heads, its key heads and its value heads, with
+// `width` numbers per head. Query head h reads key and value head h / (heads / kv_heads). `scale` multiplies
+// the scores.
 struct AttentionShape {
     std::size_t batch, tokens, heads, kv_heads, width;
     float scale;
 };
 
-// How queries and keys are turned first, as in `rotate`: tokens * width / 2 cosines and sines. Not at all
-// where the tables are null.
+// How queries and keys are rotated first, as in `rotate`: tokens * width / 2 cosines and sines. If the tables
+// are null, they are not rotated.
 struct Positions {
     Pairing pairing;
     const float *cos, *sin;
@@ -29,7 +29,7 @@ struct Positions {
 
 // Writes y = softmax(scale q k^T + causal mask) v, and the logarithm of the sum of exponentials of each
 // query's scores for the backward pass. Sizes: qkv batch * tokens * (heads + 2 kv_heads) * width, y batch *
-// tokens * heads * width, log_sums batch * heads * tokens. The outputs overlap nothing.
+// tokens * heads * width, log_sums batch * heads * tokens. Outputs must not overlap inputs or each other.
 void attention_forward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* qkv,
                        float* y, float* log_sums);
 

@@ -1,4 +1,4 @@
-// A few rows times a transposed matrix: what a language model does for each token that it writes.
+// A few rows times a transposed matrix: most of the work for each token that a language model generates.
 #pragma once
 
 #include <cstddef>
@@ -7,9 +7,9 @@
 
 namespace kernels {
 
-// y = x w^T, reading w once, from front to back, as fast as memory gives it. General matrix products, which
-// are made for many rows, reach less than half of that here. Sizes: x rows * width, w outputs * width, y rows
-// * outputs, which overlaps nothing.
+// y = x w^T, reading w once, from front to back, at the speed of memory. General matrix products, which are
+// made for many rows, reach less than half of that here. Sizes: x rows * width, w outputs * width, y rows *
+// outputs. y must not overlap the inputs.
 void multiply_few_rows(Isa isa, std::size_t rows, std::size_t width, std::size_t outputs, const float* x,
                        const float* w, float* y);
 

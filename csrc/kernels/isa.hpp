@@ -1,18 +1,20 @@
 // Compiling one body for several instruction sets and choosing among them at run time.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
 namespace kernels {
 
-// Which instructions a kernel is compiled for. All give the same numbers up to rounding.
-enum class Isa { portable, avx2, avx512 };
+// The instruction set that a kernel is compiled for. Results agree up to rounding.
+enum class Isa : std::uint8_t { portable, avx2, avx512 };
 
 std::string_view name(Isa isa);
 
-// What this processor can run, the fastest last, up to the one that the environment variable
-// COURSE_CPU_CAPABILITY names, if it is set. Throws std::invalid_argument if that names none of them.
+// The instruction sets that this processor can run, the fastest last. If the environment variable
+// COURSE_CPU_CAPABILITY is set, those after the one it names are left out. Throws std::invalid_argument if it
+// names an unknown one.
 std::span<const Isa> available_isas();
 
 namespace detail {
@@ -33,8 +35,8 @@ template <class Body>
 
 }  // namespace detail
 
-// Calls `body`, a lambda that is always inlined (and so is all that it calls), compiled for `isa`, which must
-// be available.
+// Calls `body`, compiled for `isa`, which must be available. `body` is a lambda that is always inlined, and
+// so are the functions that it calls.
 template <class Body>
 void run(Isa isa, const Body& body) {
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -12,7 +12,8 @@ using Vector16 = float __attribute__((vector_size(product_unit * sizeof(float)))
 // Eight rows of three vectors are 24 sums in the 32 registers of AVX-512, with room for three vectors of b:
 // eleven loads for 24 multiplications.
 constexpr std::size_t tile_rows = 8, tile_vectors = 3;
-// Rows of b that are used up before the next: a tile's columns of them stay in the second-level cache.
+// Rows of b that are processed before the next ones: their columns for one tile stay in the second-level
+// cache.
 constexpr std::size_t depth_block = 512;
 
 template <std::size_t rows, std::size_t vectors>
@@ -92,7 +93,7 @@ template <std::size_t vectors>
 
 void multiply(Isa isa, std::size_t rows, std::size_t depth, std::size_t width, const Matrix& a,
               const Matrix& b, float* c, std::size_t c_step, bool accumulate) {
-    std::vector<float> turned;  // b with its rows in one piece
+    std::vector<float> turned;  // b with contiguous rows
     const float* rows_of_b = b.data;
     std::size_t b_step = b.row_step;
     if (b.column_step != 1) {

@@ -9,8 +9,9 @@
 namespace kernels {
 namespace {
 
-// Rows whose weight gradients are summed before they join the total: shorter sums round less.
-constexpr std::size_t rows_a_block = 64;
+// Weight gradients are summed over this many rows before they are added to the total: shorter sums round
+// less.
+constexpr std::size_t rows_per_block = 64;
 
 [[gnu::always_inline]] inline void forward(std::size_t rows, std::size_t width, float eps,
                                            const float* __restrict x, const float* __restrict weight,
@@ -28,9 +29,9 @@ constexpr std::size_t rows_a_block = 64;
                                             const float* __restrict inverse_rms, float* __restrict dx,
                                             float* __restrict dweight, float* __restrict block) {
     std::fill_n(dweight, width, 0.0F);
-    for (std::size_t first = 0; first < rows; first += rows_a_block) {
+    for (std::size_t first = 0; first < rows; first += rows_per_block) {
         std::fill_n(block, width, 0.0F);
-        const std::size_t last = std::min(first + rows_a_block, rows);
+        const std::size_t last = std::min(first + rows_per_block, rows);
         for (std::size_t row = first; row < last; ++row, dy += width, x += width, dx += width) {
             const float dot = sum(width, [=](std::size_t i) { return dy[i] * weight[i] * x[i]; });
             const float scale = inverse_rms[row];

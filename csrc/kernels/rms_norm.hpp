@@ -1,8 +1,7 @@
 // RMSNorm forward and backward, each in one pass over memory.
 //
-// y = x / sqrt(mean(x^2) + eps) * weight over rows of `width` numbers. Written as torch operations, the same
-// takes five passes forward and more backward: on a processor the time goes into moving bytes, not into
-// arithmetic.
+// y = x / sqrt(mean(x^2) + eps) * weight over rows of `width` numbers. Written as torch operations, it takes
+// five passes forward and more backward, and moving the bytes takes more time than the arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +11,13 @@
 namespace kernels {
 
 // Writes y, and 1 / sqrt(mean(x^2) + eps) of each row for the backward pass.
-// Sizes: x and y rows * width, weight width, inverse_rms rows. The outputs overlap nothing.
+// Sizes: x and y rows * width, weight width, inverse_rms rows. Outputs must not overlap inputs or each other.
 void rms_norm_forward(Isa isa, std::size_t rows, std::size_t width, float eps, const float* x,
                       const float* weight, float* y, float* inverse_rms);
 
 // Writes the gradients of x and weight for the gradient `dy` of y.
-// Sizes: dy, x and dx rows * width, weight and dweight width, inverse_rms rows. The outputs overlap nothing.
+// Sizes: dy, x and dx rows * width, weight and dweight width, inverse_rms rows. Outputs must not overlap
+// inputs or each other.
 void rms_norm_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* x,
                        const float* weight, const float* inverse_rms, float* dx, float* dweight);
 

@@ -2,17 +2,19 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/isa.hpp"
 
 namespace kernels {
 
-// Which two of the 2 * pairs features of a head are turned together.
-enum class Pairing { interleaved, half };
+// Which two of the 2 * pairs features of a head form a pair.
+enum class Pairing : std::uint8_t { interleaved, half };
 
-// Turns each pair (a, b) of x into (a cos - b sin, a sin + b cos), or with `transposed` into (a cos + b sin,
-// b cos - a sin): back again, and what the backward pass needs.
-// Sizes: x and y batch * tokens * heads * 2 * pairs, cos and sin tokens * pairs. y overlaps nothing.
+// Turns each pair (a, b) of x into (a cos - b sin, a sin + b cos). With `transposed` it undoes that, as the
+// backward pass needs: (a cos + b sin, b cos - a sin).
+// Sizes: x and y batch * tokens * heads * 2 * pairs, cos and sin tokens * pairs. y must not overlap the
+// inputs.
 struct Rotation {
     std::size_t batch, tokens, heads, pairs;
     Pairing pairing;

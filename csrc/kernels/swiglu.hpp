@@ -8,8 +8,8 @@
 
 namespace kernels {
 
-// Each of the `rows` rows of gate_up holds `width` numbers of the gate, then as many to be let through; y has
-// rows * width numbers. The outputs overlap nothing.
+// Each of the `rows` rows of gate_up holds `width` numbers of the gate, then `width` numbers of up; y has
+// rows * width numbers. Outputs must not overlap inputs or each other.
 void swiglu_forward(Isa isa, std::size_t rows, std::size_t width, const float* gate_up, float* y);
 
 // Writes the gradient of gate_up for the gradient `dy` of y.

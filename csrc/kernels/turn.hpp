@@ -1,4 +1,4 @@
-// The turning of one head's features by the angles of one position, as rotate.cpp and attention.cpp do it.
+// Rotating the features of one head by the angles of one position, for rotate.cpp and attention.cpp.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace kernels {
 
-// Tables for whole rows: y[i] = x[i] * cosines[i] + x[partner of i] * sines[i]. With a number for every
-// feature, sign included, a row is a run of vectors whatever the pairing.
+// Tables for whole rows: y[i] = x[i] * cosines[i] + x[partner of i] * sines[i]. With one number per
+// feature, sign included, a row can be processed in whole vectors with either pairing.
 class Turn {
   public:
     Turn(std::size_t tokens, std::size_t pairs, Pairing pairing, bool transposed, const float* cos,
@@ -31,7 +31,7 @@ class Turn {
         }
     }
 
-    // Writes the 2 * pairs numbers of y, turned for the token's position.
+    // Writes the 2 * pairs numbers of x to y, rotated for the position of the token.
     [[gnu::always_inline]] void operator()(std::size_t token, const float* __restrict x,
                                            float* __restrict y) const {
         const float* __restrict const c = cosines_.data() + 2 * token * pairs_;
@@ -57,7 +57,7 @@ class Turn {
   private:
     using Pairs = std::uint64_t __attribute__((vector_size(sizeof(Vector))));
 
-    // A pair as one number of 64 bits: its halves change places when it is rotated by 32.
+    // A pair is one number of 64 bits; rotating it by 32 bits swaps its halves.
     [[gnu::always_inline]] static void swap_neighbours(const Vector& vector, Vector& swapped) {
         Pairs pairs;
         std::memcpy(&pairs, &vector, sizeof pairs);

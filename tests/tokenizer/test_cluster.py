@@ -147,7 +147,7 @@ class TestPackedCounts:
             lambda block: _bpe.merge_packed([block]),
             lambda block: _bpe.prune_packed(block, 1),
         ):
-            with pytest.raises(ValueError, match="no packed word counts"):
+            with pytest.raises(ValueError, match="not packed word counts"):
                 use(damaged)
 
 
