@@ -17,8 +17,7 @@ constexpr unsigned shift_for(std::size_t num_slots) {
 // unused slots, so that the search ends.
 template <class Slots, class Stop>
 [[gnu::always_inline]] inline auto& probe(Slots& slots, std::size_t start, const Stop& stop) {
-    const std::size_t mask = slots.size() - 1;
-    while (!stop(slots[start])) start = (start + 1) & mask;
+    while (!stop(slots[start])) start = (start + 1) & (slots.size() - 1);
     return slots[start];
 }
 
