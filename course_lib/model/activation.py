@@ -1,7 +1,7 @@
-"""Activation functions: the formulas, and the fused kernels with the same values that the layers use.
+"""Activation functions: the formulas, and torch's kernels with the same values, which the layers use.
 
-The functions are the forms to read; :func:`fused` gives torch's kernel of the same name, which makes one pass over
-memory and keeps one tensor for the backward pass.
+The functions are the forms to read; :func:`torch_kernel` gives torch's kernel of the same name, which makes one pass
+over memory and keeps one tensor for the backward pass.
 """
 
 import math
@@ -34,7 +34,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by the tanh approximation of the same paper, which GPT-2 uses."""
+    """GELU in the tanh approximation of the same paper, as used by GPT-2."""
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
@@ -54,22 +54,22 @@ ACTIVATIONS: dict[str, Activation] = {
 """The formulas by name."""
 
 
-def _fused_relu2(x: Tensor) -> Tensor:
+def _torch_relu2(x: Tensor) -> Tensor:
     return functional.relu(x).square()
 
 
-# By names, not lambdas: a model that is pickled holds one of them.
-_FUSED: dict[str, Activation] = {
+# Named functions, not lambdas: a pickled model holds one of them.
+_TORCH_KERNELS: dict[str, Activation] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
     "gelu_tanh": partial(functional.gelu, approximate="tanh"),
     "silu": functional.silu,
-    "relu2": _fused_relu2,
+    "relu2": _torch_relu2,
     "sigmoid": torch.sigmoid,
 }
 
 
-def fused(name: str) -> Activation:
-    """The kernel of torch for one of ``ACTIVATIONS``. Raises ValueError for another name."""
+def torch_kernel(name: str) -> Activation:
+    """Torch's kernel for one of ``ACTIVATIONS``. Raises ValueError for another name."""
     check_choice("activation", name, ACTIVATIONS)
-    return _FUSED[name]
+    return _TORCH_KERNELS[name]

@@ -2,16 +2,14 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from course_lib.model import kernels
 from course_lib.model.cache import LayerCache
 from course_lib.model.checks import check_positive
-from course_lib.model.functional import causal_mask
-from course_lib.model.fused import can_fuse_attention, fused_attention
-from course_lib.model.linear import Linear, can_project_together, project_together
+from course_lib.model.linear import Linear, plain_weights
 from course_lib.model.norm import RMSNorm
 from course_lib.model.rope import RotaryEmbedding
-from course_lib.model.watchers import can_fuse, is_plain
+from course_lib.model.watchers import is_plain
 
 
 class CausalSelfAttention(nn.Module):
@@ -22,15 +20,15 @@ class CausalSelfAttention(nn.Module):
         num_heads: query heads, H.
         num_kv_heads: key and value heads, a divisor of ``num_heads``; default ``num_heads``. With fewer, each serves
             a group of query heads (Ainslie et al. 2023; one for all: Shazeer 2019).
-        rope: a :class:`RotaryEmbedding` for the width of a head; layers may share one.
+        rope: a :class:`RotaryEmbedding` for the width of one head; layers may share it.
         qk_norm: RMSNorm on each query and key head before the rotation (Dehghani et al. 2023).
-        window: a token sees itself and the ``window - 1`` tokens before it only.
+        window: a token sees only itself and the ``window - 1`` tokens before it.
         head_dim: width of a head; default ``d_model / num_heads``.
         eps: of the query and key norms.
 
-    Shapes: x (..., T, D) → (..., T, D). ``token_positions`` (..., T), by default counted on from the length of the
-    cache, turn queries and keys; who sees whom goes by the order of the tokens. With a ``cache`` (x of shape
-    (B, T, D)) the tokens continue those it holds, and it grows by T.
+    Shapes: x (..., T, D) → (..., T, D). ``token_positions`` (..., T), by default continuing from the length of the
+    cache, turn queries and keys; which tokens see each other depends only on their order. With a ``cache`` (x of
+    shape (B, T, D)) the tokens continue those in the cache, which grows by T.
 
     Parameters: q_proj (H · head_dim, D), k_proj and v_proj (H_kv · head_dim, D), output_proj (D, H · head_dim);
     with ``qk_norm`` q_norm and k_norm (head_dim,).
@@ -82,12 +80,12 @@ class CausalSelfAttention(nn.Module):
         self, x: Tensor, token_positions: Tensor | None = None, *, cache: LayerCache | None = None
     ) -> Tensor:
         """(..., T, D) → (..., T, D)."""
-        mixed = self._fused(x, token_positions) if cache is None else None  # (..., T, H, head_dim)
-        if mixed is None:
-            q, k, v = self.heads(x, token_positions, start=cache.length if cache is not None else 0)
-            if cache is not None:
-                k, v = cache.append(k, v)
-            mixed = self._attend(q, k, v).transpose(-3, -2)
+        if cache is None:
+            mixed = self._without_cache(x, token_positions)  # (..., T, H, head_dim)
+        else:
+            q, k, v = self.heads(x, token_positions, start=cache.length)
+            k, v = cache.append(k, v)
+            mixed = kernels.torch_attention(q, k, v, self.window).transpose(-3, -2)
         return self.output_proj(mixed.reshape(-1, self.num_heads * self.head_dim)).view(x.shape)  # type: ignore[no-any-return]
 
     def heads(
@@ -95,13 +93,10 @@ class CausalSelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (..., H, T, head_dim), keys and values (..., H_kv, T, head_dim), normed and turned.
 
-        For looking at scores: what :func:`scaled_dot_product_attention` takes. The first token has position ``start``
-        unless ``token_positions`` are given.
+        For looking at scores: the arguments of :func:`scaled_dot_product_attention`. The first token has position
+        ``start`` unless ``token_positions`` are given.
         """
-        if x.ndim < 2:
-            raise ValueError(
-                f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
-            )
+        self._check_tokens(x)
         q, k, v = self._project(x)
         if self.rope is not None and is_plain(self.rope):
             tables = self.rope.tables_for(x.shape[:-1], token_positions, start=start)
@@ -126,52 +121,29 @@ class CausalSelfAttention(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         return q, k, v
 
-    def _fused(self, x: Tensor, token_positions: Tensor | None) -> Tensor | None:
-        """Heads mixed by :func:`fused_attention`, (B, T, H, head_dim), or None where it does not take them."""
-        projections = self.q_proj, self.k_proj, self.v_proj
-        if not (can_fuse_attention(x) and can_project_together(x, projections)):
-            return None
-        if self.window is not None and self.window < x.shape[1]:
-            return None
-        if self.rope is not None and not is_plain(self.rope):
-            return None
+    def _without_cache(self, x: Tensor, token_positions: Tensor | None) -> Tensor:
+        """(..., T, D) → (..., T, H, head_dim): by kernels, or through modules that are watched or replaced."""
+        self._check_tokens(x)
+        weights = plain_weights(self.q_proj, self.k_proj, self.v_proj)
+        if weights is None or (self.rope is not None and not is_plain(self.rope)):
+            heads = self.heads(x, token_positions)
+            return kernels.torch_attention(*heads, self.window).transpose(-3, -2)
         tables, layout = None, "interleaved"
         if self.rope is not None:
             tables, layout = self.rope.tables_for(x.shape[:-1], token_positions), self.rope.layout
-            if tables[0].ndim != 2 or not can_fuse(*tables):  # each sequence has positions of its own
-                return None
+            if tables[0].is_meta:
+                self.rope.check_made(x)
         if self.q_norm is None:
-            heads = self.num_heads + 2 * self.num_kv_heads
-            rows = x.reshape(-1, x.shape[-1])
-            qkv = project_together(rows, projections).view(*x.shape[:-1], heads, self.head_dim)
-        else:
-            qkv = torch.cat(self._project(x), -2)
-        return fused_attention(qkv, self.num_heads, tables, layout)
+            return kernels.projected_attention(x, weights, self.head_dim, tables, layout, self.window)
+        return kernels.attention(*self._project(x), tables, layout, self.window)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Fused attention of the last T of S tokens: equal to ``scaled_dot_product_attention`` with the mask."""
-        num_queries, num_keys = q.shape[-2], k.shape[-2]
-        if num_queries == 1 and self.window is not None:
-            k, v = k[..., -self.window :, :], v[..., -self.window :, :]
-        mask, is_causal = None, False
-        # Branches, not a bool of the sizes: where torch traces or compiles, sizes may be symbols and tensors.
-        if num_queries > 1:
-            if num_keys > num_queries or (self.window or num_keys) < num_keys:
-                mask = causal_mask(
-                    num_queries, num_keys, offset=num_keys - num_queries, window=self.window, device=q.device
-                )
-            else:
-                is_causal = True
-        return functional.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            mask,
-            is_causal=is_causal,
-            enable_gqa=self.num_kv_heads != self.num_heads,
-        )
+    def _check_tokens(self, x: Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(
+                f"x must have shape (..., T, {self.q_proj.weight.shape[1]}), not {tuple(x.shape)}"
+            )
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         heads = f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, head_dim={self.head_dim}"
         return heads if self.window is None else f"{heads}, window={self.window}"

@@ -1,4 +1,4 @@
-"""What the layers refuse, in one sentence each that names the argument and what is allowed."""
+"""Checks of arguments, each with an error of one sentence that names the argument and what is allowed."""
 
 from collections.abc import Collection
 
@@ -34,6 +34,17 @@ def check_features(x: Tensor, weight: Tensor, name: str = "x") -> None:
         raise ValueError(f"{name} must be on {weight.device} like the weights, not on {x.device}")
     if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
         raise ValueError(f"{name} must be {weight.dtype} like the weights, not {x.dtype}")
+
+
+def check_normable(x: Tensor, weight: Tensor) -> None:
+    """Raise ValueError unless ``x`` is floating point, with the last dimension and on the device of ``weight``."""
+    if not x.ndim or x.shape[-1] != weight.shape[0] or not x.is_floating_point():
+        raise ValueError(
+            f"x must hold floating-point numbers, {len(weight)} in its last dimension, "
+            f"not {x.dtype} of shape {tuple(x.shape)}"
+        )
+    if x.device != weight.device:
+        raise ValueError(f"x must be on {weight.device} like the weights, not on {x.device}")
 
 
 def check_ids(ids: Tensor, name: str) -> None:

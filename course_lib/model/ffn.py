@@ -3,11 +3,11 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_lib.model.activation import fused
+from course_lib.model import kernels
+from course_lib.model.activation import torch_kernel
 from course_lib.model.checks import check_choice
 from course_lib.model.config import GATED_ACTIVATIONS, PLAIN_ACTIVATIONS, ModelConfig
-from course_lib.model.fused import fused_swiglu
-from course_lib.model.linear import Linear, can_project_together, project_together
+from course_lib.model.linear import Linear, plain_weights
 
 
 class FFN(nn.Module):
@@ -21,7 +21,7 @@ class FFN(nn.Module):
         super().__init__()
         check_choice("activation", activation, PLAIN_ACTIVATIONS)
         self.activation = activation
-        self.act = fused(activation)
+        self.act = torch_kernel(activation)
         self.w1 = Linear(d_model, d_ff)
         self.w2 = Linear(d_ff, d_model)
 
@@ -30,7 +30,7 @@ class FFN(nn.Module):
         return self.w2(self.act(self.w1(x)))  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         return f"activation={self.activation!r}"
 
 
@@ -39,8 +39,8 @@ class GatedFFN(nn.Module):
 
     ``activation``: that of the gate, ``"sigmoid"``, ``"relu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"`` or
     ``"relu2"``, or the name of the whole: ``"glu"``, ``"reglu"``, ``"geglu"``, ``"swiglu"``; another raises ValueError.
-    Parameters: w1, the gate, and w3 (d_ff, d_model), w2 (d_model, d_ff). With d_ff = 8/3 d_model they are as many as
-    those of an :class:`FFN` with 4 d_model.
+    Parameters: w1, the gate, and w3 (d_ff, d_model), w2 (d_model, d_ff). With d_ff = 8/3 d_model there are as
+    many as in an :class:`FFN` with 4 d_model.
     """
 
     def __init__(self, d_model: int, d_ff: int, activation: str) -> None:
@@ -48,7 +48,7 @@ class GatedFFN(nn.Module):
         check_choice("activation", activation, (*GATED_ACTIVATIONS, "sigmoid", *PLAIN_ACTIVATIONS))
         self.activation = activation
         self.gate = GATED_ACTIVATIONS.get(activation, activation)
-        self.act = fused(self.gate)
+        self.act = torch_kernel(self.gate)
         self.w1 = Linear(d_model, d_ff)
         self.w2 = Linear(d_ff, d_model)
         self.w3 = Linear(d_model, d_ff)
@@ -56,14 +56,13 @@ class GatedFFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., d_model) → (..., d_model)."""
         rows = x.reshape(-1, x.shape[-1])  # one matrix, so that autograd has fewer views to follow
-        if self.act is functional.silu and can_project_together(rows, (self.w1, self.w3)):
-            opened = fused_swiglu(project_together(rows, (self.w1, self.w3)))
-        else:
-            opened = self.act(self.w1(rows)) * self.w3(rows)
-        return self.w2(opened).view(x.shape)  # type: ignore[no-any-return]
+        weights = plain_weights(self.w1, self.w3) if self.act is functional.silu else None
+        if weights is not None:
+            return self.w2(kernels.swiglu(rows, *weights)).view(x.shape)  # type: ignore[no-any-return]
+        return self.w2(self.act(self.w1(rows)) * self.w3(rows)).view(x.shape)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         return f"activation={self.activation!r}"
 
 
@@ -75,6 +74,6 @@ class SwiGLU(GatedFFN):
 
 
 def make_ffn(config: ModelConfig) -> FFN | GatedFFN:
-    """The feed-forward layer that ``config`` asks for."""
+    """The feed-forward layer for ``config``."""
     kind = GatedFFN if config.is_gated else FFN
     return kind(config.d_model, config.ffn_width, config.activation)

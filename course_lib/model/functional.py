@@ -1,7 +1,7 @@
-"""The arithmetic of a Transformer as plain functions of tensors: softmax, SiLU, rotation, scaled dot-product attention.
+"""The arithmetic of a Transformer as plain functions of tensors: softmax, SiLU, norms, rotation, attention.
 
-These are the forms to read. The modules call torch's fused kernels, which give the same numbers (the tests compare
-them) without keeping every intermediate tensor.
+These are the forms to read. The modules call fused kernels, which give the same numbers (the tests compare them)
+without keeping every intermediate tensor.
 """
 
 import math
@@ -23,6 +23,29 @@ def softmax(x: Tensor, dim: int) -> Tensor:
 def silu(x: Tensor) -> Tensor:
     """Sigmoid linear unit: x * sigmoid(x), also called Swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
     return x * torch.sigmoid(x)
+
+
+def rms_norm_reference(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
+    """The formula of RMSNorm: x / sqrt(mean(x²) + eps) * weight (Zhang & Sennrich 2019, equation 4).
+
+    The form to read; :class:`RMSNorm` is the one to use. Shapes: x (..., d), weight (d,). The mean over the last
+    dimension is taken in float32 at least, since a sum of squares in 16 bits overflows or loses its small terms; the
+    result has the dtype of ``x``.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    return (normed * weight).to(x.dtype)
+
+
+def layer_norm_reference(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias along the last dimension (Ba et al. 2016, equation 4).
+
+    The form to read; :class:`LayerNorm` is the one to use. Shapes: x (..., d), weight and bias (d,).
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    centred = wide - wide.mean(-1, keepdim=True)
+    normed = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps) * weight
+    return (normed if bias is None else normed + bias).to(x.dtype)
 
 
 def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor, layout: str = "interleaved") -> Tensor:
@@ -53,7 +76,7 @@ def scaled_dot_product_attention(
             h // (H / H_kv) (Ainslie et al. 2023).
         v: values, (..., S, d_v).
         mask: (..., T, S), broadcast over the heads: boolean, True where a query may look, or numbers to be added to the
-            scores. A query that may look nowhere, all minus infinity, gets zeros.
+            scores. A query that may look nowhere (all minus infinity) gets zeros.
         is_causal: query i sees keys 0 … i. Not together with ``mask``.
 
     Returns:
@@ -81,14 +104,14 @@ def _weighted_mean(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tens
     if mask is None:
         return softmax(scores, -1) @ v
     scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
-    # A query that may look nowhere has no maximum to subtract: its weights would be 0 / 0, and so would gradients.
+    # A query that may look nowhere has no maximum to subtract: its weights and gradients would be 0 / 0.
     nowhere = scores.isneginf().all(-1, keepdim=True)
     weights = softmax(scores.masked_fill(nowhere, 0.0), -1)
     return weights.masked_fill(nowhere, 0.0) @ v
 
 
 def _grouped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Let each key and value head serve a group of query heads, without copying it."""
+    """Attention in which each key and value head serves a group of query heads, without copies."""
     heads, kv_heads = q.shape[-3], k.shape[-3]
     if heads % kv_heads:
         raise ValueError(f"the {kv_heads} heads of k and v must divide the {heads} heads of q")
@@ -107,7 +130,7 @@ def causal_mask(
     window: int | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Which key a query may look at: True where key j ≤ i + ``offset`` for query i, shape (num_queries, num_keys).
+    """Which keys a query may look at: True where key j ≤ i + ``offset`` for query i, (num_queries, num_keys).
 
     ``offset`` is the number of tokens before the first query (those in a KV cache). With ``window``, only the last
     ``window`` of these keys, the query's own included, are seen: sliding-window attention (Beltagy et al. 2020).

@@ -1,16 +1,14 @@
 """The two layers that hold nearly all parameters: a matrix to multiply with and a table to look up."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_lib.model.checks import check_features, check_id_range, check_ids, check_positive
-from course_lib.model.fused import can_fuse_product, few_rows_product, has_few_rows
-from course_lib.model.product import can_multiply, multiply_by
-from course_lib.model.watchers import can_fuse, is_plain, may_be_bypassed
+from course_lib.model import kernels
+from course_lib.model.checks import check_id_range, check_ids, check_positive
+from course_lib.model.watchers import is_plain, may_be_bypassed
 
 
 def truncated_normal_(weight: Tensor, std: float) -> Tensor:
@@ -23,7 +21,7 @@ class Linear(nn.Module):
     """y = x W^T, without bias: (..., d_in) → (..., d_out).
 
     ``weight`` has shape (d_out, d_in), as in torch, and starts as a truncated normal of variance 2 / (d_in + d_out)
-    (Glorot & Bengio 2010): between what keeps activations and what keeps gradients at their size.
+    (Glorot & Bengio 2010): a compromise between keeping the size of activations and that of gradients.
 
     Raises ValueError where ``x`` has another number of features, dtype or device.
     """
@@ -43,53 +41,38 @@ class Linear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self, gain: float = 1.0) -> None:
-        """Draw the weights anew, their standard deviation multiplied by ``gain``."""
+        """Draw new weights, with their standard deviation multiplied by ``gain``."""
         truncated_normal_(self.weight, gain * math.sqrt(2 / sum(self.weight.shape)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d_in) → (..., d_out)."""
-        weight = self.weight
-        check_features(x, weight)
-        if can_fuse_product(x, weight):
-            return few_rows_product(x, weight)
-        if can_multiply(x, weight):
-            return multiply_by(x, (weight,))
-        return x @ weight.T
+        return kernels.product(x, self.weight)
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         return "d_in={1}, d_out={0}".format(*self.weight.shape)
 
 
-def can_project_together(x: Tensor, linears: Sequence[nn.Module]) -> bool:
-    """Whether :func:`project_together` may stand for calling each of ``linears`` on x (..., d_in).
+def plain_weights(*linears: nn.Module) -> list[Tensor] | None:
+    """The weights of ``linears``, to compute with instead of calling each of them.
 
-    Each must be a plain :class:`Linear`, not a layer put in its place or one that somebody watches.
+    None where one is not a plain :class:`Linear`: another layer in its place, or a layer that somebody watches.
     """
-    if has_few_rows(x) or not can_fuse(x):
-        return False
-    if not all(type(linear) is Linear and is_plain(linear) for linear in linears):
-        return False
-    weights: list[Tensor] = [linear.weight for linear in linears]  # type: ignore[misc]
-    return (
-        all(x.shape[-1] == weight.shape[1] for weight in weights)
-        and can_fuse(*weights)
-        and not torch.is_autocast_enabled(x.device.type)
-    )
-
-
-def project_together(x: Tensor, linears: Sequence[Linear]) -> Tensor:
-    """The results of ``linears`` side by side: x (N, d_in) → (N, sum of their d_out)."""
-    return multiply_by(x, [linear.weight for linear in linears])
+    weights: list[Tensor] = []
+    for linear in linears:
+        if type(linear) is not Linear or not is_plain(linear):
+            return None
+        weights.append(linear.weight)
+    return weights
 
 
 class Embedding(nn.Module):
     """Row ``weight[i]`` for each id i: (...) int64 → (..., d).
 
-    ``weight`` has shape (num, d) and starts as a normal of variance 1, cut off at 3. Equals ``weight[ids]``, whose
-    gradient torch computes faster through its own function.
+    ``weight`` has shape (num, d) and starts as a normal of variance 1, cut off at 3. Equals ``weight[ids]``, but torch
+    computes the gradient of its own function faster.
 
-    Raises ValueError where ids are not integers, or one is not in 0 … num - 1; TypeError where they are no tensor.
+    Raises ValueError where ids are not integers, or one is not in 0 … num - 1; TypeError where they are not a tensor.
     """
 
     def __init__(
@@ -102,7 +85,7 @@ class Embedding(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew."""
+        """Draw new vectors."""
         truncated_normal_(self.weight, 1.0)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -117,5 +100,5 @@ class Embedding(nn.Module):
             raise
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         return "num={}, d={}".format(*self.weight.shape)

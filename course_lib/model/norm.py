@@ -1,36 +1,13 @@
-"""RMSNorm and LayerNorm: the formulas, and the modules, which call fused kernels with the same values."""
+"""RMSNorm and LayerNorm as modules, which call kernels with the values of the formulas in ``functional``."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from course_lib.model.checks import check_choice, check_positive
+from course_lib.model import kernels
+from course_lib.model.checks import check_choice, check_normable, check_positive
 from course_lib.model.config import NORMS
-from course_lib.model.fused import fused_rms_norm
-from course_lib.model.watchers import can_fuse
-
-
-def rms_norm_reference(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
-    """The formula of RMSNorm: x / sqrt(mean(x²) + eps) * weight (Zhang & Sennrich 2019, equation 4).
-
-    The form to read; :class:`RMSNorm` is the one to use. Shapes: x (..., d), weight (d,). The mean over the last
-    dimension is taken in float32 at least, since a sum of squares in 16 bits overflows or loses its small terms; the
-    result has the dtype of ``x``.
-    """
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
-    return (normed * weight).to(x.dtype)
-
-
-def layer_norm_reference(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias along the last dimension (Ba et al. 2016, equation 4).
-
-    The form to read; :class:`LayerNorm` is the one to use. Shapes: x (..., d), weight and bias (d,).
-    """
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    centred = wide - wide.mean(-1, keepdim=True)
-    normed = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps) * weight
-    return (normed if bias is None else normed + bias).to(x.dtype)
+from course_lib.model.functional import layer_norm_reference
 
 
 class RMSNorm(nn.Module):
@@ -59,14 +36,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) → (..., d)."""
-        weight = self.weight
-        if x.shape[-1:] == weight.shape and can_fuse(x, weight):
-            return fused_rms_norm(x, weight, self.eps)
-        _check_normable(x, weight)
-        return rms_norm_reference(x, weight, self.eps)
+        return kernels.rms_norm(x, self.weight, self.eps)
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         return f"d={len(self.weight)}, eps={self.eps}"
 
 
@@ -101,13 +74,13 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., d) → (..., d)."""
-        _check_normable(x, self.weight)
+        check_normable(x, self.weight)
         if x.dtype != self.weight.dtype:
             return layer_norm_reference(x, self.weight, self.bias, self.eps)
         return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         return f"d={len(self.weight)}, eps={self.eps}, bias={self.bias is not None}"
 
 
@@ -115,13 +88,3 @@ def make_norm(kind: str, d: int, eps: float) -> RMSNorm | LayerNorm:
     """The norm of a :class:`ModelConfig`: ``"rmsnorm"``, or ``"layernorm"`` without bias."""
     check_choice("norm", kind, NORMS)
     return RMSNorm(d, eps) if kind == "rmsnorm" else LayerNorm(d, eps, bias=False)
-
-
-def _check_normable(x: Tensor, weight: Tensor) -> None:
-    if not x.ndim or x.shape[-1] != weight.shape[0] or not x.is_floating_point():
-        raise ValueError(
-            f"x must hold floating-point numbers, {len(weight)} in its last dimension, "
-            f"not {x.dtype} of shape {tuple(x.shape)}"
-        )
-    if x.device != weight.device:
-        raise ValueError(f"x must be on {weight.device} like the weights, not on {x.device}")

@@ -1,4 +1,4 @@
-"""Rotary position embedding (旋转位置编码): positions as angles, so that attention sees offsets only."""
+"""Rotary position embedding (旋转位置编码): positions as angles, so that attention depends only on offsets."""
 
 import math
 from collections.abc import Mapping
@@ -7,26 +7,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.model import kernels
 from course_lib.model.checks import check_choice, check_ids, check_positive
 from course_lib.model.config import ROPE_LAYOUTS, RopeScaling, as_rope_scaling
-from course_lib.model.functional import rotate_pairs
-from course_lib.model.fused import fused_rotate
 from course_lib.model.tables import TableModule
-from course_lib.model.watchers import can_fuse, may_be_bypassed
+from course_lib.model.watchers import may_be_bypassed
 
 
 @may_be_bypassed
 class RotaryEmbedding(TableModule):
     """Turns pair i of the features at position m by the angle m * theta^(-2i / head_dim).
 
-    From Su et al. 2021 (RoFormer), section 3.2. The inner product of a query turned for position m and a key turned
-    for position n depends on n - m alone. Cosines and sines are computed once, for ``max_seq_len`` positions, in
-    float32 as published models were trained with; they are buffers that no checkpoint holds, and are made again by
+    Su et al. 2021 (RoFormer), section 3.2. The inner product of a query turned for position m and a key turned for
+    position n depends only on n - m. Cosines and sines are computed once, for ``max_seq_len`` positions, in
+    float32 as published models were trained with; they are buffers that checkpoints do not contain, computed again by
     ``reset_parameters()`` and after every move or conversion of the module, ``to_empty`` included.
 
     Args:
         theta: base of the frequencies.
-        head_dim: features of a head, even.
+        head_dim: number of features per head, even.
         max_seq_len: number of positions in the table.
         layout: ``"interleaved"``: pair i is features 2i and 2i + 1 (the paper, GPT-J, Meta's Llama);
             ``"half"``: features i and i + head_dim / 2 (GPT-NeoX, Hugging Face).
@@ -79,10 +78,7 @@ class RotaryEmbedding(TableModule):
         cos, sin = tables
         if cos.is_meta:
             self.check_made(*tensors)
-        if cos.ndim == 2 and can_fuse(cos, sin, *tensors):
-            return fused_rotate(tensors, cos, sin, self.layout)
-        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
-        return tuple(rotate_pairs(x, cos, sin, self.layout) for x in tensors)
+        return kernels.rotate(tensors, cos, sin, self.layout)
 
     def tables_for(
         self, shape: torch.Size, token_positions: Tensor | None = None, *, start: int = 0
@@ -122,7 +118,7 @@ class RotaryEmbedding(TableModule):
         return self.cos[token_positions], self.sin[token_positions]
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows."""
+        """Options shown by ``repr``."""
         scaling = f", scaling={self.scaling}" if self.scaling else ""
         sizes = f"theta={self.theta}, head_dim={self.head_dim}, max_seq_len={self.max_seq_len}"
         return f"{sizes}, layout={self.layout!r}{scaling}"

@@ -1,9 +1,12 @@
-// Binds csrc/kernels. Memory comes as addresses (Tensor.data_ptr()): course_lib.model checks kind and size of
-// what it passes, and a call costs a microsecond less than through a buffer protocol.
+// Binds csrc/kernels. Memory comes as addresses (Tensor.data_ptr()), in the order of the formula; sizes and
+// options are keywords, so that no two of them can change places. course_lib.model.kernels checks the type
+// and size of what it passes, and a call costs a microsecond less than through a buffer protocol.
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "kernels/attention.hpp"
 #include "kernels/few_rows.hpp"
@@ -43,69 +46,70 @@ kernels::Isa chosen_isa(const py::object& isa) {
 void register_rms_norm(py::module_& module) {
     module.def(
         "rms_norm_forward",
-        [](std::size_t rows, std::size_t width, float eps, Address x, Address weight, Address y,
-           Address inverse_rms, const py::object& isa) {
+        [](Address x, Address weight, Address y, Address inverse_rms, std::size_t rows, std::size_t width,
+           float eps, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::rms_norm_forward(chosen, rows, width, eps, input(x), input(weight), output(y),
                                       output(inverse_rms));
         },
-        py::arg("rows"), py::arg("width"), py::arg("eps"), py::arg("x"), py::arg("weight"), py::arg("y"),
-        py::arg("inverse_rms"), py::arg("isa") = py::none());
+        py::arg("x"), py::arg("weight"), py::arg("y"), py::arg("inverse_rms"), py::kw_only(), py::arg("rows"),
+        py::arg("width"), py::arg("eps"), py::arg("isa") = py::none());
     module.def(
         "rms_norm_backward",
-        [](std::size_t rows, std::size_t width, Address dy, Address x, Address weight, Address inverse_rms,
-           Address dx, Address dweight, const py::object& isa) {
+        [](Address dy, Address x, Address weight, Address inverse_rms, Address dx, Address dweight,
+           std::size_t rows, std::size_t width, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::rms_norm_backward(chosen, rows, width, input(dy), input(x), input(weight),
                                        input(inverse_rms), output(dx), output(dweight));
         },
-        py::arg("rows"), py::arg("width"), py::arg("dy"), py::arg("x"), py::arg("weight"),
-        py::arg("inverse_rms"), py::arg("dx"), py::arg("dweight"), py::arg("isa") = py::none());
+        py::arg("dy"), py::arg("x"), py::arg("weight"), py::arg("inverse_rms"), py::arg("dx"),
+        py::arg("dweight"), py::kw_only(), py::arg("rows"), py::arg("width"), py::arg("isa") = py::none());
 }
 
 void register_rotate(py::module_& module) {
     module.def(
         "rotate",
-        [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t pairs, bool interleaved,
-           bool transposed, Address x, Address cos, Address sin, Address y, const py::object& isa) {
+        [](Address x, Address cos, Address sin, Address y, std::size_t batch, std::size_t tokens,
+           std::size_t heads, std::size_t pairs, bool interleaved, bool transposed, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::rotate(chosen, {batch, tokens, heads, pairs, pairing(interleaved), transposed}, input(x),
                             input(cos), input(sin), output(y));
         },
-        py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("pairs"), py::arg("interleaved"),
-        py::arg("transposed"), py::arg("x"), py::arg("cos"), py::arg("sin"), py::arg("y"),
+        py::arg("x"), py::arg("cos"), py::arg("sin"), py::arg("y"), py::kw_only(), py::arg("batch"),
+        py::arg("tokens"), py::arg("heads"), py::arg("pairs"), py::arg("interleaved"), py::arg("transposed"),
         py::arg("isa") = py::none());
 }
 
 void register_swiglu(py::module_& module) {
     module.def(
         "swiglu_forward",
-        [](std::size_t rows, std::size_t width, Address gate_up, Address y, const py::object& isa) {
+        [](Address gate_up, Address y, std::size_t rows, std::size_t width, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::swiglu_forward(chosen, rows, width, input(gate_up), output(y));
         },
-        py::arg("rows"), py::arg("width"), py::arg("gate_up"), py::arg("y"), py::arg("isa") = py::none());
+        py::arg("gate_up"), py::arg("y"), py::kw_only(), py::arg("rows"), py::arg("width"),
+        py::arg("isa") = py::none());
     module.def(
         "swiglu_backward",
-        [](std::size_t rows, std::size_t width, Address dy, Address gate_up, Address dgate_up,
+        [](Address dy, Address gate_up, Address dgate_up, std::size_t rows, std::size_t width,
            const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::swiglu_backward(chosen, rows, width, input(dy), input(gate_up), output(dgate_up));
         },
-        py::arg("rows"), py::arg("width"), py::arg("dy"), py::arg("gate_up"), py::arg("dgate_up"),
-        py::arg("isa") = py::none());
+        py::arg("dy"), py::arg("gate_up"), py::arg("dgate_up"), py::kw_only(), py::arg("rows"),
+        py::arg("width"), py::arg("isa") = py::none());
 }
 
 void register_attention(py::module_& module) {
     module.def(
         "attention_forward",
-        [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t kv_heads, std::size_t width,
-           float scale, bool interleaved, Address cos, Address sin, Address qkv, Address y, Address log_sums,
+        [](Address qkv, Address y, Address log_sums, std::size_t batch, std::size_t tokens, std::size_t heads,
+           std::size_t kv_heads, std::size_t width, float scale, bool interleaved, Address cos, Address sin,
            const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
@@ -113,59 +117,65 @@ void register_attention(py::module_& module) {
                                        {pairing(interleaved), input(cos), input(sin)}, input(qkv), output(y),
                                        output(log_sums));
         },
-        py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"),
-        py::arg("scale"), py::arg("interleaved"), py::arg("cos"), py::arg("sin"), py::arg("qkv"),
-        py::arg("y"), py::arg("log_sums"), py::arg("isa") = py::none());
+        py::arg("qkv"), py::arg("y"), py::arg("log_sums"), py::kw_only(), py::arg("batch"), py::arg("tokens"),
+        py::arg("heads"), py::arg("kv_heads"), py::arg("width"), py::arg("scale"), py::arg("interleaved"),
+        py::arg("cos"), py::arg("sin"), py::arg("isa") = py::none());
     module.def(
         "attention_backward",
-        [](std::size_t batch, std::size_t tokens, std::size_t heads, std::size_t kv_heads, std::size_t width,
-           float scale, bool interleaved, Address cos, Address sin, Address dy, Address qkv, Address log_sums,
-           Address dqkv, const py::object& isa) {
+        [](Address dy, Address qkv, Address log_sums, Address dqkv, std::size_t batch, std::size_t tokens,
+           std::size_t heads, std::size_t kv_heads, std::size_t width, float scale, bool interleaved,
+           Address cos, Address sin, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::attention_backward(chosen, {batch, tokens, heads, kv_heads, width, scale},
                                         {pairing(interleaved), input(cos), input(sin)}, input(dy), input(qkv),
                                         input(log_sums), output(dqkv));
         },
-        py::arg("batch"), py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"),
-        py::arg("scale"), py::arg("interleaved"), py::arg("cos"), py::arg("sin"), py::arg("dy"),
-        py::arg("qkv"), py::arg("log_sums"), py::arg("dqkv"), py::arg("isa") = py::none());
+        py::arg("dy"), py::arg("qkv"), py::arg("log_sums"), py::arg("dqkv"), py::kw_only(), py::arg("batch"),
+        py::arg("tokens"), py::arg("heads"), py::arg("kv_heads"), py::arg("width"), py::arg("scale"),
+        py::arg("interleaved"), py::arg("cos"), py::arg("sin"), py::arg("isa") = py::none());
 }
 
 void register_few_rows(py::module_& module) {
     module.def(
         "multiply_few_rows",
-        [](std::size_t rows, std::size_t width, std::size_t outputs, Address x, Address w, Address y,
+        [](Address x, Address weight, Address y, std::size_t rows, std::size_t width, std::size_t outputs,
            const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
-            kernels::multiply_few_rows(chosen, rows, width, outputs, input(x), input(w), output(y));
+            kernels::multiply_few_rows(chosen, rows, width, outputs, input(x), input(weight), output(y));
         },
-        py::arg("rows"), py::arg("width"), py::arg("outputs"), py::arg("x"), py::arg("w"), py::arg("y"),
-        py::arg("isa") = py::none());
+        py::arg("x"), py::arg("weight"), py::arg("y"), py::kw_only(), py::arg("rows"), py::arg("width"),
+        py::arg("outputs"), py::arg("isa") = py::none());
+}
+
+using Operand = std::tuple<Address, std::size_t, std::size_t>;  // address, row step, column step
+using Result = std::pair<Address, std::size_t>;                 // address, row step
+
+kernels::Matrix matrix(const Operand& operand) {
+    const auto& [address, row_step, column_step] = operand;
+    return {input(address), row_step, column_step};
 }
 
 void register_product(py::module_& module) {
     module.def(
         "multiply",
-        [](std::size_t rows, std::size_t depth, std::size_t width, Address a, std::size_t a_row_step,
-           std::size_t a_column_step, Address b, std::size_t b_row_step, std::size_t b_column_step, Address c,
-           std::size_t c_step, bool accumulate, const py::object& isa) {
+        [](const Operand& a, const Operand& b, const Result& c, std::size_t rows, std::size_t depth,
+           std::size_t width, bool accumulate, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
-            kernels::multiply(chosen, rows, depth, width, {input(a), a_row_step, a_column_step},
-                              {input(b), b_row_step, b_column_step}, output(c), c_step, accumulate);
+            kernels::multiply(chosen, rows, depth, width, matrix(a), matrix(b), output(c.first), c.second,
+                              accumulate);
         },
-        py::arg("rows"), py::arg("depth"), py::arg("width"), py::arg("a"), py::arg("a_row_step"),
-        py::arg("a_column_step"), py::arg("b"), py::arg("b_row_step"), py::arg("b_column_step"), py::arg("c"),
-        py::arg("c_step"), py::arg("accumulate") = false, py::arg("isa") = py::none());
+        py::arg("a"), py::arg("b"), py::arg("c"), py::kw_only(), py::arg("rows"), py::arg("depth"),
+        py::arg("width"), py::arg("accumulate") = false, py::arg("isa") = py::none());
     module.attr("product_unit") = kernels::product_unit;
 }
 
 }  // namespace
 
 PYBIND11_MODULE(_kernels, module) {
-    module.doc() = "Fused kernels on float32 in memory. Private: use course_lib.model.";
+    module.doc() = "Fused kernels on float32 in memory. Private: use course_lib.model.kernels.";
     kernels::available_isas();  // a wrong COURSE_CPU_CAPABILITY is an ImportError here
     module.def("available_isas", [] {
         py::list names;

@@ -148,7 +148,7 @@ def test_bad_arguments() -> None:
 def test_cache_refuses_what_does_not_fit() -> None:
     attention = build(2, False, None)
     cache = LayerCache(2, 2, 4, 8)
-    with pytest.raises(ValueError, match="0 positions are filled, 5 more asked for, max_seq_len is 4"):
+    with pytest.raises(ValueError, match="0 positions are filled, 5 more were requested, max_seq_len is 4"):
         attention(torch.randn(2, 5, 32), cache=cache)
     with pytest.raises(
         ValueError, match=r"keys for this cache must have shape \(2, 2, 3, 8\), not \(1, 2, 3, 8\)"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from course_lib.model import ACTIVATIONS, FFN, Embedding, GatedFFN, Linear, SwiGLU
-from course_lib.model.activation import fused
+from course_lib.model.activation import torch_kernel
 
 
 def test_linear_is_torch_linear_without_bias() -> None:
@@ -63,7 +63,7 @@ def test_activations_and_their_gradients_equal_torch(name: str) -> None:
 
     expected = results(THEIRS[name])
     torch.testing.assert_close(results(ACTIVATIONS[name]), expected)
-    torch.testing.assert_close(results(fused(name)), expected)
+    torch.testing.assert_close(results(torch_kernel(name)), expected)
 
 
 @given(st.sampled_from(["relu", "gelu", "gelu_tanh", "silu", "relu2"]), st.integers(1, 9), st.integers(1, 9))

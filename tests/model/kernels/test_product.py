@@ -1,6 +1,7 @@
 """Products with small weights against torch's: on every instruction set, and as a function that autograd knows."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import _kernels
-from course_lib.model import Linear
-from course_lib.model.product import can_multiply, multiply_by
+from course_lib.model.kernels import product
+from course_lib.model.kernels.product import side_by_side
+from tests.model.kernels.conftest import Reached
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +36,11 @@ def test_product_on_every_instruction_set(isa: str, rows: int, depth: int, width
     for left in (a, a.T.contiguous().T):
         for right in (b, b.T.contiguous().T):
             c = torch.full((rows, width + 5), 7.0)
-            operands = [(x.data_ptr(), *x.stride()) for x in (left, right)]
-            sizes = rows, depth, width
-            _kernels.multiply(*sizes, *operands[0], *operands[1], c.data_ptr(), width + 5, False, isa)
+            operands = *((x.data_ptr(), *x.stride()) for x in (left, right)), (c.data_ptr(), width + 5)
+            options: dict[str, Any] = {"rows": rows, "depth": depth, "width": width, "isa": isa}
+            _kernels.multiply(*operands, **options)
             torch.testing.assert_close(c[:, :width].double(), expected, atol=1e-3, rtol=1e-4)
-            _kernels.multiply(*sizes, *operands[0], *operands[1], c.data_ptr(), width + 5, True, isa)
+            _kernels.multiply(*operands, **options, accumulate=True)
             torch.testing.assert_close(c[:, :width].double(), 2 * expected, atol=1e-3, rtol=1e-4)
             assert bool((c[:, width:] == 7).all())
 
@@ -56,7 +58,7 @@ def test_gradients_of_any_order_and_any_strides(threads: int) -> None:
         plain = torch.autograd.grad(f(base.permute(2, 1, 0), weights).sin().sum(), (base, *weights))
         return [y, *first, *second, *plain]
 
-    torch.testing.assert_close(derivatives(multiply_by), derivatives(by_torch), atol=1e-2, rtol=1e-3)
+    torch.testing.assert_close(derivatives(side_by_side), derivatives(by_torch), atol=1e-2, rtol=1e-3)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -71,23 +73,41 @@ def test_frozen_inputs_shared_weights_and_a_single_row(threads: int) -> None:
         (f(x.detach(), (weight,)).sum() + f(x, (frozen,)).sum()).backward()
         return x.grad, weight.grad
 
-    torch.testing.assert_close(slopes(multiply_by), slopes(by_torch), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(slopes(side_by_side), slopes(by_torch), atol=1e-4, rtol=1e-4)
 
 
-def test_where_the_kernel_is_used() -> None:
-    x, weight = torch.randn(2, 3, 32), Linear(32, 48).weight
-    assert can_multiply(x, weight) == (_kernels.available_isas()[-1] == "avx512")
-    assert not can_multiply(x.double(), weight.double())
-    assert not can_multiply(x[:0], weight)
-    assert not can_multiply(x, Linear(32, 40).weight)
-    assert not can_multiply(torch.randn(3, 40), Linear(40, 48).weight)
-    assert not can_multiply(torch.randn(3, 1024), Linear(1024, 1024).weight)
-    assert not can_multiply(x, torch.randn(32, 48).T)
+def test_where_the_kernel_is_used(reached: Reached) -> None:
+    def weight(d_out: int, d_in: int) -> Tensor:
+        return torch.randn(d_out, d_in, requires_grad=True)
+
+    x, fitting = torch.randn(2, 3, 32), weight(48, 32)
+    used = {"multiply"} if _kernels.available_isas()[-1] == "avx512" else set()
+    assert reached(lambda: product(x, fitting)) == used
+    assert reached(product(x, fitting).sum().backward) == used
+    again = product(x, fitting).sum()
+    assert not reached(lambda: torch.autograd.grad(again, fitting, create_graph=True))
+    unused = [
+        (x.double(), fitting.double()),
+        (x[:0], fitting),
+        (x, weight(40, 32)),
+        (torch.randn(3, 40), weight(48, 40)),
+        (torch.randn(3, 1024), weight(1024, 1024)),
+        (x, torch.randn(32, 48).T),
+    ]
+    for one, other in unused:
+        assert not reached(lambda one=one, other=other: product(one, other))
+        torch.testing.assert_close(product(one, other), one @ other.T)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not can_multiply(x, weight)
+        assert not reached(lambda: product(x, fitting))
     with FlopCounterMode(display=False) as counter:
-        assert not can_multiply(x, weight)
-        multiply_by(x, (weight, weight))
+        assert not reached(lambda: side_by_side(x, (fitting, fitting)))
     assert counter.get_total_flops() == 2 * 6 * 32 * 96, "torch's counter sees the product"
     torch.set_num_threads(2)
-    assert not can_multiply(x, weight)
+    assert not reached(lambda: product(x, fitting))
+
+
+def test_weights_that_do_not_fit_are_never_read(reached: Reached) -> None:
+    x = torch.randn(5, 32)
+    for d_in in (16, 48):
+        with pytest.raises(ValueError, match="features in its last dimension"):
+            reached(lambda d_in=d_in: product(x, torch.randn(48, d_in)))
