@@ -1,4 +1,4 @@
-"""Errors whose cause is outside the library: files that cannot be understood, settings that cannot be used."""
+"""The error types that callers tell apart: damaged files, unusable settings, gradients that are not finite."""
 
 import os
 
@@ -30,3 +30,22 @@ class ReaderError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"✗ {self}"]
+
+
+class NonFiniteGradientError(ValueError):
+    """A gradient holds NaN or infinity, or is too large for its norm to be a number.
+
+    ``parameter`` is the name of its parameter, or its number where parameters came without names; ``reason`` says what
+    the gradient is.
+    """
+
+    def __init__(self, parameter: str | int, shape: tuple[int, ...], reason: str) -> None:
+        super().__init__(parameter, shape, reason)
+        self.parameter = parameter
+        self.shape = shape
+        self.reason = reason
+
+    def __str__(self) -> str:
+        named = isinstance(self.parameter, str)
+        parameter = f"{self.parameter!r}" if named else f"{self.parameter}, shape {self.shape},"
+        return f"the gradient of parameter {parameter} is {self.reason}; nothing was clipped"

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.errors import NonFiniteGradientError
 from course_lib.optim.base import cache_sized
 
 
@@ -15,19 +16,20 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
     before.
 
     Pascanu et al. 2013, "On the difficulty of training recurrent neural networks", algorithm 1. Equals
-    :func:`torch.nn.utils.clip_grad_norm_`, but does not let a NaN pass: it would make every weight NaN in the next
-    step.
+    :func:`torch.nn.utils.clip_grad_norm_`, but raises an error for NaN, which would otherwise make every weight NaN
+    in the next step.
 
     Args:
         params: Parameters, (name, parameter) pairs (``model.named_parameters()``), or parameter groups
             (``optimizer.param_groups``). With names, errors call parameters by them.
-        max_norm: Largest norm to leave as it is; ``inf`` to measure only.
+        max_norm: Largest norm that is left unchanged; ``inf`` only measures.
 
     Returns:
         The norm before clipping, a scalar tensor on the CPU.
 
     Raises:
-        ValueError: ``max_norm`` is not positive, or a gradient holds NaN or infinity.
+        NonFiniteGradientError: A gradient holds NaN or infinity.
+        ValueError: ``max_norm`` is not positive.
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm is {max_norm}; it must be positive")
@@ -41,10 +43,10 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
     sizes = torch.stack([norm.to(norms[0].device) for norm in norms]).tolist()
     value = math.sqrt(sum(size**2 for size in sizes))
     if not math.isfinite(value):
-        for (name, _), size in zip(named, sizes, strict=True):
+        for (name, grad), size in zip(named, sizes, strict=True):
             if not math.isfinite(size):
-                what = "NaN" if math.isnan(size) else "infinite or too large for its norm"
-                raise ValueError(f"the gradient of {name} is {what}; nothing was clipped")
+                reason = "NaN" if math.isnan(size) else "infinite or too large for its norm"
+                raise NonFiniteGradientError(name, tuple(grad.shape), reason)
     if value > max_norm:
         scale = max_norm / (value + 1e-6)
         for (pieces,) in cache_sized(grads):
@@ -52,8 +54,8 @@ def clip_grad_norm(params: Tensor | Iterable[Any], max_norm: float) -> Tensor:
     return torch.tensor(value, dtype=dtype, device="cpu")
 
 
-def _named(params: Tensor | Iterable[Any]) -> Iterable[tuple[str, Tensor]]:
-    """Each parameter with what to call it."""
+def _named(params: Tensor | Iterable[Any]) -> Iterable[tuple[str | int, Tensor]]:
+    """Each parameter with its name, or its number where it has none."""
     for index, item in enumerate([params] if isinstance(params, Tensor) else params):
         if isinstance(item, dict):
             members = item["params"]
@@ -61,7 +63,7 @@ def _named(params: Tensor | Iterable[Any]) -> Iterable[tuple[str, Tensor]]:
             names = item.get("param_names")
             yield from _named(zip(names, members, strict=True) if names else members)
         elif isinstance(item, Tensor):
-            yield f"parameter {index}, shape {tuple(item.shape)},", item
+            yield index, item
         else:
             name, param = item
-            yield f"parameter {name!r}", param
+            yield name, param

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.data import BatchStream, TokenFile, num_windows
-from course_lib.errors import FormatError
+from course_lib.errors import FormatError, NonFiniteGradientError
 from course_lib.files import hold_folder
 from course_lib.files import progress as progress_bar
 from course_lib.model import TransformerLM
@@ -305,12 +304,10 @@ class _Run:
             self.scaler.unscale_(optimizer)
         try:
             return float(clip_grad_norm(self.optimizer.groups, self.config.clip_norm or math.inf))
-        except ValueError as error:
+        except NonFiniteGradientError as error:
             if self.scaler.is_enabled():
-                return math.inf  # an overflow of float16: the scaler skips this update and scales less
-            named = re.search("'(.+?)'", str(error))
-            layer = named[1] if named else "a parameter"
-            raise DivergedError(self.step + 1, layer, "the gradient is not finite") from error
+                return math.inf  # an overflow of float16: the scaler leaves this update out and scales less
+            raise DivergedError(self.step + 1, str(error.parameter), "the gradient is not finite") from error
 
     def _due(self, every: int) -> bool:
         """Whether something that is done every ``every`` updates, and at the end, is due now."""

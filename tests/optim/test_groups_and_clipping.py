@@ -1,6 +1,7 @@
 """Parameter groups and gradient clipping."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from course_lib.errors import NonFiniteGradientError
 from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import AdamW, Muon, clip_grad_norm, param_groups
 
@@ -130,10 +132,15 @@ def test_a_gradient_that_is_not_finite_is_reported_by_name_and_nothing_is_change
     before = model[0].weight.grad.clone()
     optimizer = AdamW(model.named_parameters())
     for params in (model.named_parameters(), optimizer.param_groups):
-        with pytest.raises(ValueError, match=rf"the gradient of parameter '1\.weight' is {word}"):
+        with pytest.raises(
+            NonFiniteGradientError, match=rf"the gradient of parameter '1\.weight' is {word}"
+        ) as caught:
             clip_grad_norm(params, 1e-3)
-    with pytest.raises(ValueError, match=rf"parameter 2, shape \(2, 3\), is {word}"):
+        assert caught.value.parameter == "1.weight"
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    with pytest.raises(NonFiniteGradientError, match=rf"parameter 2, shape \(2, 3\), is {word}") as caught:
         clip_grad_norm(model.parameters(), 1e-3)
+    assert caught.value.parameter == 2
     assert torch.equal(model[0].weight.grad, before)
 
 
