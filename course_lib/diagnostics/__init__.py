@@ -1,6 +1,7 @@
-"""What we look at while training: norms, activations, spectra, the path of training, saved memory."""
+"""Measurements taken during training: norms, activations, spectra, the path of training, saved memory."""
 
 from course_lib.diagnostics.activations import activation_stats, attention_logit_max
+from course_lib.diagnostics.hooks import watch_modules
 from course_lib.diagnostics.memory import saved_bytes
 from course_lib.diagnostics.norms import Snapshot, gradient_norms, layer_of, snapshot, update_norms
 from course_lib.diagnostics.spectra import condition_number, effective_rank, singular_values
@@ -25,4 +26,5 @@ __all__ = [
     "snapshot",
     "trajectory_projection",
     "update_norms",
+    "watch_modules",
 ]

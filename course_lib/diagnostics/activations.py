@@ -1,7 +1,6 @@
 """What flows through a network: sizes of activations, attention logits and their entropy."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from course_lib.diagnostics.hooks import watch_modules
 from course_lib.diagnostics.norms import layer_of
 
 
@@ -21,31 +21,30 @@ def activation_stats(
 
     Args:
         model: Any module.
-        *inputs: What it takes.
-        select: Says by name and module which modules to report; by default all but the model itself.
-        **keywords: What else it takes.
+        *inputs: Its positional arguments.
+        select: Called with name and module; true for modules to report. Default: all but the model itself.
+        **keywords: Its keyword arguments.
 
     Returns:
-        One row a call, in the order of finishing: module (name), kind (class), layer (<NA> outside numbered layers),
-        mean, rms (root of the mean square), max_abs, zeros (share of exact zeros). Modules that do not return one
-        floating-point tensor are left out.
+        One row per call, in the order in which calls finish: module (name), kind (class), layer (<NA> outside numbered
+        layers), mean, rms (root of the mean square), max_abs, zeros (share of exact zeros). Modules that do not return
+        one floating-point tensor are left out.
     """
     rows: list[tuple[Any, ...]] = []
 
-    def report(name: str, module: nn.Module) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or not output.is_floating_point() or not output.numel():
-                return
-            x = output.float()
-            stats = [x.mean(), x.square().mean().sqrt(), x.abs().amax(), (x == 0).float().mean()]
-            rows.append((name, type(module).__name__, layer_of(name), *(float(value) for value in stats)))
+    def report(name: str, module: nn.Module, output: Any) -> None:
+        if not isinstance(output, Tensor) or not output.is_floating_point() or not output.numel():
+            return
+        x = output.float()
+        stats = [x.mean(), x.square().mean().sqrt(), x.abs().amax(), (x == 0).float().mean()]
+        rows.append((name, type(module).__name__, layer_of(name), *(float(value) for value in stats)))
 
-        return hook
-
-    with contextlib.ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if select(name, module) if select is not None else name:
-                hooks.callback(module.register_forward_hook(report(name, module)).remove)
+    chosen = [
+        (name, module)
+        for name, module in model.named_modules()
+        if (select(name, module) if select is not None else name)
+    ]
+    with watch_modules(chosen, after=report):
         model(*inputs, **keywords)
     columns = ["module", "kind", "layer", "mean", "rms", "max_abs", "zeros"]
     return pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
@@ -56,23 +55,24 @@ def attention_logit_max(model: nn.Module, *inputs: Any, **keywords: Any) -> pd.D
     """The largest attention logit of every head, and the entropy of its weights, in one forward pass.
 
     Logits are q·k / sqrt(d), only those that the mask lets through. Their growth, and an entropy near 0 (every
-    token looks at one), are the signs of the instability that QK-norm cures (Dehghani et al. 2023, section 2;
-    Wortsman et al. 2023, section 3.1). Sees every call of ``torch.nn.functional.scaled_dot_product_attention``,
-    whatever the model.
+    token looks at a single one), are signs of the instability that QK-norm cures (Dehghani et al. 2023, section 2;
+    Wortsman et al. 2023, section 3.1). Every call of ``torch.nn.functional.scaled_dot_product_attention`` is seen, in
+    any model.
 
     Args:
         model: Any module that calls it.
-        *inputs: What the model takes.
-        **keywords: What else it takes.
+        *inputs: Positional arguments of the model.
+        **keywords: Keyword arguments of the model.
 
     Returns:
-        One row a head: module (name), layer, head, max_logit, entropy (of a query's weights, mean over queries, nats).
+        One row per head: module (name), layer, head, max_logit, entropy (of a query's weights, mean over queries, in
+        nats).
 
     Raises:
         ValueError: The model never called scaled_dot_product_attention.
     """
     watch = _AttentionWatch()
-    with watch.modules(model), watch:
+    with watch_modules(model.named_modules(), before=watch.enter, after=watch.leave), watch:
         model(*inputs, **keywords)
     if not watch.rows:
         raise ValueError(
@@ -83,25 +83,17 @@ def attention_logit_max(model: nn.Module, *inputs: Any, **keywords: Any) -> pd.D
 
 
 class _AttentionWatch(TorchFunctionMode):
-    """Looks at the arguments of every fused attention call, with the name of the module that makes it."""
+    """Looks at the arguments of every call of torch's attention, with the name of the module that makes it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[tuple[str, int | None, int, float, float]] = []
         self._running = [""]
 
-    @contextlib.contextmanager
-    def modules(self, model: nn.Module) -> Iterator[None]:
-        """Keep track of which module is running."""
-        with contextlib.ExitStack() as hooks:
-            for name, module in model.named_modules():
-                enter = module.register_forward_pre_hook(lambda *_, name=name: self._running.append(name))
-                leave = module.register_forward_hook(self._leave)
-                hooks.callback(enter.remove)
-                hooks.callback(leave.remove)
-            yield
+    def enter(self, name: str, *_: object) -> None:
+        self._running.append(name)
 
-    def _leave(self, *_: Any) -> None:
+    def leave(self, *_: object) -> None:
         self._running.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

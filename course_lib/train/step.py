@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from course_lib.diagnostics import watch_modules
 from course_lib.loss import cross_entropy, linear_cross_entropy
 from course_lib.model import TransformerLM
 from course_lib.model.watchers import is_plain
@@ -77,19 +78,12 @@ def first_nonfinite(
     """The first module, in the order of computation, whose output holds NaN or infinity; None if there is none."""
     found: list[str] = []
 
-    def hook_for(name: str) -> torch.utils.hooks.RemovableHandle:
-        def look(_module: nn.Module, _arguments: object, output: object) -> None:
-            if not found and isinstance(output, Tensor) and not output.isfinite().all():
-                found.append(name)
+    def look(name: str, _module: nn.Module, output: object) -> None:
+        if not found and isinstance(output, Tensor) and not output.isfinite().all():
+            found.append(name)
 
-        return model.get_submodule(name).register_forward_hook(look)
-
-    handles = [hook_for(name) for name, _ in model.named_modules() if name]
-    try:
+    with watch_modules(((name, module) for name, module in model.named_modules() if name), after=look):
         for x, y in batches:
             if not found:
                 loss(x, y)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found[0] if found else None
