@@ -1,22 +1,34 @@
-"""Drawing tokens from a language model, one after the other."""
+"""Drawing tokens from a language model, one at a time."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from course_lib.model.cache import KVCache
 from course_lib.model.checks import check_id_range, check_ids, check_positive
+from course_lib.model.config import ModelConfig
 from course_lib.model.functional import softmax
-from course_lib.model.watchers import is_plain
+from course_lib.model.linear import Linear
 
-if TYPE_CHECKING:
-    from course_lib.model.transformer import TransformerLM
+
+class LanguageModel(Protocol):
+    """What :func:`generate` needs from a model; :class:`TransformerLM` is one."""
+
+    config: ModelConfig
+    lm_head: Linear
+
+    def new_cache(self, batch_size: int, max_seq_len: int) -> KVCache:
+        """An empty cache."""
+
+    def next_logits(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
+        """Logits of the token after each row of ids: (B, T) → (B, V)."""
 
 
 def generate(
-    model: "TransformerLM",
+    model: LanguageModel,
     prompt_ids: Tensor | Sequence[int] | Sequence[Sequence[int]],
     max_new_tokens: int,
     *,
@@ -34,14 +46,14 @@ def generate(
         model: gives the logits.
         prompt_ids: (T,) or (B, T) token ids, or a list of them; prompts in a list may have different lengths.
         max_new_tokens: tokens to add (to the longest prompt).
-        temperature: logits are divided by it; 0 takes the most likely token (greedy).
-        top_k: draw from the k most likely tokens only (Fan et al. 2018).
-        top_p: draw from the fewest most likely tokens whose probabilities reach p (nucleus sampling, Holtzman et al.
-            2019), after ``temperature`` and ``top_k``.
-        stop_ids: a sequence that has drawn one of them ends there; in a batch it is filled up by repeating it.
+        temperature: divisor of the logits; 0 takes the most likely token (greedy).
+        top_k: draw only from the k most likely tokens (Fan et al. 2018).
+        top_p: draw only from the smallest set of most likely tokens whose probabilities sum to p (nucleus sampling,
+            Holtzman et al. 2019), after ``temperature`` and ``top_k``.
+        stop_ids: a sequence ends after drawing one of them; in a batch it is padded by repeating that token.
         seed: the same seed gives the same tokens; default: torch's global generator.
-        use_cache: keep keys and values. Without, each step computes the whole sequence again: same tokens, slower.
-        allowed_ids: draw from these only, such as ``tokenizer.vocab``: a vocabulary that was padded, or has gaps, holds
+        use_cache: keep keys and values. Without it, each step computes the whole sequence again: same tokens, slower.
+        allowed_ids: draw only from these, such as ``tokenizer.vocab``: a padded vocabulary, or one with gaps, contains
             ids that no tokenizer decodes; default: all.
 
     Returns:
@@ -74,10 +86,7 @@ def generate(
     cache = model.new_cache(len(prompts), total) if use_cache else None
 
     def draw(ids: Tensor) -> Tensor:
-        if is_plain(model):  # the head need not read what is not asked for
-            logits = model.lm_head(model.hidden(ids, cache=cache)[:, -1])  # (B, V)
-        else:
-            logits = model(ids, cache=cache)[:, -1]
+        logits = model.next_logits(ids, cache=cache)  # (B, V)
         if forbidden is not None:
             logits = logits.masked_fill(forbidden, float("-inf"))
         return sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
@@ -89,7 +98,7 @@ def generate(
 
 
 def _forbidden(allowed_ids: Collection[int] | None, vocab_size: int, device: torch.device) -> Tensor | None:
-    """(V,) bool, true for what must not be drawn; None if everything may be."""
+    """(V,) bool, true for ids that must not be drawn; None if all may be."""
     if allowed_ids is None:
         return None
     if not allowed_ids:
@@ -110,7 +119,7 @@ def _continue(
     *,
     reread: bool,
 ) -> Tensor:
-    """Fill (B, total) ids from the left; ``draw`` gets the ids it has not read yet, or all with ``reread``."""
+    """Fill (B, total) ids from the left; ``draw`` gets the ids it has not read yet, or with ``reread`` all of them."""
     ids = torch.cat((prompts, prompts.new_zeros(len(prompts), total - prompts.shape[1])), 1)
     done = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
     read, end = 0, int(lengths.min())
@@ -136,7 +145,7 @@ def sample(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw one id a row: logits (B, V) → ids (B,) int64, in float32 at least. Arguments as in :func:`generate`."""
+    """Draw one id per row: logits (B, V) → ids (B,) int64, in float32 at least. Arguments as in :func:`generate`."""
     _check_sampling(temperature, top_k, top_p)
     if temperature == 0:
         return logits.argmax(-1)
@@ -150,16 +159,16 @@ def sample(
 
 
 def keep_top_k(logits: Tensor, top_k: int) -> Tensor:
-    """Minus infinity for all but the ``top_k`` largest of the last dimension; equals of the last one stay, too."""
+    """Minus infinity for all but the ``top_k`` largest of the last dimension; ties with the smallest of them stay."""
     threshold = logits.topk(min(top_k, logits.shape[-1]), -1).values[..., -1:]
     return logits.masked_fill(logits < threshold, float("-inf"))
 
 
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
-    """Minus infinity for all but the fewest most likely tokens whose probabilities sum to at least ``top_p``."""
+    """Minus infinity outside the smallest set of most likely tokens whose probabilities sum to at least ``top_p``."""
     ordered, order = logits.sort(-1, descending=True)
     probabilities = softmax(ordered.to(torch.promote_types(logits.dtype, torch.float32)), -1)
-    before = probabilities.cumsum(-1) - probabilities  # probability of all that are more likely
+    before = probabilities.cumsum(-1) - probabilities  # probability of all tokens that are more likely
     dropped = before >= top_p
     dropped[..., 0] = False
     return logits.masked_fill(torch.zeros_like(dropped).scatter(-1, order, dropped), float("-inf"))

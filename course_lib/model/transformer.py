@@ -14,7 +14,7 @@ from course_lib.model.generation import generate
 from course_lib.model.linear import Embedding, Linear
 from course_lib.model.norm import make_norm
 from course_lib.model.position import SinusoidalEmbedding
-from course_lib.model.watchers import may_be_bypassed
+from course_lib.model.watchers import is_plain, may_be_bypassed
 
 
 @may_be_bypassed
@@ -29,7 +29,7 @@ class TransformerLM(nn.Module):
     position_embedding.weight (context_length, D) for learned positions.
 
     Raises (when called):
-        TypeError: ids are no tensor.
+        TypeError: ids are not a tensor.
         ValueError: ids of a wrong dtype, shape or range, a sequence longer than ``config.context_length`` or the cache.
     """
 
@@ -55,16 +55,16 @@ class TransformerLM(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         tied = self.token_embeddings.weight is self.lm_head.weight
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if tied:  # to_empty makes a parameter of its own for each module
+        if tied:  # to_empty gives each module its own parameter
             self.token_embeddings.weight = self.lm_head.weight
         return self
 
     def forward(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
-        """(B, T) → (B, T, V); (T,) → (T, V). With a ``cache``, the tokens continue those it holds."""
+        """(B, T) → (B, T, V); (T,) → (T, V). With a ``cache``, the tokens continue those in it."""
         return self.lm_head(self.hidden(token_ids, cache=cache))  # type: ignore[no-any-return]
 
     def hidden(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
-        """What the output head reads: (B, T) → (B, T, D), for a loss that never holds all logits."""
+        """The input of the output head: (B, T) → (B, T, D), for a loss that never holds all logits."""
         start = self._check_length(token_ids, cache)
         x = self.token_embeddings(token_ids)
         if self.position_embedding is not None:
@@ -73,6 +73,15 @@ class TransformerLM(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x, cache=cache.layers[i] if cache is not None else None)
         return x if self.ln_final is None else self.ln_final(x)  # type: ignore[no-any-return]
+
+    def next_logits(self, token_ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
+        """Logits of the token that follows: (B, T) → (B, V).
+
+        The output head reads only the last position, unless the model is watched or its ``forward`` replaced.
+        """
+        if is_plain(self):
+            return self.lm_head(self.hidden(token_ids, cache=cache)[:, -1])  # type: ignore[no-any-return]
+        return self(token_ids, cache=cache)[:, -1]  # type: ignore[no-any-return]
 
     def _check_length(self, token_ids: Tensor, cache: KVCache | None) -> int:
         """Return the position of the first token after checking that the last one has a place."""
@@ -107,7 +116,7 @@ class TransformerLM(nn.Module):
         use_cache: bool = True,
         allowed_ids: Collection[int] | None = None,
     ) -> Tensor:
-        """Continue a prompt, or several side by side; see :func:`course_lib.model.generation.generate`."""
+        """Continue one prompt or a batch of them; see :func:`course_lib.model.generation.generate`."""
         return generate(
             self,
             prompt_ids,
@@ -129,7 +138,7 @@ class TransformerLM(nn.Module):
         return KVCache(self.config, batch_size, max_seq_len, device=weight.device, dtype=dtype)
 
     def num_parameters(self, non_embedding: bool = False) -> int:
-        """Number of parameters, shared ones counted once; ``non_embedding`` leaves token and position tables out.
+        """Number of parameters, shared ones counted once; ``non_embedding`` leaves out token and position tables.
 
         The output head counts, unless it is the token table (tied).
         """
