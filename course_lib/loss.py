@@ -41,8 +41,9 @@ def cross_entropy(
             drifting (PaLM, Chowdhery et al. 2022, section 5: 1e-4).
         ignore_index: Targets of this value count neither in the sum nor in the mean.
         chunk_size: Rows at a time. Without it autograd keeps the exponentials of all rows for the backward pass, a
-            second tensor as large as the logits. With it only two numbers a row are kept, and the gradient is made
-            chunk by chunk; the result is the same. See :func:`linear_cross_entropy` to avoid the logits as well.
+            second tensor as large as the logits. With it only two numbers per row are kept, and the gradient is
+            computed chunk by chunk; the result is the same. See :func:`linear_cross_entropy` to avoid the logits as
+            well.
 
     Returns:
         A scalar, in float32 or, for float64 logits, in float64.
@@ -96,7 +97,7 @@ def linear_cross_entropy(
         ignore_index: As in :func:`cross_entropy`.
 
     Returns:
-        A scalar. It can be differentiated once. Under ``torch.func`` transforms all logits are made.
+        A scalar, which can be differentiated once. Under ``torch.func`` transforms all logits are computed.
 
     Raises:
         ValueError: Shapes do not match, a target is out of range, or every target is ignored.
@@ -115,7 +116,7 @@ def linear_cross_entropy(
         raise TypeError(f"hidden is {hidden.dtype} and weight {weight.dtype}; both must have the same dtype")
     weights = _target_weights(targets, weight.shape[0], ignore_index)
     _check_options(z_loss, chunk_size)
-    if torch._C._are_functorch_transforms_active():  # torch.func cannot look into a function of autograd
+    if torch._C._are_functorch_transforms_active():  # torch.func cannot look into an autograd function
         return cross_entropy(hidden @ weight.T, targets, z_loss=z_loss, ignore_index=ignore_index)
     rows = hidden.reshape(-1, hidden.shape[-1])
     return _apply(_LinearCrossEntropy, rows, weight, targets.reshape(-1), weights, z_loss, chunk_size)
@@ -134,7 +135,7 @@ def bits_per_byte(loss: Loss, tokens: int, bytes: int) -> Loss:  # noqa: A002 (t
     Args:
         loss: Mean loss over ``tokens`` tokens, in nats.
         tokens: Number of targets the mean was taken over.
-        bytes: Length of the text they stand for, in UTF-8 bytes.
+        bytes: Length of the text that these tokens encode, in UTF-8 bytes.
     """
     for name, count in (("tokens", tokens), ("bytes", bytes)):
         if count <= 0:
@@ -162,7 +163,7 @@ def _check_options(z_loss: float, chunk_size: int | None) -> None:
 
 
 def _target_weights(targets: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
-    """What each target counts in the mean, (N,): 1 / number of counted targets, or 0 where it is ignored."""
+    """The weight of each target in the mean, (N,): 1 / number of counted targets, or 0 where it is ignored."""
     if targets.dtype != torch.int64:
         raise TypeError(f"targets are {targets.dtype}; class indices are int64")
     flat = targets.reshape(-1)
@@ -180,7 +181,7 @@ def _target_weights(targets: Tensor, num_classes: int, ignore_index: int | None)
 
 
 def _largest(x: Tensor, dim: int) -> Tensor:
-    """What to subtract before taking exponentials: the maximum along ``dim``, which is kept with size 1.
+    """The maximum along ``dim``, kept with size 1, to subtract before taking exponentials.
 
     An infinite maximum becomes 0: inf - inf is NaN, while infinities pass through exp and log by themselves.
     """
@@ -195,7 +196,7 @@ def _mean_loss(
 
     The loss is taken between shifted values: log Z - logits[target] would lose digits when both are large.
     """
-    # An ignored target may be no class at all (-100): it reads class 0 and is weighted by zero.
+    # An ignored target need not be a class (-100): it reads class 0 and has weight zero.
     chosen = shifted.gather(-1, targets.where(weights > 0, 0).unsqueeze(-1)).squeeze(-1)
     per_target = log_sum - chosen
     if z_loss:
@@ -235,7 +236,7 @@ def _to_gradient(
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of given logits (N, V): saves two numbers a row instead of the probabilities."""
+    """Cross-entropy of given logits (N, V): saves two numbers per row instead of the probabilities."""
 
     @staticmethod
     def forward(
@@ -268,7 +269,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of hidden (N, D) @ weight.T (D, V): gradients are made in the forward pass, chunk by chunk.
+    """Cross-entropy of hidden (N, D) @ weight.T (D, V): gradients are computed in the forward pass, chunk by chunk.
 
     They are those of the sum of losses times ``_headroom``, not of the mean: 1 / N would take a probability below what
     float16 can hold, before the scale of the loss comes to lift it. Both factors are multiplied in at the end, in

@@ -1,4 +1,4 @@
-"""A number that knows what it is the sum of."""
+"""A number that knows the parts it is the sum of."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -7,7 +7,7 @@ from typing import Self
 class Breakdown(int):
     """An integer with named parts: ``int(b)`` is the total, ``b.parts["head"]`` or ``b["head"]`` one of its parts.
 
-    The parts add up to the total. It computes like any integer; the parts are for tables and pictures.
+    The parts add up to the total. It behaves like any integer; the parts are for tables and pictures.
     """
 
     parts: dict[str, int]

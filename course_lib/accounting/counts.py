@@ -41,7 +41,7 @@ def _norms_a_layer(config: ModelConfig) -> int:
 
 
 class Flops(Breakdown):
-    """The operations of one training step, by part: a third of each in the forward, two thirds in the backward pass."""
+    """Operations of one training step, by part: one third in the forward pass, two thirds in the backward pass."""
 
     @property
     def forward(self) -> Breakdown:
@@ -61,10 +61,11 @@ def flops(config: ModelConfig, batch: int = 1, context_length: int | None = None
     (norms, activations, softmax, rotations, look-ups) is left out, as is usual: well below a percent for wide models.
     Parts: ``projections``, ``attention`` (scores and mixing), ``ffn``, ``head``.
 
-    The backward pass multiplies twice with each matrix of the forward pass, for the gradients of both factors. What
-    is computed again to save memory (the scores in fused attention, checkpointed layers) does not count: these are
-    the model's operations, by which its utilization (MFU) is measured. Attention is counted over all T x T pairs, also
-    those that the causal mask hides, as PaLM (Chowdhery et al. 2022, appendix B) and ``torch.utils.flop_counter`` do.
+    The backward pass multiplies twice with each matrix of the forward pass, for the gradients of both factors.
+    Operations repeated to save memory (the scores in fused attention, checkpointed layers) do not count: these are the
+    model's own operations, by which its utilization (MFU) is measured. Attention is counted over all T x T pairs,
+    including those that the causal mask hides, as in PaLM (Chowdhery et al. 2022, appendix B) and
+    ``torch.utils.flop_counter``.
 
     The rule of thumb 6 N D (Kaplan et al. 2020) is what remains without attention and embedding table.
 
@@ -75,7 +76,7 @@ def flops(config: ModelConfig, batch: int = 1, context_length: int | None = None
     """
     length = _length(config, context_length)
     tokens = batch * length
-    # Each product comes once in the forward and twice in the backward pass.
+    # Each product is computed once in the forward and twice in the backward pass.
     products = 3 * 2 * tokens * config.num_layers
     return Flops(
         {
@@ -96,11 +97,11 @@ def training_time(
     mfu: float = 0.4,
     context_length: int | None = None,
 ) -> float:
-    """Seconds that training on ``tokens`` tokens takes.
+    """Time of training on ``tokens`` tokens, in seconds.
 
     Args:
         config: the model's shape.
-        tokens: seen in all, epochs counted.
+        tokens: total number seen, over all epochs.
         flops_per_second: peak of all devices together, for the number format in use.
         mfu: model FLOPs utilization, the part of the peak that the model's own operations reach (Chowdhery et al. 2022,
             section 4.1): 0.3 … 0.6 on GPUs with good code.

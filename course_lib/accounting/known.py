@@ -1,4 +1,4 @@
-"""Published models, to check the formulas against and to compare one's own with."""
+"""Published models, to check the formulas and to compare with your own."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,10 @@ from course_lib.model import ModelConfig
 class KnownModel:
     """A published model.
 
-    ``config``: its shape, as near as :class:`~course_lib.model.ModelConfig` comes to it. ``biases``: parameters that
-    the original has and the course's layers leave out. ``published``: the original's exact number of parameters, which
-    is ``parameters(config) + biases``. ``training_tokens``: as its authors state. ``source``: where all this stands.
+    ``config``: its shape, as closely as :class:`~course_lib.model.ModelConfig` can describe it. ``biases``: parameters
+    of the original that the course's layers do not have. ``published``: the original's exact number of parameters,
+    which is ``parameters(config) + biases``. ``training_tokens``: as its authors state. ``source``: where these
+    numbers are published.
     """
 
     name: str

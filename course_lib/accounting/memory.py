@@ -1,4 +1,4 @@
-"""Bytes: what a training step holds at its worst moment, and what generating with a cache needs."""
+"""Memory in bytes: of a training step at its peak, and of generation with a cache."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-# Numbers of state for each weight.
+# Numbers of optimizer state per weight.
 _STATES = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "muon": 1}
 Optimizer = Literal["none", "sgd", "momentum", "adam", "adamw", "muon"]
 
@@ -48,11 +48,11 @@ def memory(
     loss_chunk: int | None = None,
     accumulate: bool = False,
 ) -> Breakdown:
-    """Bytes of tensors at the worst moment of a training step of :class:`~course_lib.model.TransformerLM`.
+    """Bytes of tensors at the peak of a training step of :class:`~course_lib.model.TransformerLM`.
 
     Parts, as they are at that moment: ``weights``, ``gradients``, ``optimizer`` (its state), ``activations`` (what
     autograd keeps for the backward pass) and ``loss`` (logits and their like). There are two candidates: the loss, when
-    all activations are there and no gradient is yet, and the optimizer's step, when it is the other way round. The
+    all activations exist but no gradients, and the optimizer's step, when it is the other way round. The
     process itself, the data and the allocator's spare memory come on top.
 
     Args:
@@ -64,7 +64,7 @@ def memory(
         context_length: tokens in a sequence, T; by default the model's ``context_length``.
         loss_chunk: rows of logits at a time, as in :func:`course_lib.loss.linear_cross_entropy`; None for
             :func:`~course_lib.loss.cross_entropy` of all logits at once.
-        accumulate: whether gradients of an earlier micro-batch are there during the forward pass.
+        accumulate: whether gradients of an earlier micro-batch exist during the forward pass.
 
     Raises:
         ValueError: an unknown optimizer or dtype, or a context longer than the model's.
@@ -89,9 +89,9 @@ def memory(
         # Shifted logits, exponentials, and the logits themselves or the gradient.
         at_loss = {"gradients": weights if accumulate else 0, "loss": 3 * tokens * row}
     else:
-        # The gradients of head and hidden states are made chunk by chunk, with the chunk's logits beside them; in the
-        # backward pass they are scaled by that of the loss, into copies. In 16 bits, the head's is added up in float32,
-        # product by product, and scaled there.
+        # The gradients of head and hidden states are computed chunk by chunk, with the chunk's logits beside them; in
+        # the backward pass they are scaled by that of the loss, into copies. In 16 bits, the head's is added up in
+        # float32, product by product, and scaled there.
         table, states = config.vocab_size * config.d_model, tokens * config.d_model
         gradients = table * sizes.wide + states * sizes.narrow
         chunk, scaled = min(loss_chunk, tokens) * config.vocab_size * sizes.wide, gradients
@@ -117,7 +117,7 @@ def activation_bytes(
     *,
     context_length: int | None = None,
 ) -> Breakdown:
-    """What autograd keeps of the blocks and the final norm for the backward pass; parts by kind of layer.
+    """Bytes that autograd keeps from blocks and final norm for the backward pass; parts by kind of layer.
 
     Logits and loss are not counted here: see :func:`memory`. Parts: ``attention``, ``ffn``, ``stream`` (norms and what
     the sublayers read).
@@ -126,15 +126,15 @@ def activation_bytes(
 
 
 def _activation_bytes(config: ModelConfig, tokens: int, sizes: _Sizes) -> Breakdown:
-    """Counted from the code of the layers: what each operation needs again for its gradient."""
+    """Counted from the code of the layers: the tensors that each operation needs for its gradient."""
     d, layers = config.d_model, config.num_layers
     queries, keys = config.num_heads * config.head_width, config.kv_heads * config.head_width
     # Queries, keys, values, result and, in float32, row sums of the fused attention.
     attention = (2 * queries + 2 * keys) * sizes.narrow + config.num_heads * 4
     if config.qk_norm:
         attention += (queries + keys) * (4 if sizes.narrow == 4 else 2 * sizes.wide)
-    # What the matrices of a layer's two sublayers and the head multiply, and what the norms keep. Matrices that read
-    # the same input share it, but autocast makes a copy in 16 bits for each.
+    # The inputs of the matrices in a layer's two sublayers and the head, and the tensors that norms keep. Matrices
+    # that read the same input share it, but autocast makes a copy in 16 bits for each.
     readers = (3 + (2 if config.is_gated else 1)) if sizes.narrow < sizes.stream else 2
     inputs = (readers * layers + 1) * d * sizes.narrow
     norms = (layers * _norms_a_layer(config) + config.has_final_norm) * _norm_bytes(config, sizes)
@@ -150,7 +150,7 @@ def _activation_bytes(config: ModelConfig, tokens: int, sizes: _Sizes) -> Breakd
 def _ffn_numbers(config: ModelConfig, sizes: _Sizes) -> int:
     """Tensors of the hidden width that a feed-forward layer keeps."""
     if config.activation == "relu":
-        return 1  # its gradient needs the result only, which the second product keeps anyway
+        return 1  # its gradient needs only the result, which the second product keeps anyway
     if not config.is_gated:
         return 2
     # Gate, value and product; and the gate before its activation too, unless its result is enough for the gradient or,
@@ -160,7 +160,7 @@ def _ffn_numbers(config: ModelConfig, sizes: _Sizes) -> int:
 
 
 def _norm_bytes(config: ModelConfig, sizes: _Sizes) -> int:
-    """What one norm keeps for each token: its input and one or two statistics.
+    """Numbers that one norm keeps per token: its input and one or two statistics.
 
     RMSNorm in 16 bits, which has no fused kernel here, keeps the input and the normed values in float32.
     """

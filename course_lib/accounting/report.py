@@ -1,4 +1,4 @@
-"""Everything at once: what a model of some shape needs, as plain numbers for tables and JSON."""
+"""All resources of a model together, as plain numbers for tables and JSON."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What autograd keeps for the backward pass."""
+"""The tensors that autograd keeps for the backward pass."""
 
 from types import TracebackType
 from typing import Self
@@ -16,10 +16,10 @@ class saved_bytes:  # noqa: N801 (used like a function: with saved_bytes() as sa
         saved.total, saved.frame()
 
     Tensors that share their memory count once, in full: a saved view keeps all of it alive. Parameters are not counted:
-    they are there anyway.
+    they exist anyway.
 
     Args:
-        *kept: Modules and tensors whose memory is not counted: the model and, if wished, its inputs.
+        *kept: Modules and tensors whose memory is not counted: the model and, optionally, its inputs.
     """
 
     def __init__(self, *kept: nn.Module | Tensor) -> None:
@@ -60,5 +60,5 @@ class saved_bytes:  # noqa: N801 (used like a function: with saved_bytes() as sa
         return sum(size for _, _, size, new in self._rows if new)
 
     def frame(self) -> pd.DataFrame:
-        """One row a saved tensor, in the order of saving: dtype, shape, bytes, counted (False: memory seen before)."""
+        """One row per saved tensor, in order: dtype, shape, bytes, counted (False: memory seen before)."""
         return pd.DataFrame(self._rows, columns=["dtype", "shape", "bytes", "counted"])

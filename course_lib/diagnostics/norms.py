@@ -29,11 +29,11 @@ def gradient_norms(model: nn.Module, *, by: By = "parameter") -> pd.DataFrame:
 
     Args:
         model: Any module.
-        by: One row a "parameter", or one a "layer" (norms over all its parameters together; parameters outside numbered
-            layers stay rows of their own).
+        by: One row per "parameter", or one per "layer" (norms over all its parameters together; parameters outside
+            numbered layers keep rows of their own).
 
     Returns:
-        A frame in the model's order with the columns parameter (left out by layer: name), layer (<NA> outside), size
+        A frame in the model's order with the columns parameter (by layer: name), layer (<NA> outside), size
         (numbers), weight_norm, gradient_norm (Euclidean; NaN without a gradient).
 
     Raises:
@@ -51,13 +51,13 @@ def gradient_norms(model: nn.Module, *, by: By = "parameter") -> pd.DataFrame:
 
 
 def update_norms(model: nn.Module, before: Mapping[str, Tensor], *, by: By = "parameter") -> pd.DataFrame:
-    """Norms of what a step changed.
+    """Norms of the changes that a step made.
 
         before = snapshot(model); optimizer.step(); update_norms(model, before)
 
     Args:
         model: The module after the step.
-        before: What :func:`snapshot` gave before it.
+        before: The result of :func:`snapshot` before the step.
         by: As in :func:`gradient_norms`.
 
     Returns:
@@ -65,7 +65,7 @@ def update_norms(model: nn.Module, before: Mapping[str, Tensor], *, by: By = "pa
         relative_update, their ratio.
 
     Raises:
-        ValueError: ``by`` is unknown, or ``before`` is of another model.
+        ValueError: ``by`` is unknown, or ``before`` belongs to another model.
     """
     rows = []
     for name, param in model.named_parameters():

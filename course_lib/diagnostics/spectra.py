@@ -1,11 +1,11 @@
-"""Singular values and what is read from them."""
+"""Singular values, and quantities derived from them."""
 
 import torch
 from torch import Tensor
 
 
 def singular_values(matrix: Tensor) -> Tensor:
-    """Singular values in falling order: (..., m, n) → (..., min(m, n)), in float32, or float64 for a float64 matrix.
+    """Singular values in descending order: (..., m, n) → (..., min(m, n)), in float32, or float64 for a float64 matrix.
 
     Raises:
         ValueError: ``matrix`` has fewer than two dimensions, or holds NaN or infinity.
@@ -23,7 +23,7 @@ def singular_values(matrix: Tensor) -> Tensor:
 def condition_number(matrix: Tensor) -> Tensor:
     """Largest over smallest singular value, (..., m, n) → (...): 1 for orthogonal matrices, infinite for singular ones.
 
-    A smallest value below rounding error, ``eps · max(m, n)`` times the largest, counts as zero: what is left there is
+    A smallest value below rounding error, ``eps · max(m, n)`` times the largest, counts as zero, since it is only
     noise. Raises what :func:`singular_values` raises.
     """
     values = singular_values(matrix)

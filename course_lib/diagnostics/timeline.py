@@ -1,4 +1,4 @@
-"""How much memory tensors take, moment by moment."""
+"""The memory that tensors take over time."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,17 +13,17 @@ from torch.profiler import ProfilerActivity, profile
 def memory_timeline(work: Callable[[], object], *, phases: Sequence[str] = ()) -> pd.DataFrame:
     """Run ``work`` and return every change of torch's CPU memory while it ran.
 
-    Columns: ``seconds`` since the first change, ``bytes`` of what was allocated in the run and is still held. What is
-    older is not counted, nor its release. ``timeline["bytes"].max()`` is the peak. What torch's profiler sees is what
-    its CPU allocator gives out: tensors and the scratch space of operations, not Python's own memory and no mapped
-    files.
+    Columns: ``seconds`` since the first change, ``bytes`` that were allocated in the run and are still held. Older
+    tensors are not counted, nor is their release. ``timeline["bytes"].max()`` is the peak. Torch's profiler sees the
+    memory that its CPU allocator hands out: tensors and the scratch space of operations, but neither Python's own
+    memory nor mapped files.
 
     Args:
-        work: what to run.
+        work: the function to run.
         phases: names that ``work`` gives to parts of itself with ``torch.profiler.record_function``: they add a column
-            ``phase``, the part that last began, empty before the first.
+            ``phase``, the part that began last, empty before the first.
     """
-    # Else the profiler of this torch writes two lines to the terminal, and into notebooks, each time it runs.
+    # Otherwise the profiler writes two lines to the terminal, and into notebooks, each time it runs.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
@@ -48,8 +48,8 @@ def memory_timeline(work: Callable[[], object], *, phases: Sequence[str] = ()) -
 def _changes(tree: Sequence[Any]) -> Iterator[tuple[int, int]]:
     """(nanoseconds, bytes) of each CPU allocation, and of the releases of what was allocated in this run.
 
-    torch remembers sizes from one profiled run to the next: without their addresses, the release of a tensor from
-    before could not be told from one of now.
+    torch remembers sizes from one profiled run to the next: without their addresses, the release of an older
+    tensor could not be told from that of a new one.
     """
     waiting, found = list(tree), []
     while waiting:

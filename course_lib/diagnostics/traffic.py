@@ -1,4 +1,4 @@
-"""How many bytes the operations of a computation read and write."""
+"""The number of bytes that the operations of a computation read and write."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# They hand out memory, or a number about a tensor, and touch none of its contents.
+# These allocate memory, or return a property of a tensor, and do not touch its contents.
 _NO_TRAFFIC = (
     "empty",
     "new_empty",
@@ -26,9 +26,9 @@ class moved_bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # noqa: 
             y = (x * x).mean()
         moved.total, moved.frame()
 
-    Every operation reads its tensors and writes its results once; views move nothing. An operation is what torch
-    sends to a device as one kernel, so that a fused operation counts its inputs and outputs only. Caches are not
-    considered, and compiled code that takes addresses instead of tensors is not seen.
+    Every operation reads its tensors and writes its results once; views move nothing. An operation is whatever
+    torch sends to a device as one kernel, so a fused operation counts only its inputs and outputs. Caches are ignored,
+    and compiled code that takes addresses instead of tensors is not seen.
     """
 
     def __init__(self) -> None:
@@ -49,12 +49,12 @@ class moved_bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # noqa: 
         return sum(read + written for _, read, written in self._rows)
 
     def frame(self) -> pd.DataFrame:
-        """One row an operation, in order: operation, read, written (bytes)."""
+        """One row per operation, in order: operation, read, written (bytes)."""
         return pd.DataFrame(self._rows, columns=["operation", "read", "written"])
 
 
 def _bytes(values: Iterable[Any]) -> int:
-    """Bytes of all tensors among ``values``, lists included; a broadcast tensor counts the memory it has."""
+    """Bytes of all tensors among ``values``, lists included; a broadcast tensor counts the memory it occupies."""
     total = 0
     for value in values:
         if isinstance(value, Tensor):

@@ -30,7 +30,7 @@ class Projection:
     origin: Tensor
 
     def frame(self) -> pd.DataFrame:
-        """One row a snapshot: snapshot (its number), x, y."""
+        """One row per snapshot: snapshot (its number), x, y."""
         frame = pd.DataFrame(self.coordinates.cpu().numpy(), columns=["x", "y"])
         return frame.rename_axis("snapshot").reset_index()
 
@@ -45,19 +45,19 @@ def trajectory_projection(
     *,
     seed: int = 0,
 ) -> Projection:
-    """Project the path of training to the plane that shows most of it, or to a random one.
+    """Project the path of training onto the plane that shows most of it, or onto a random one.
 
     Li et al. 2018, "Visualizing the Loss Landscape of Neural Nets", section 7: principal axes of the differences to the
     last point. Read ``explained`` with care: a random walk in many dimensions also puts most of its length on the first
     axes (Antognini & Sohl-Dickstein 2018, "PCA of high dimensional random walks").
 
     Args:
-        snapshots: At least three, oldest first: what ``snapshot`` gives, or tensors of one shape.
+        snapshots: At least three, oldest first: results of ``snapshot``, or tensors of one shape.
         method: "pca", or "random": two random orthonormal directions.
-        seed: Of the random directions.
+        seed: Seed of the random directions.
 
     Raises:
-        ValueError: Too few snapshots, of different sizes, all alike, or an unknown method.
+        ValueError: Too few snapshots, of different sizes, all equal, or an unknown method.
     """
     if len(snapshots) < 3:
         raise ValueError(f"{len(snapshots)} snapshots were given; a plane needs at least 3")
@@ -71,7 +71,7 @@ def trajectory_projection(
     path = path - origin  # (n, P)
     total = path.square().sum()
     if not total > 0:
-        raise ValueError("snapshots are all alike: there is no path to project")
+        raise ValueError("snapshots are all equal: there is no path to project")
     if method == "pca":
         # The axes from the n x n Gram matrix: P may be millions, n is dozens.
         _, vectors = torch.linalg.eigh((path @ path.T).double())
@@ -81,7 +81,7 @@ def trajectory_projection(
         random = torch.randn(2, path.shape[1], generator=generator, dtype=torch.float32, device="cpu")
         spanning = random.to(path)
     directions = torch.linalg.qr(spanning.T)[0].T
-    # A fixed sense of the axes: the path starts to the left of its end, and below it.
+    # The axes have a fixed sign: the path starts to the left of its end, and below it.
     along = path[0] @ directions.T
     directions = directions * torch.where(along > 0, -torch.ones_like(along), 1.0).unsqueeze(-1)
     coordinates = path @ directions.T
@@ -98,17 +98,17 @@ def loss_on_plane(
     """The loss at the grid points of a projection's plane.
 
     Args:
-        model: The module that the snapshots are of; its parameters are put back afterwards.
-        projection: What :func:`trajectory_projection` gave for it.
+        model: The module of the snapshots; its parameters are restored afterwards.
+        projection: The result of :func:`trajectory_projection` for it.
         loss: Takes the model, returns its loss on fixed data; called without gradients.
         x: Coordinates along the first axis.
         y: Coordinates along the second axis.
 
     Returns:
-        One row a point: x, y, loss. ``frame.pivot(index="y", columns="x", values="loss")`` is the grid.
+        One row per point: x, y, loss. ``frame.pivot(index="y", columns="x", values="loss")`` is the grid.
 
     Raises:
-        ValueError: The projection is of a model with another number of parameters.
+        ValueError: The projection belongs to a model with another number of parameters.
     """
     params = [param for param in model.parameters() if param.requires_grad]
     count = sum(param.numel() for param in params)

@@ -93,7 +93,7 @@ class TransformerBlock(nn.Module):
 
 
 def make_rope(config: ModelConfig) -> RotaryEmbedding:
-    """The rotary table that ``config`` asks for."""
+    """The rotary table for ``config``."""
     return RotaryEmbedding(
         config.rope_theta,
         config.head_width,

@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of the tokens read so far, so that each is computed once."""
+"""The KV cache: keys and values of the tokens read so far, so that each is computed only once."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from course_lib.model.config import ModelConfig
 class LayerCache:
     """Keys and values of one attention layer, in buffers of (batch_size, kv_heads, max_seq_len, head_dim).
 
-    ``length`` positions are filled. What is stored is cut from the autograd graph: the cache is for inference.
+    ``length`` positions are filled. Stored tensors are detached from the autograd graph: the cache is for inference.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LayerCache:
 
     @property
     def max_seq_len(self) -> int:
-        """Positions there is room for."""
+        """Number of positions that fit."""
         return self.keys.shape[2]
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,14 +51,14 @@ class LayerCache:
         end = start + new_length
         if end > max_seq_len:
             raise ValueError(
-                f"the cache is too short: {start} positions are filled, {new_length} more asked for, "
+                f"the cache is too short: {start} positions are filled, {new_length} more were requested, "
                 f"max_seq_len is {max_seq_len}"
             )
         expected = (batch_size, kv_heads, new_length, head_dim)
         for name, new in (("keys", keys), ("values", values)):
             if new.shape != expected:
                 raise ValueError(f"{name} for this cache must have shape {expected}, not {tuple(new.shape)}")
-            # Under autocast, projections come in 16 bits and the cache need not.
+            # Under autocast, projections have 16 bits; the cache may have more.
             converted = new.dtype == self.keys.dtype or torch.is_autocast_enabled(new.device.type)
             if not converted or new.device != self.keys.device:
                 raise ValueError(
@@ -72,14 +72,14 @@ class LayerCache:
 
 
 class KVCache:
-    """The keys and values of a whole model: one :class:`LayerCache` a layer, in ``layers``.
+    """The keys and values of a whole model: one :class:`LayerCache` per layer, in ``layers``.
 
     Args:
         config: the model's.
-        batch_size: sequences side by side.
-        max_seq_len: positions to make room for; default and upper bound: the model's context length.
-        device: where the model is.
-        dtype: that of the model; by default torch's default, float32 unless it was changed.
+        batch_size: number of sequences.
+        max_seq_len: number of positions; default and upper bound: the model's context length.
+        device: the model's.
+        dtype: the model's; default: torch's default dtype, float32 unless changed.
 
     Raises:
         ValueError: ``max_seq_len`` is more than the model's context length.
@@ -115,7 +115,7 @@ class KVCache:
 
     @property
     def max_seq_len(self) -> int:
-        """Positions there is room for."""
+        """Number of positions that fit."""
         return self.layers[0].max_seq_len
 
     @property

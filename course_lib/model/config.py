@@ -1,4 +1,4 @@
-"""The shape of a model: everything that decides its parameters and its arithmetic, and nothing else."""
+"""The shape of a model: everything that determines its parameters and its arithmetic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class RopeScaling:
             ``"ntk"`` NTK-aware (bloc97 2023): a larger base, so that the fastest pair keeps its frequency and the
             slowest is divided by ``factor``; ``"yarn"`` (Peng et al. 2023): pairs that turn often within the
             original length keep their frequency, those that turn less than ``beta_slow`` times are interpolated,
-            and attention is made sharper; ``"llama3"``: what Llama 3.1 uses, by wavelength.
+            and attention is made sharper; ``"llama3"``: the rule of Llama 3.1, by wavelength.
         factor: new length / original length, at least 1.
         original_max_seq_len: length the model was trained on; needed by ``"yarn"`` and ``"llama3"``.
         beta_fast: YaRN: from this many rotations within the original length a pair keeps its frequency.
@@ -68,11 +68,12 @@ class RopeScaling:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a decoder-only Transformer language model looks like.
+    """The shape of a decoder-only Transformer language model.
 
     The defaults are those of Llama (Touvron et al. 2023): RMSNorm before each sublayer, rotary positions, SwiGLU,
     no biases. A field that is ``None`` follows from the others; the properties :attr:`kv_heads`,
-    :attr:`ffn_width` and :attr:`head_width` say what to, so that :func:`dataclasses.replace` keeps working.
+    :attr:`ffn_width` and :attr:`head_width` give the resulting value, so that :func:`dataclasses.replace` keeps
+    working.
 
     Args:
         vocab_size: number of tokens, V.
@@ -81,7 +82,7 @@ class ModelConfig:
         num_layers: number of blocks, L.
         num_heads: query heads, H; divides ``d_model`` unless ``head_dim`` is given.
         num_kv_heads: key and value heads; divides ``num_heads``. As many as query heads is multi-head attention
-            (the default), 1 is multi-query attention, between them grouped-query attention.
+            (the default), 1 is multi-query attention, anything between is grouped-query attention.
         d_ff: hidden width of the feed-forward layer. Default: ``4 * d_model`` for a plain activation and 8/3 of
             ``d_model``, rounded up to a multiple of 64, for a gated one, which has three matrices instead of two.
         rope_theta: base of the rotary frequencies.
@@ -194,5 +195,5 @@ def gated_width(d_model: int, multiple_of: int = 64) -> int:
 
 
 def as_rope_scaling(scaling: RopeScaling | Mapping[str, Any] | None) -> RopeScaling | None:
-    """Return ``scaling`` as it is, or made from a mapping of its fields (what a TOML file gives)."""
+    """Return ``scaling`` unchanged, or make it from a mapping of its fields, as read from a TOML file."""
     return RopeScaling(**scaling) if isinstance(scaling, Mapping) else scaling

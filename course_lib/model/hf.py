@@ -34,15 +34,15 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
     """A :class:`TransformerLM` that gives the same logits as the Hugging Face model with these weights.
 
     Args:
-        state_dict: from ``model.state_dict()`` or a safetensors file; the names may begin with ``model.`` and hold what
-            torch.compile and parallel wrappers add. Of tied embeddings one name is enough. The tensors are copied, in
-            their dtype, on their device.
+        state_dict: from ``model.state_dict()`` or a safetensors file; the names may begin with ``model.`` and contain
+            the parts that torch.compile and parallel wrappers add. One name is enough for tied embeddings. Tensors are
+            copied and keep dtype and device.
         hf_config: the model's ``config``, or the contents of its ``config.json`` as a mapping; of type ``llama``,
             ``mistral`` or ``qwen3``.
 
     Raises:
-        ValueError: another type of model, an option that this model has not (biases, other activations, mixed kinds of
-            layers, other rotary scalings), or weights that are missing, left over, or of another shape.
+        ValueError: another type of model, an option that this model does not have (biases, other activations, mixed
+            kinds of layers, other rotary scalings), or weights that are missing, left over, or of another shape.
         FormatError: hf_config ties the embeddings, but ``state_dict`` holds two different tensors for them.
     """
     config = config_from_hf(hf_config)

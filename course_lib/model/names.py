@@ -1,15 +1,15 @@
-"""The names of weights without what wrappers add: ``torch.compile``, DataParallel and DistributedDataParallel."""
+"""The names of weights without the additions of ``torch.compile``, DataParallel and DistributedDataParallel."""
 
 from collections.abc import Iterable
 
 _WRAPPERS = ("_orig_mod", "module")
-"""What torch.compile, and what both parallel wrappers, call the module that they hold."""
+"""The names that torch.compile and both parallel wrappers give to the module they hold."""
 
 
 def plain_names(names: Iterable[str]) -> dict[str, str]:
-    """Each of ``names`` → the name without ``_orig_mod.`` and ``module.``, in whatever order they are nested.
+    """Each of ``names`` → the name without ``_orig_mod.`` and ``module.``, in any order of nesting.
 
-    Where two names would become one, these parts are no wrappers', and all names stay as they are.
+    Where two names would become the same, these parts do not come from wrappers, and all names stay unchanged.
 
     >>> plain_names(["_orig_mod.module.layers.0._orig_mod.weight"])
     {'_orig_mod.module.layers.0._orig_mod.weight': 'layers.0.weight'}

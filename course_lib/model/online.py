@@ -1,7 +1,7 @@
 """Online softmax: attention that reads keys and values block by block and never holds a row of weights.
 
-The idea behind FlashAttention (Dao et al. 2022, section 3.1; Milakov & Gimelshein 2018), exact, to be read. The
-modules call torch's fused kernel, which does the same in one pass in the cache of the processor.
+The idea behind FlashAttention (Dao et al. 2022, section 3.1; Milakov & Gimelshein 2018): exact, and written to be read.
+The modules call fused kernels, which do the same in one pass within the processor's cache.
 """
 
 import math
@@ -16,7 +16,7 @@ from course_lib.model.functional import causal_mask
 def online_softmax(x: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
     """Maximum and sum of exp(x - maximum) over the last dimension, in one pass over blocks: (..., N) → (...), (...).
 
-    Whenever a block brings a larger maximum, what was summed so far shrinks by exp(old maximum - new maximum).
+    When a block brings a larger maximum, the sum so far is multiplied by exp(old maximum - new maximum).
     Where all of x is minus infinity, so is the maximum, and the sum is 0.
     """
     check_positive("block_size", block_size)
@@ -81,5 +81,5 @@ def online_attention(
 
 
 def _finite(maximum: Tensor) -> Tensor:
-    """The maximum to subtract: where all was minus infinity so far, any finite number leaves zeros."""
+    """The maximum to subtract: where everything so far is minus infinity, any finite number leaves zeros."""
     return maximum.masked_fill(maximum.isneginf(), 0.0)

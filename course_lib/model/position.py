@@ -1,4 +1,4 @@
-"""Positions that are added to the embedding, what Transformers had before rotary ones."""
+"""Positions that are added to the embedding, as in Transformers before rotary embeddings."""
 
 import math
 
@@ -11,8 +11,8 @@ from course_lib.model.tables import TableModule
 class SinusoidalEmbedding(TableModule):
     """sin and cos of the position at wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
 
-    The table of (max_seq_len, d) is a buffer that no checkpoint holds; feature 2i is sin(m / 10000^(2i / d)), feature
-    2i + 1 the cosine. ``forward(positions)``: (...) integers → (..., d).
+    The table of (max_seq_len, d) is a buffer that checkpoints do not contain; feature 2i is sin(m / 10000^(2i / d)),
+    feature 2i + 1 the cosine. ``forward(positions)``: (...) integers → (..., d).
     """
 
     table: Tensor

@@ -1,4 +1,4 @@
-"""Modules with tables computed from their arguments, which no checkpoint holds: they are made where they are."""
+"""Modules with tables computed from their arguments, which checkpoints do not contain."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class TableModule(nn.Module):
-    """A module whose buffers follow from its arguments, and are made again where they might be lost.
+    """A module whose buffers follow from its arguments, and are computed again wherever they might be lost.
 
     ``to_empty``, which brings a model from the meta device to memory, leaves buffers undefined, and ``half`` rounds
-    them for good. So after every move or conversion the tables are computed anew, in float32 on the CPU.
+    them for good. So the tables are computed again after every move or conversion, in float32 on the CPU.
     """
 
     @abstractmethod
@@ -20,7 +20,7 @@ class TableModule(nn.Module):
         """The buffers by name."""
 
     def reset_parameters(self, device: torch.device | str | None = None) -> None:
-        """Make the tables (again): on ``device``, by default where they are, else where torch creates tensors."""
+        """Compute the tables (again): on ``device``; by default where they are, else where torch creates tensors."""
         for name, table in self.make_tables().items():
             old: Tensor | None = getattr(self, name, None)
             place = (

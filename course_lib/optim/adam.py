@@ -20,8 +20,8 @@ from course_lib.optim.base import (
 class _AdamBase(CourseOptimizer):
     """The moments and the update; subclasses say where the decay enters.
 
-    The update exists twice: as operations on lists of tensors, and as torch's kernel that reads and writes every number
-    once. An update this simple waits for memory, so the kernel wins by the number of passes it saves.
+    The update exists twice: as operations on lists of tensors, and as torch's kernel, which reads and writes every
+    number once. An update this simple is limited by memory, so the kernel gains by the passes it saves.
     """
 
     def _check(self, group: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ class _AdamBase(CourseOptimizer):
             check_decay_rate(f"betas[{index}]", beta)
 
     def _moments(self, param: Tensor) -> dict[str, Tensor]:
-        """The parameter's state, made at its first step; torch's names and types, so that states can be exchanged."""
+        """The parameter's state, created at its first step, with torch's names and types."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
             state["step"] = torch.tensor(0.0, dtype=torch.float32, device="cpu")
@@ -49,7 +49,7 @@ class _AdamBase(CourseOptimizer):
             if group["fused"] and _one_kernel_can(param, state):
                 fused.append(param)
             else:
-                # Parameters that joined later, or had no gradient for a while, have another bias correction.
+                # Parameters that were added later, or had no gradient for a while, have a different bias correction.
                 by_step.setdefault(int(state["step"]), []).append(param)
         for step, members in by_step.items():
             self._update_lists(step, group, members)
@@ -96,7 +96,7 @@ class _AdamBase(CourseOptimizer):
 
     @abstractmethod
     def _decay(self, group: dict[str, Any], weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
-        """Apply the decay; return the gradients that the moments are to see."""
+        """Apply the decay; return the gradients that enter the moments."""
 
     @abstractmethod
     def _kernel(self, group: dict[str, Any]) -> tuple[Callable[..., Any], float]:
@@ -104,7 +104,7 @@ class _AdamBase(CourseOptimizer):
 
 
 def _one_kernel_can(param: Tensor, state: dict[str, Tensor]) -> bool:
-    """Whether the fused CPU kernel, which walks through memory, may be used: all four tensors lie alike."""
+    """Whether the fused CPU kernel may be used: all four tensors have the same dtype and layout in memory."""
     tensors = (param, param.grad, state["exp_avg"], state["exp_avg_sq"])
     return all(
         t is not None and t.device.type == "cpu" and t.dtype == param.dtype and t.is_contiguous()
@@ -157,7 +157,7 @@ class AdamW(_AdamBase):
     """Adam with decoupled weight decay (权重衰减); equals :class:`torch.optim.AdamW`.
 
     The step is spelled out in :func:`course_lib.optim.reference.adamw_step` (Loshchilov & Hutter 2019, algorithm
-    2). The decay of a step is ``lr * weight_decay``, so a schedule of the learning rate is one of the decay too.
+    2). The decay of a step is ``lr * weight_decay``, so a schedule of the learning rate also schedules the decay.
 
     Args:
         params: Parameters, (name, parameter) pairs, or dicts of them with their own options (see ``param_groups``).

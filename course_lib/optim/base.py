@@ -1,4 +1,4 @@
-"""What all optimizers of the course share: checks that name the culprit, closures, tensor lists cut for the cache."""
+"""Shared by all optimizers: checks that name the parameter at fault, closures, cache-sized lists of tensors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Elements of each tensor that one round of a multi-tensor update works on. On a CPU every torch operation passes
-# over its tensors once; with 65,536 float32 numbers (256 KiB) of weight, gradient, moments and a temporary, the
-# passes after the first find their numbers in the cache instead of in memory. Larger pieces would leave the second-
-# level cache, smaller ones would spend their time in calling torch.
+# Elements of each tensor in one round of a multi-tensor update. On a CPU every torch operation passes over its
+# tensors once; with 65,536 float32 numbers (256 KiB) each of weight, gradient, moments and a temporary, later passes
+# find their numbers in the cache instead of in memory. Larger pieces would not fit the second-level cache; smaller
+# ones would spend their time calling torch.
 CACHE_ELEMENTS = 1 << 16
 
 
 def name_of(group: dict[str, Any], index: int) -> str:
-    """How an error calls a parameter of a group: by its name where names were given, else by its place and shape."""
+    """The name of a parameter in error messages: its own where names were given, else its position and shape."""
     if "param_names" in group:
         return f"parameter {group['param_names'][index]!r}"
     return f"parameter {index} of its group, shape {tuple(group['params'][index].shape)},"
@@ -25,7 +25,7 @@ def cache_sized(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
     """Cut lists of tensors, the i-th of each list shaped alike, into rounds for ``torch._foreach_*`` operations.
 
     On a CPU, large tensors are cut into flat pieces and small ones are taken together, so that a round fits the
-    cache. An accelerator gets everything in one round: there the cost is the number of kernels, not the cache.
+    cache. An accelerator gets everything in one round, since its cost is the number of kernels, not the cache.
     """
     if lists[0] and lists[0][0].device.type != "cpu":
         yield lists

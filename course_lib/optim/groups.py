@@ -1,4 +1,4 @@
-"""Which parameters decay, and which are Muon's."""
+"""Which parameters decay, and which Muon updates."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -17,7 +17,7 @@ def param_groups(
     no_decay: Sequence[str] = (),
     not_muon: Sequence[str] = NOT_MUON,
 ) -> list[dict[str, Any]]:
-    """The trainable parameters of ``model`` as groups for an optimizer, named, so that errors can name them.
+    """The trainable parameters of ``model`` as groups for an optimizer, with names for error messages.
 
         AdamW(param_groups(model, weight_decay=0.1), lr=1e-3)
 
@@ -31,10 +31,10 @@ def param_groups(
     Args:
         model: Any module.
         weight_decay: Decay of the matrices.
-        part: "all" parameters; those for "muon", that is the two-dimensional ones outside embeddings and output head
-            (Jordan 2024); or the "rest".
-        no_decay: Parameters whose name holds one of these texts do not decay either.
-        not_muon: Parameters whose name holds one of these texts are not Muon's.
+        part: "all" parameters; those for "muon": the two-dimensional ones outside embeddings and output head (Jordan
+            2024); or the "rest".
+        no_decay: Parameters whose name contains one of these texts do not decay either.
+        not_muon: Parameters whose name contains one of these texts are not for Muon.
 
     Returns:
         Up to two groups, decayed first, each {"params": [(name, parameter), …], "weight_decay": number}; empty

@@ -22,8 +22,8 @@ from course_lib.optim.newton_schulz import (
     update_scale,
 )
 
-# Matrices of one shape are orthogonalized together as long as the batch has at most this many elements: what
-# matters for small matrices is the number of calls, for large ones the memory of the copies.
+# Matrices of one shape are orthogonalized together while the batch has at most this many elements: for small
+# matrices the number of calls matters, for large ones the memory of the copies.
 BATCH_ELEMENTS = 1 << 22
 
 
@@ -32,7 +32,7 @@ class Muon(CourseOptimizer):
 
     The step is spelled out in :func:`course_lib.optim.reference.muon_step` (Jordan et al. 2024; Liu et al. 2025,
     algorithm 1). Same-shaped matrices are orthogonalized in one batch. Equals :class:`torch.optim.Muon` where that
-    iterates in the same dtype: torch's always takes bfloat16, ours on a CPU float32.
+    iterates in the same dtype: torch's always uses bfloat16, ours float32 on a CPU.
 
     Args:
         params: Matrices, (name, matrix) pairs, or dicts of them with their own options.
@@ -42,8 +42,8 @@ class Muon(CourseOptimizer):
         ns_steps: Newton-Schulz iterations.
         weight_decay: Decoupled: every step multiplies the matrices by 1 - lr * weight_decay.
         scale: "moonlight", 0.2·sqrt(max(rows, cols)), or "jordan", sqrt(max(1, rows / cols)).
-        ns_coefficients: (a, b, c) of the iteration, or one triple a step.
-        ns_dtype: What to iterate in; see :func:`newton_schulz`.
+        ns_coefficients: (a, b, c) of the iteration, or one triple per step.
+        ns_dtype: Dtype of the iteration; see :func:`newton_schulz`.
 
     Raises:
         ValueError: An option is out of range, or a parameter is not a matrix.
@@ -70,7 +70,7 @@ class Muon(CourseOptimizer):
             "weight_decay": weight_decay,
             "scale": scale,
             "ns_coefficients": ns_coefficients,
-            # By its name: groups go into checkpoints, which may be JSON.
+            # As a name: groups are saved in checkpoints, which may be JSON.
             "ns_dtype": None if ns_dtype is None else str(ns_dtype).removeprefix("torch."),
         }
         super().__init__(params, defaults)
@@ -102,7 +102,7 @@ class Muon(CourseOptimizer):
                 self._move(group, [params[i] for i in chosen], [directions[i] for i in chosen])
 
     def _directions(self, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
-        """Update the momentum of all matrices; return what is to be orthogonalized."""
+        """Update the momentum of all matrices; return the matrices to orthogonalize."""
         momentum = group["momentum"]
         averages = [self._average(param) for param in params]
         if not group["nesterov"]:

@@ -1,4 +1,4 @@
-"""Newton-Schulz iteration: the nearest (semi-)orthogonal matrix by matrix products alone."""
+"""Newton-Schulz iteration: the nearest (semi-)orthogonal matrix, using only matrix products."""
 
 import math
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ def newton_schulz(
     Args:
         matrix: (..., m, n). Leading dimensions are a batch of independent matrices.
         steps: Number of iterations.
-        coefficients: (a, b, c), or one such triple for each step, as Polar Express designs them (Amsel et al. 2025,
+        coefficients: (a, b, c), or one such triple per step, as designed by Polar Express (Amsel et al. 2025,
             arXiv:2505.16932).
         eps: Smallest norm to divide by; a zero matrix stays zero.
-        dtype: What to iterate in. By default bfloat16 on an accelerator and float32 on a CPU (float64 for a float64
+        dtype: Dtype of the iteration. By default bfloat16 on an accelerator and float32 on a CPU (float64 for a float64
             matrix), so that results do not depend on the processor: with bfloat16 instructions (AVX512-BF16, AMX)
             bfloat16 is about twice as fast there as float32, without them many times slower.
 
@@ -66,14 +66,14 @@ def newton_schulz(
 
 
 def coefficients_by_step(coefficients: Coefficients, steps: int) -> list[tuple[float, float, float]]:
-    """One (a, b, c) for each step. Raises ValueError where that cannot be."""
+    """One (a, b, c) per step. Raises ValueError where ``coefficients`` do not fit ``steps``."""
     if steps < 0:
         raise ValueError(f"steps is {steps}; it must be at least 0")
     one = len(coefficients) == 3 and all(isinstance(number, int | float) for number in coefficients)
     rows: list[Any] = [coefficients] * steps if one else list(coefficients)
     if len(rows) != steps or any(not isinstance(row, Sequence) or len(row) != 3 for row in rows):
         raise ValueError(
-            f"coefficients is {coefficients}; it must be (a, b, c), or {steps} such triples, one a step"
+            f"coefficients is {coefficients}; it must be (a, b, c), or {steps} such triples, one per step"
         )
     return rows
 

@@ -87,7 +87,7 @@ def adamw_step(
 def adam_update(
     param: Tensor, grad: Tensor, state: State, *, lr: Number, betas: tuple[float, float], eps: float
 ) -> None:
-    """What Adam and AdamW have in common: two running averages, their start-up bias removed."""
+    """The part that Adam and AdamW share: two running averages with their start-up bias removed."""
     beta1, beta2 = betas
     step = state["step"] = state.get("step", 0) + 1
     mean = beta1 * state.get("exp_avg", torch.zeros_like(param)) + (1 - beta1) * grad

@@ -286,7 +286,7 @@ def test_loss_on_the_plane_and_the_model_put_back() -> None:
 def test_wrong_snapshots_are_named() -> None:
     with pytest.raises(ValueError, match="2 snapshots were given"):
         trajectory_projection([torch.zeros(3)] * 2)
-    with pytest.raises(ValueError, match="all alike"):
+    with pytest.raises(ValueError, match="all equal"):
         trajectory_projection([torch.zeros(3)] * 4)
     with pytest.raises(ValueError, match=r"different sizes: \[3, 4\]"):
         trajectory_projection([torch.zeros(3), torch.zeros(4), torch.zeros(3)])

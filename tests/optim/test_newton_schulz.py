@@ -83,5 +83,5 @@ def test_wrong_arguments_are_named() -> None:
         newton_schulz(torch.ones(3))
     with pytest.raises(ValueError, match="steps is -1"):
         newton_schulz(torch.ones(3, 3), -1)
-    with pytest.raises(ValueError, match="or 3 such triples, one a step"):
+    with pytest.raises(ValueError, match="or 3 such triples, one per step"):
         newton_schulz(torch.ones(3, 3), 3, [CUBIC, CUBIC])
