@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ import torch
 from course_lib import accounting
 from course_lib.cli.options import parse_size
 from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
+from course_lib.lab.measure import take_turns
 from course_lib.model import ModelConfig
 from course_lib.token_file import write_token_file
 from course_lib.tokenizer import train_bpe
@@ -66,17 +68,15 @@ def ways(path: Path, batch: int, context: int) -> dict[str, Callable[[], object]
 
 
 def measure(path: Path, batch: int, context: int, rounds: int) -> dict[str, list[float]]:
-    """CPU seconds a batch of each way, one number a round."""
-    seconds: dict[str, list[float]] = {}
-    competitors = ways(path, batch, context)
-    for number in range(rounds + 1):
-        for name, make in competitors.items():
-            started = time.process_time()
-            for _ in range(BATCHES):
-                make()
-            if number:  # the first round fills the caches
-                seconds.setdefault(name, []).append((time.process_time() - started) / BATCHES)
-    return seconds
+    """CPU seconds per batch of each way, one number per round."""
+
+    def many(make: Callable[[], object]) -> None:
+        for _ in range(BATCHES):
+            make()
+
+    work = {name: partial(many, make) for name, make in ways(path, batch, context).items()}
+    seconds = take_turns(work, rounds)
+    return {name: [spent / BATCHES for spent in times] for name, times in seconds.items()}
 
 
 def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:

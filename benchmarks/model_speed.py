@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import torch.nn.functional as tf
 import transformers
 from torch import Tensor, nn
 
+from course_lib.lab.measure import take_turns
 from course_lib.model import ModelConfig, RMSNorm, TransformerLM, rms_norm_reference
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,18 +38,6 @@ BATCH_SIZE = 8
 PROMPT, NEW_TOKENS = 16, 128
 NORM_SHAPES = [(2048, 256), (512, 96)]
 NORM_CALLS = 50
-
-
-def take_turns(work: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """CPU seconds (all threads) of each function, called in turn ``repeats`` times after one call to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for turn in range(repeats + 1):
-        for name, function in work.items():
-            start = time.process_time()
-            function()
-            if turn:
-                seconds[name].append(time.process_time() - start)
-    return seconds
 
 
 def ratio(seconds: dict[str, list[float]], other: str, ours: str) -> float:

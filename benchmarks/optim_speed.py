@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from course_lib import optim
+from course_lib.lab.measure import take_turns
 from course_lib.loss import cross_entropy, linear_cross_entropy
 
 RESULTS = Path(__file__).parent / "results"
@@ -40,12 +42,6 @@ LIST_30M = [(8192, 512)] + [*HIDDEN, (512,), (512,)] * LAYERS + [(512,)]
 ROWS, FEATURES, CLASSES = 2048, 256, 50257
 
 Work = Callable[[], object]
-
-
-def cpu_seconds() -> float:
-    """User and system time of this process, all its threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def parameters(shapes: list[tuple[int, ...]]) -> list[nn.Parameter]:
@@ -114,23 +110,20 @@ def loss_contestants() -> dict[str, Work]:
 
 
 def side_by_side(contestants: dict[str, Work], repeats: int) -> dict[str, dict[str, float]]:
-    """Medians over turns; every contestant runs once before the clock starts."""
-    for work in contestants.values():
-        work()
-    cpu: dict[str, list[float]] = {name: [] for name in contestants}
+    """Medians over turns of CPU and wall time."""
     wall: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(repeats):
-        names = list(contestants)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            started, used = time.perf_counter(), cpu_seconds()
-            contestants[name]()
-            cpu[name].append(cpu_seconds() - used)
-            wall[name].append(time.perf_counter() - started)
+
+    def clocked(name: str) -> None:
+        started = time.perf_counter()
+        contestants[name]()
+        wall[name].append(time.perf_counter() - started)
+
+    cpu = take_turns({name: partial(clocked, name) for name in contestants}, repeats)
     ours = next(iter(contestants))
     return {
         name: {
             "cpu_ms": 1e3 * statistics.median(cpu[name]),
-            "wall_ms": 1e3 * statistics.median(wall[name]),
+            "wall_ms": 1e3 * statistics.median(wall[name][1:]),  # without the turn that warms up
             "cpu_over_ours": statistics.median(a / b for a, b in zip(cpu[name], cpu[ours], strict=True)),
         }
         for name in contestants

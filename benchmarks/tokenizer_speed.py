@@ -25,22 +25,17 @@ from pathlib import Path
 
 from course_lib.chapters.ch01_tokenizer.experiments.peers import JOBS, installed
 from course_lib.data import SEPARATOR, write_stories
+from course_lib.lab.measure import cpu_seconds
 
 PASSES = 4  # over the text in one process: one first, the others again
 RESULTS = Path(__file__).parent / "results"
 
 
-def cpu_seconds() -> float:
-    """User and system time of this process, all its threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
 def timed(work: Callable[[], object]) -> tuple[float, float]:
     """CPU and wall seconds of one call."""
-    wall, cpu = time.perf_counter(), cpu_seconds()
-    work()
-    return cpu_seconds() - cpu, time.perf_counter() - wall
+    started = time.perf_counter()
+    cpu, _ = cpu_seconds(work)
+    return cpu, time.perf_counter() - started
 
 
 # Of these, a long text would take minutes without telling more.

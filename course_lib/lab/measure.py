@@ -1,30 +1,39 @@
-"""How the chapters measure time: in CPU seconds, which other programs on the machine disturb least."""
+"""Timing for chapters and benchmarks: in CPU seconds, which other programs on the machine disturb least."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
+
+from course_lib.files import progress
 
 T = TypeVar("T")
 Key = TypeVar("Key")
 
 
 def cpu_seconds(function: Callable[[], T]) -> tuple[float, T]:
-    """Call ``function``: the CPU seconds that it took on all threads of this process together, and its result."""
+    """Call ``function``; return the CPU seconds of all threads of this process, and the result."""
     started = time.process_time()
     result = function()
     return time.process_time() - started, result
 
 
-def take_turns(work: Mapping[Key, Callable[[], object]], repeats: int) -> dict[Key, float]:
-    """Least CPU seconds of each function, over ``repeats`` turns after one to warm up.
+def take_turns(
+    work: Mapping[Key, Callable[[], object]], repeats: int, *, description: str = ""
+) -> dict[Key, list[float]]:
+    """CPU seconds of each function in each of ``repeats`` turns, after one turn to warm up.
 
-    All are called in turn, so that a busy machine treats them alike; the least time is the least disturbed one.
+    Every function is called once per turn, so that a busy machine slows all of them alike. The minimum is the least
+    disturbed time; the median is the usual one.
+
+    Args:
+        work: Functions by name.
+        repeats: Number of turns that are timed.
+        description: Label of the progress bar; by default there is none.
     """
     seconds: dict[Key, list[float]] = {name: [] for name in work}
-    for turn in range(repeats + 1):
+    for turn in progress(range(repeats + 1), description=description, enabled=bool(description)):
         for name, function in work.items():
-            started = time.process_time()
-            function()
+            spent, _ = cpu_seconds(function)
             if turn:
-                seconds[name].append(time.process_time() - started)
-    return {name: min(times) for name, times in seconds.items()}
+                seconds[name].append(spent)
+    return seconds

@@ -79,7 +79,7 @@ def norm_costs(
         kind = name.split(",")[0]
         moved = _bytes_of(name, direction, call, 4 * rows * width)
         flops_ = rows * width * (_FORWARD_FLOPS[kind] + (direction != "forward") * _BACKWARD_FLOPS[kind])
-        least = seconds[name, direction]
+        least = min(seconds[name, direction])
         rows_.append((name, direction, moved, moved / (4 * rows * width), flops_, least, moved / least / 1e9))
     columns = ["norm", "direction", "bytes", "passes", "flops", "cpu_seconds", "gbytes_per_second"]
     return pd.DataFrame(rows_, columns=columns)
@@ -125,5 +125,5 @@ def share_of_step(
         kind = name.split(",")[0]
         operations = count * x.numel() * (_FORWARD_FLOPS[kind] + _BACKWARD_FLOPS[kind])
         share = operations / (operations + flops(config, batch_size))
-        rows.append((name, share, count * seconds[name] / seconds["step"]))
+        rows.append((name, share, count * min(seconds[name]) / min(seconds["step"])))
     return pd.DataFrame(rows, columns=["norm", "flops_share", "time_share"])

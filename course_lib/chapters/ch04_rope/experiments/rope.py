@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from course_lib.files import progress
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import (
     ModelConfig,
@@ -157,11 +158,11 @@ def score_by_offset(
     q, other = torch.randn(2, draws, head_dim, generator=generator)
     rope = RotaryEmbedding(theta, head_dim, max(offsets) + 1)
     frequencies, _ = rotary_frequencies(theta, head_dim)
-    partial = np.arange(1, head_dim // 2 + 1).mean()
+    at_zero = np.arange(1, head_dim // 2 + 1).mean()
     rows = []
     for offset in offsets:
         turned = rope(q, torch.full((draws,), offset))
-        bound = np.abs(np.exp(1j * offset * frequencies.double().numpy()).cumsum()).mean() / partial
+        bound = np.abs(np.exp(1j * offset * frequencies.double().numpy()).cumsum()).mean() / at_zero
         for name, keys in (("independent", other), ("equal", q)):
             scores = (turned * keys).sum(-1) / math.sqrt(head_dim)
             rows.append((name, offset, float(scores.mean()), float(scores.std()), float(bound)))
@@ -186,15 +187,12 @@ def rotation_costs(
     expected = forms["real, table kept"](x)
     for name, form in forms.items():
         torch.testing.assert_close(form(x.clone()), expected, atol=1e-4, rtol=1e-4, msg=name)
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    # Each form has a copy to itself: one of them works in place.
+    work = {name: partial(form, x.clone()) for name, form in forms.items()}
     with one_thread():
-        for _ in progress(range(repeats), description="turning"):
-            for name, form in forms.items():
-                work = x.clone()
-                seconds[name].append(cpu_seconds(lambda: form(work))[0])  # noqa: B023
-    table = pd.DataFrame(
-        {"form": list(forms), "milliseconds": [1e3 * float(np.median(seconds[n])) for n in forms]}
-    )
+        seconds = take_turns(work, repeats, description="turning")
+    milliseconds = [1e3 * median(seconds[name]) for name in forms]
+    table = pd.DataFrame({"form": list(forms), "milliseconds": milliseconds})
     return table.assign(relative=table["milliseconds"] / table["milliseconds"].min())
 
 

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from torch.nn import functional
 
 from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import held_out_bytes, one_thread, small_config
 from course_lib.model import (
     CausalSelfAttention,
@@ -222,9 +224,10 @@ def attention_costs(
             expected = forms["fused"](q, k, v)
             for name, attend in forms.items():
                 torch.testing.assert_close(attend(q, k, v), expected, atol=1e-5, rtol=1e-4, msg=name)
-                peak = int(memory_timeline(lambda: attend(q, k, v))["bytes"].max())  # noqa: B023
-                times = [cpu_seconds(lambda: attend(q, k, v))[0] for _ in range(repeats)]  # noqa: B023
-                rows.append((name, length, peak, float(np.median(times))))
+            calls = {name: partial(attend, q, k, v) for name, attend in forms.items()}
+            peaks = {name: int(memory_timeline(call)["bytes"].max()) for name, call in calls.items()}
+            seconds = take_turns(calls, repeats)
+            rows += [(name, length, peaks[name], median(seconds[name])) for name in forms]
     return pd.DataFrame(rows, columns=["form", "length", "bytes", "cpu_seconds"])
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from statistics import median
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, parameters
 from course_lib.diagnostics import memory_timeline
-from course_lib.files import progress
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import KVCache, ModelConfig, TransformerLM
 
@@ -129,17 +127,6 @@ def _filled_cache(model: TransformerLM, batch_size: int, length: int) -> KVCache
     return cache
 
 
-def _medians(jobs: Mapping[Any, Callable[[], object]], repeats: int, description: str) -> dict[Any, float]:
-    """Median CPU seconds of each job; they take turns, so that a busy machine is busy for all."""
-    seconds: dict[Any, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():  # once to warm up
-        job()
-    for _ in progress(range(repeats), description=description):
-        for name, job in jobs.items():
-            seconds[name].append(cpu_seconds(job)[0])
-    return {name: float(np.median(values)) for name, values in seconds.items()}
-
-
 @torch.no_grad()
 def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.DataFrame:
     """CPU time a token at ``length`` tokens: reading them at once, one more with the cache, one more without.
@@ -160,10 +147,11 @@ def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.Dat
         ("decode, without", length + 1, 1): lambda: model(ids),
     }
     with one_thread():
-        seconds = _medians(jobs, repeats, "reading and writing")
-    rows = [
-        (phase, tokens, 1e3 * time, 1e3 * time / useful) for (phase, tokens, useful), time in seconds.items()
-    ]
+        seconds = take_turns(jobs, repeats, description="reading and writing")
+    rows = []
+    for (phase, tokens, useful), times in seconds.items():
+        milliseconds = 1e3 * median(times)
+        rows.append((phase, tokens, milliseconds, milliseconds / useful))
     return pd.DataFrame(rows, columns=["phase", "tokens", "milliseconds", "per_token"])
 
 
@@ -188,7 +176,8 @@ def decode_speed(
             jobs[number] = _step(model, cache, batch, length)
             sizes[number] = (cache.num_bytes / 1e6, 4 * model.num_parameters() / 1e6)
         with one_thread():
-            seconds = _medians(jobs, repeats, f"generating at {length} tokens")
+            times = take_turns(jobs, repeats, description=f"generating at {length} tokens")
+        seconds = {number: median(taken) for number, taken in times.items()}
         slowest = seconds[kv_heads[0]]
         rows += [
             (d_model, length, batch, number, batch / time, slowest / time, *sizes[number])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,7 @@ from torch import Tensor, nn
 
 from course_lib import optim
 from course_lib.diagnostics import Snapshot, snapshot
-from course_lib.files import progress
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import SmallRun, compare, one_thread
 from course_lib.model import TransformerLM
 from course_lib.optim import reference
@@ -244,13 +244,12 @@ def step_costs(*, num_parameters: int = 4_000_000, repeats: int = 5, seed: int =
         "lists of tensors": (lists.step, lists.state[param]),
         "fused kernel": (fused.step, fused.state[param]),
     }
-    rows = []
     with one_thread():
-        for name, (step, held) in progress(forms.items(), description="steps", unit="form"):
-            step()
-            times = [cpu_seconds(step)[0] for _ in range(repeats)]
-            size = sum(value.nbytes for value in held.values() if isinstance(value, Tensor) and value.ndim)
-            rows.append((name, size / num_parameters, 1e9 * float(np.median(times)) / num_parameters))
+        seconds = take_turns({name: step for name, (step, _) in forms.items()}, repeats, description="steps")
+    rows = []
+    for name, (_, held) in forms.items():
+        size = sum(value.nbytes for value in held.values() if isinstance(value, Tensor) and value.ndim)
+        rows.append((name, size / num_parameters, 1e9 * median(seconds[name]) / num_parameters))
     return pd.DataFrame(rows, columns=["form", "state_bytes", "cpu_ns"])
 
 

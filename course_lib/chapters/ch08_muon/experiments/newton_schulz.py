@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.optim import MUON_COEFFICIENTS, newton_schulz
 
@@ -169,8 +169,8 @@ def timings(size: int = 256, repeats: int = 5) -> pd.DataFrame:
     }
     rows = []
     with one_thread():
+        seconds = take_turns(ways, repeats)
         for name, way in ways.items():
-            error = (torch.linalg.svdvals(way()) - 1).abs().max()  # this first call warms up
-            seconds = [cpu_seconds(way)[0] for _ in range(repeats)]
-            rows.append((name, 1e3 * median(seconds), float(error)))
+            error = (torch.linalg.svdvals(way()) - 1).abs().max()
+            rows.append((name, 1e3 * median(seconds[name]), float(error)))
     return pd.DataFrame(rows, columns=["way", "milliseconds", "error"])

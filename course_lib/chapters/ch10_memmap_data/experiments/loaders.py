@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from course_lib.chapters.ch10_memmap_data.experiments.memmap import resident_byt
 from course_lib.data import BatchStream, TokenFile
 from course_lib.data.batches import gather_batch
 from course_lib.files import progress
-from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.measure import take_turns
 
 PATTERNS = ("at random", "in order")
 """Where in the file the windows of a batch begin: anywhere, or each where the last one ended."""
@@ -74,15 +75,22 @@ def loader_speed(
     sizes = list(itertools.product(patterns, batches, contexts))
     for pattern, batch, context in progress(sizes, description="making batches"):
         makers = ways(tokens, pattern, batch, context)
-        counts = {}
-        for name, make in makers.items():
-            make()
-            counts[name] = max(3, int(seconds / max(cpu_seconds(make)[0], 1e-6)))
-        for repeat in range(repeats):
-            for name, make in makers.items():
-                spent, _ = cpu_seconds(lambda make=make, n=counts[name]: [make() for _ in range(n)])  # type: ignore[misc]
-                rows.append((name, pattern, batch, context, repeat, spent / counts[name] * 1e6))
+        once = take_turns(makers, 1)
+        counts = {name: max(3, int(seconds / max(once[name][0], 1e-6))) for name in makers}
+        spent = take_turns(
+            {name: partial(_call, make, counts[name]) for name, make in makers.items()}, repeats
+        )
+        rows += [
+            (name, pattern, batch, context, repeat, spent[name][repeat] / counts[name] * 1e6)
+            for repeat in range(repeats)
+            for name in makers
+        ]
     return pd.DataFrame(rows, columns=["way", "pattern", "batch", "context", "repeat", "microseconds"])
+
+
+def _call(function: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        function()
 
 
 def resident_after(

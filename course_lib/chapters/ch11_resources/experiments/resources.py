@@ -231,7 +231,7 @@ def operations(*, width: int = 256, tokens: int = 512, repeats: int = 7) -> pd.D
     with one_thread(), torch.no_grad():
         seconds = take_turns({name: call for name, (_, _, call) in work.items()}, repeats)
     rows = [
-        (name, count, size, seconds[name], count / size, count / seconds[name])
+        (name, count, size, min(seconds[name]), count / size, count / min(seconds[name]))
         for name, (count, size, _) in work.items()
     ]
     columns = ["name", "flops", "bytes", "cpu_seconds", "intensity", "flops_per_second"]
@@ -257,11 +257,11 @@ def training_steps(widths: Sequence[int], *, batch: int = 8, repeats: int = 5) -
         seconds = take_turns(
             work | {width: _step(config, batch) for width, config in configs.items()}, repeats
         )
-    peak = 2 * 1024**3 / seconds[0]
+    peak = 2 * 1024**3 / min(seconds[0])
     rows = []
     for width, config in configs.items():
         count, tokens = flops(config, batch).total, batch * config.context_length
-        taken = seconds[width]
+        taken = min(seconds[width])
         rows.append((width, parameters(config).total, count, taken, tokens / taken, count / taken / peak))
     columns = ["width", "parameters", "flops", "cpu_seconds", "tokens_per_second", "MFU"]
     return pd.DataFrame(rows, columns=columns)
