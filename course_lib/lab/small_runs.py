@@ -57,6 +57,12 @@ def held_out_bytes(language: Language = "en") -> Tensor:
     return story_bytes(_VALIDATION_BYTES, _VALIDATION_SEED, language)
 
 
+def held_out_batch(windows: int, context_length: int, language: Language = "en") -> tuple[Tensor, Tensor]:
+    """Inputs and targets (``windows``, ``context_length``) from held-out stories, the same ones in every call."""
+    generator = torch.Generator().manual_seed(0)
+    return get_batch(held_out_bytes(language), windows, context_length, generator=generator)
+
+
 def small_config(**changes: Any) -> ModelConfig:
     """The course's smallest language model, about 0.1 M parameters, with ``changes`` to any field.
 
@@ -193,8 +199,7 @@ def validation_loss(
     ``context_length``: bytes in a window, by default what the model was made for.
     """
     length = model.config.context_length if context_length is None else context_length
-    tokens = held_out_bytes(language)
-    x, y = get_batch(tokens, windows, length, generator=torch.Generator().manual_seed(0))
+    x, y = held_out_batch(windows, length, language)
     with one_thread():
         return cross_entropy(model.eval()(x), y).item()
 

@@ -15,6 +15,7 @@ import pandas as pd
 from course_lib.data import SEPARATOR, open_text, stories
 from course_lib.files import PathLike, progress
 from course_lib.lab.measure import cpu_seconds
+from course_lib.lab.vocabulary import shrink
 from course_lib.tokenizer import Tokenizer, pretokenize, reference, train_bpe
 
 # Publishers' figures: model cards and configuration files. DeepSeek-V3's total counts all experts.
@@ -73,20 +74,6 @@ def train_own(num_bytes: int = 8_000_000, vocab_size: int = 32_768, seed: int = 
         name: train_bpe(stories(num_bytes, seed, language), vocab_size)  # type: ignore[arg-type]
         for name, language in progress(names.items(), description="training tokenizers")
     }
-
-
-def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
-    """The tokenizer that training had stopped with at ``vocab_size``: its first merges, since training is greedy.
-
-    Raises ValueError for a tokenizer with special tokens, or sizes outside 256 … its own.
-    """
-    if tokenizer.special_tokens or not 256 <= vocab_size <= 256 + len(tokenizer.merges):
-        raise ValueError(
-            f"vocab_size must be in 256..{256 + len(tokenizer.merges)} and the tokenizer without special tokens, "
-            f"got {vocab_size} and {tokenizer!r}"
-        )
-    vocab = {token_id: token for token_id, token in tokenizer.vocab.items() if token_id < vocab_size}
-    return Tokenizer(vocab, tokenizer.merges[: vocab_size - 256], pattern=tokenizer.pattern)
 
 
 def measure_compression(

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
@@ -178,6 +178,11 @@ def found_names(ranks: Iterable[int] = range(0, 12_000, 60)) -> pd.DataFrame:
 
 
 def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataFrame:
+    """:func:`cut_agreement` of tokenizers, by name."""
+    return cut_agreement(text, {name: partial(pieces, tokenizer=made) for name, made in tokenizers.items()})
+
+
+def cut_agreement(text: str, cuts: Mapping[str, Callable[[str], Iterable[bytes]]]) -> pd.DataFrame:
     """How far the boundaries of tokens are those of words, within the Chinese of ``text``.
 
     Only places between two Chinese characters count (every method cuts at punctuation, which would flatter all), and
@@ -190,6 +195,13 @@ def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataF
 
     As many cuts at random places would have on average the precision of the row ``every character`` and a recall equal
     to their own ``cuts``.
+
+    Args:
+        text: Chinese text.
+        cuts: By name, a function that cuts a text into pieces: bytes that together are the text.
+
+    Raises:
+        ValueError: The text holds too little Chinese.
     """
     words = spans(max_probability(text, jieba_dictionary(), hmm=jieba_hmm()))
     places = {place for place, pair in enumerate(pairwise(text), 1) if _HAN.fullmatch("".join(pair))}
@@ -197,7 +209,7 @@ def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataF
     long_words = {(start, end) for start, end in words if end - start > 1 and _HAN.fullmatch(text[start:end])}
     if not expected or not long_words:
         raise ValueError(f"text={text[:20]!r} holds too little Chinese to compare boundaries in")
-    made = {name: _token_spans(text, tokenizer) for name, tokenizer in tokenizers.items()}
+    made = {name: _piece_spans(text, cut(text)) for name, cut in cuts.items()}
     rows = []
     for name, tokens in {**made, "every character": spans(text)}.items():
         found = {end for _, end in tokens} & places
@@ -228,16 +240,19 @@ def token_cuts(texts: Iterable[str], tokenizers: Mapping[str, Encoder]) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def pieces(text: str, tokenizer: Encoder) -> list[bytes]:
+    """The bytes of each token of ``text``."""
+    return [tokenizer.decode_bytes([token]) for token in tokenizer.encode_ordinary(text)]
+
+
 def token_text(text: str, tokenizer: Encoder) -> str:
     r"""The tokens of ``text`` with bars between them, and bytes that are no whole characters as ``\xe8``."""
-    parts = (tokenizer.decode_bytes([token]) for token in tokenizer.encode_ordinary(text))
-    return "|".join(part.decode(errors="backslashreplace") for part in parts)
+    return "|".join(piece.decode(errors="backslashreplace") for piece in pieces(text, tokenizer))
 
 
-def _token_spans(text: str, tokenizer: Encoder) -> set[tuple[int, int]]:
-    """The places (start, end) of the tokens in ``text``, in characters; -1 for an end inside a character."""
+def _piece_spans(text: str, parts: Iterable[bytes]) -> set[tuple[int, int]]:
+    """The places (start, end) of the pieces of ``text``, in characters; -1 for an end inside a character."""
     starts = accumulate((len(character.encode()) for character in text), initial=0)
     place = {byte: character for character, byte in enumerate(starts)}
-    lengths = (len(tokenizer.decode_bytes([token])) for token in tokenizer.encode_ordinary(text))
-    ends = [place.get(byte, -1) for byte in accumulate(lengths, initial=0)]
+    ends = [place.get(byte, -1) for byte in accumulate(map(len, parts), initial=0)]
     return set(pairwise(ends))

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any, Final, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import regex
 
-from course_lib.chapters.ch01_tokenizer.experiments.segmentation import boundary_agreement
+from course_lib.chapters.ch01_tokenizer.experiments.segmentation import cut_agreement
 from course_lib.data import stories
 from course_lib.data.stories import Language
 from course_lib.files import progress
@@ -78,7 +79,7 @@ def compare(
       entropy): 1 if all tokens were equally frequent.
     - ``unknown``: the share of tokens that are ``[UNK]``.
     - ``precision``, ``recall``: of token boundaries against word boundaries in Chinese
-      (``segmentation.boundary_agreement``), against
+      (:func:`segmentation.cut_agreement`), against
       joints within words in English (:func:`joint_agreement`); ``chance``: the precision of cuts at random places.
     """
     rows = []
@@ -90,8 +91,8 @@ def compare(
         if language == "en":
             boundaries = joint_agreement(texts, held_out, tokenizers)
         else:
-            aligned = {name: _Aligned(tokenizer) for name, tokenizer in tokenizers.items()}
-            boundaries = boundary_agreement("\n".join(held_out), aligned).set_index("cuts made by")
+            cuts = {name: partial(_pieces, tokenizer) for name, tokenizer in tokenizers.items()}
+            boundaries = cut_agreement("\n".join(held_out), cuts).set_index("cuts made by")
         for name, tokenizer in tokenizers.items():
             agreement = {
                 "precision": boundaries["precision"][name],
@@ -180,12 +181,11 @@ def joint_agreement(
     expected = {(word, place) for word, places in joints.items() for place in places}
     found = {"every character": {(word, place) for word in joints for place in range(1, len(word))}}
     for name, tokenizer in tokenizers.items():
-        aligned = _Aligned(tokenizer)
         # With a space before it, as words mostly stand in texts; the space is the first character of what is cut.
         found[name] = {
             (word, end - 1)
             for word in joints
-            for end in accumulate(len(piece) for piece in aligned.cut(f" {word}"))
+            for end in accumulate(map(len, _pieces(tokenizer, f" {word}")))
             if 1 < end <= len(word)
         }
     rows = {
@@ -195,33 +195,21 @@ def joint_agreement(
     return pd.DataFrame.from_dict(rows, orient="index", columns=["precision", "recall"])
 
 
-class _Aligned:
-    """A tokenizer's tokens as parts of the text itself, also for one that drops white space and unknown words."""
+def _pieces(tokenizer: TokenizerLike, text: str) -> list[bytes]:
+    """The bytes of ``text`` that each token stands for, white space and unknown words included."""
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        return [tokenizer.decode_bytes([token_id]) for token_id in tokenizer.encode(text)]
+    words = pretokenize(text, PATTERN)
+    return [piece.encode() for word in words for piece in _wordpieces(tokenizer, word)]
 
-    def __init__(self, tokenizer: TokenizerLike) -> None:
-        self._tokenizer = tokenizer
-        self._parts: list[bytes] = []
 
-    def cut(self, text: str) -> list[bytes]:
-        """The bytes of ``text`` that each token stands for."""
-        if not isinstance(self._tokenizer, WordPieceTokenizer):
-            return [self._tokenizer.decode_bytes([token_id]) for token_id in self._tokenizer.encode(text)]
-        return [part.encode() for pretoken in pretokenize(text, PATTERN) for part in self._cut_word(pretoken)]
-
-    def _cut_word(self, pretoken: str) -> list[str]:
-        assert isinstance(self._tokenizer, WordPieceTokenizer)
-        pieces = [self._tokenizer.vocab[token_id] for token_id in self._tokenizer.encode(pretoken)]
-        if not pieces or pieces == [UNKNOWN]:
-            return [pretoken]
-        spaces = pretoken[: len(pretoken) - len(pretoken.lstrip())]
-        return [spaces + pieces[0], *(piece.removeprefix(CONTINUES) for piece in pieces[1:])]
-
-    def encode_ordinary(self, text: str) -> list[int]:
-        self._parts = self.cut(text)
-        return list(range(len(self._parts)))
-
-    def decode_bytes(self, ids: list[int]) -> bytes:
-        return b"".join(self._parts[number] for number in ids)
+def _wordpieces(tokenizer: WordPieceTokenizer, pretoken: str) -> list[str]:
+    """The parts of a pre-token, where WordPiece itself drops white space and gives ``[UNK]`` for an unknown word."""
+    pieces = [tokenizer.vocab[token_id] for token_id in tokenizer.encode(pretoken)]
+    if not pieces or pieces == [UNKNOWN]:
+        return [pretoken]
+    spaces = pretoken[: len(pretoken) - len(pretoken.lstrip())]
+    return [spaces + pieces[0], *(piece.removeprefix(CONTINUES) for piece in pieces[1:])]
 
 
 def _train(texts: Sequence[str], vocab_size: int) -> dict[str, TokenizerLike]:

@@ -7,6 +7,7 @@ language models. Training comparisons are in :mod:`course_lib.chapters.ch02_norm
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 from course_lib.data import get_batch
 from course_lib.diagnostics import gradient_norms, snapshot
 from course_lib.files import progress
+from course_lib.lab.hooks import watch_inputs
 from course_lib.lab.small_runs import (
     SmallRun,
     constant_after,
@@ -39,10 +41,8 @@ def theorem_stack(placement: str, depth: int, width: int) -> nn.ModuleList:
 
     Query and key matrices are zero, so that every token attends equally to all tokens before it.
     """
-    config = ModelConfig(
-        vocab_size=1, context_length=1, d_model=width, num_layers=depth, num_heads=1, d_ff=width,
-        norm="layernorm", norm_placement=placement, activation="relu", position="none",
-    )  # fmt: skip
+    shape = {"vocab_size": 1, "context_length": 1, "num_heads": 1, "d_ff": width, "position": "none"}
+    config = _relu_config(placement, depth, width, **shape)
     blocks = nn.ModuleList(TransformerBlock(config) for _ in range(depth))
     for block in blocks:
         nn.init.zeros_(block.attn.q_proj.weight)  # type: ignore[union-attr, arg-type]
@@ -168,6 +168,8 @@ def gradient_by_layer(
         Columns layer (1 … L) and gradient_norm. The same arguments give the same frame again, do not change it.
     """
     model = _language_model(placement, depth, width, gain, when, seed)
+    with one_thread():
+        _backward(model, batch_size=2, seed=seed)
     norms = gradient_norms(model, by="layer").dropna(subset="layer")
     return pd.DataFrame({"layer": norms["layer"].astype(int) + 1, "gradient_norm": norms["gradient_norm"]})
 
@@ -191,8 +193,10 @@ def warmup_damage(
     rows = []
     for placement, when in states:
         for seed in seeds:
-            read: list[Tensor] = []
-            model = _language_model(placement, depth, width, 1.0, when, seed, read)
+            model = _language_model(placement, depth, width, 1.0, when, seed)
+            layer_norms = [module for module in model.modules() if isinstance(module, LayerNorm)]
+            with one_thread(), watch_inputs(layer_norms) as read:
+                _backward(model, batch_size=2, seed=seed)
             norms = gradient_norms(model, by="layer").dropna(subset="layer")["gradient_norm"]
             first, last = norms.iloc[[0, -1]]
             size = float(np.mean([float(x.std(-1).mean()) for x in read]))
@@ -203,33 +207,22 @@ def warmup_damage(
     return pd.DataFrame(rows, columns=columns)
 
 
+def _relu_config(placement: str, depth: int, width: int, **changes: Any) -> ModelConfig:
+    """LayerNorm in ``placement``, and a ReLU FFN of twice the width."""
+    fields = {"norm": "layernorm", "norm_placement": placement, "activation": "relu", "d_ff": 2 * width}
+    return small_config(d_model=width, num_layers=depth, **(fields | changes))
+
+
 def _language_model(
-    placement: str,
-    depth: int,
-    width: int,
-    gain: float,
-    when: str,
-    seed: int,
-    read: list[Tensor] | None = None,
+    placement: str, depth: int, width: int, gain: float, when: str, seed: int
 ) -> TransformerLM:
-    """A model in the state ``when``, with gradients; what its norms read is appended to ``read``."""
-    config = small_config(
-        d_model=width, num_layers=depth, num_heads=width // 16, d_ff=2 * width, context_length=32,
-        norm="layernorm", norm_placement=placement, activation="relu",
-    )  # fmt: skip
+    """A model in the state ``when``."""
+    config = _relu_config(placement, depth, width, num_heads=width // 16, context_length=32)
     settings = SmallRun(config=config, steps=40, batch_size=2, lr=0.003, prepare=_scaled(gain))
     warmup = WARMUPS[when]
     if warmup is None:
-        model = new_model(settings, seed)
-    else:
-        model = train_small(replace(settings, schedule=constant_after(warmup)), seed=seed).model
-    if read is not None:
-        for module in model.modules():
-            if isinstance(module, LayerNorm):
-                module.register_forward_hook(lambda _module, inputs, _output: read.append(inputs[0].detach()))
-    with one_thread():
-        _backward(model, batch_size=2, seed=seed)
-    return model
+        return new_model(settings, seed)
+    return train_small(replace(settings, schedule=constant_after(warmup)), seed=seed).model
 
 
 def _scaled(gain: float) -> Callable[[TransformerLM], None]:
@@ -274,10 +267,7 @@ def depth_stability(
     rows = []
     with one_thread():
         for depth, placement, seed in progress(jobs, description="one step of deep networks"):
-            config = small_config(
-                d_model=width, num_layers=depth, num_heads=2, d_ff=2 * width, context_length=16,
-                norm="layernorm", norm_placement=placement, activation="relu",
-            )  # fmt: skip
+            config = _relu_config(placement, depth, width, num_heads=2, context_length=16)
             model = new_model(SmallRun(config=config), seed)
             x, before = _backward(model, batch_size=2, seed=seed)
             norms = gradient_norms(model).set_index("parameter")["gradient_norm"]

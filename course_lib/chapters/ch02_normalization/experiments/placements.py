@@ -1,7 +1,6 @@
 """Chapter 2: training with norms in different places, and what the layers of a trained network do."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,20 +8,22 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from course_lib.data import get_batch
+from course_lib.lab.hooks import watch_inputs, watch_outputs
 from course_lib.lab.scale import choose
 from course_lib.lab.small_runs import (
     Comparison,
     SmallRun,
     compare,
     constant_after,
-    held_out_bytes,
+    held_out_batch,
     new_model,
     one_thread,
     small_config,
 )
 from course_lib.loss import cross_entropy
 from course_lib.model import ModelConfig, TransformerLM
+
+_WINDOWS = 32  # of held-out text, to look at a trained network
 
 
 def placement_config(placement: str, **changes: Any) -> ModelConfig:
@@ -96,22 +97,19 @@ def deep_runs(
 
     ``cases``: pairs of placement and steps of warm-up (of 120).
     """
-    settings = SmallRun(steps=choose(small=120, large=1_000), lr=0.003)
-    labelled = [
-        (
-            {"placement": placement, "warmup": warmup},
-            replace(
-                settings,
-                config=placement_config(
-                    placement, num_layers=choose(small=16, large=96), d_model=32, num_heads=2, d_ff=64,
-                    context_length=16,
-                ),
-                schedule=constant_after(warmup * settings.steps // 120),
-            ),
-        )
-        for placement, warmup in cases
-    ]  # fmt: skip
-    return compare(labelled, seeds, description="deep networks")
+    return compare([_deep_run(*case) for case in cases], seeds, description="deep networks")
+
+
+def _deep_run(placement: str, warmup: int) -> tuple[dict[str, Any], SmallRun]:
+    steps = choose(small=120, large=1_000)
+    config = _narrow_config(placement, choose(small=16, large=96))
+    settings = SmallRun(config=config, steps=steps, lr=0.003, schedule=constant_after(warmup * steps // 120))
+    return {"placement": placement, "warmup": warmup}, settings
+
+
+def _narrow_config(placement: str, depth: int) -> ModelConfig:
+    shape = {"num_layers": depth, "d_model": 32, "num_heads": 2, "d_ff": 64, "context_length": 16}
+    return placement_config(placement, **shape)
 
 
 # --- what the layers do -----------------------------------------------------------------------------------------------
@@ -125,18 +123,11 @@ def layer_contributions(model: TransformerLM) -> pd.DataFrame:
         A row a layer: layer (1 … L), increment, the norm of output minus input relative to the input's, and cosine
         between output and input, both means over tokens of held-out stories.
     """
-    x, _ = _held_out(model)
-    streams: list[Tensor] = []
-    hooks = [model.layers[0].register_forward_pre_hook(lambda _module, inputs: streams.append(inputs[0]))]
-    hooks += [layer.register_forward_hook(lambda *call: streams.append(call[-1])) for layer in model.layers]
-    try:
-        with one_thread():
-            model(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    x, _ = held_out_batch(_WINDOWS, model.config.context_length)
+    with one_thread(), watch_inputs(model.layers[:1]) as first, watch_outputs(model.layers) as others:
+        model(x)
     rows = []
-    for layer, (before, after) in enumerate(pairwise(streams), 1):
+    for layer, (before, after) in enumerate(pairwise([*first, *others]), 1):
         increment = (after - before).norm(dim=-1) / before.norm(dim=-1)
         rows.append(
             (layer, float(increment.mean()), float(torch.cosine_similarity(before, after, dim=-1).mean()))
@@ -155,7 +146,7 @@ def layer_surgery(model: TransformerLM) -> pd.DataFrame:
         layer), side_by_side (this layer and the next; missing for the last one).
     """
     with one_thread():
-        x, y = _held_out(model)
+        x, y = held_out_batch(_WINDOWS, model.config.context_length)
         blocks = list(model.layers)
         intact = _loss_of(model, blocks, x, y)
         rows = []
@@ -192,22 +183,14 @@ def _loss_of(model: TransformerLM, blocks: Sequence[nn.Module], x: Tensor, y: Te
     return float(cross_entropy(model.lm_head(h), y))
 
 
-def _held_out(model: TransformerLM) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return get_batch(held_out_bytes(), 32, model.config.context_length, generator=generator)
-
-
 def stream_at_init(
     depth: int = 16, placements: Sequence[str] = ("pre", "post"), seeds: Sequence[int] = (0, 1, 2)
 ) -> pd.DataFrame:
     """``layer_contributions`` of new models, mean over ``seeds``; columns placement, layer, increment, cosine."""
     frames = []
     for placement in placements:
-        config = placement_config(
-            placement, num_layers=depth, d_model=32, num_heads=2, d_ff=64, context_length=16
-        )
         for seed in seeds:
-            model = new_model(SmallRun(config=config), seed)
+            model = new_model(SmallRun(config=_narrow_config(placement, depth)), seed)
             frames.append(layer_contributions(model).assign(placement=placement))
     means = pd.concat(frames).groupby(["placement", "layer"], sort=False).mean()
     return means.reset_index()

@@ -1,21 +1,21 @@
 """Chapter 3: feed-forward layers in training: plain and gated at equal parameters, hidden units, sparsity."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from course_lib.data import get_batch
+from course_lib.lab.hooks import hooked, watch_inputs, watch_outputs
 from course_lib.lab.scale import choose
 from course_lib.lab.small_runs import (
     Comparison,
     SmallRun,
     compare,
     constant_after,
-    held_out_bytes,
+    held_out_batch,
     new_model,
     one_thread,
     small_config,
@@ -28,6 +28,8 @@ ACTIVATIONS = ("relu", "gelu", "silu", "relu2", "glu", "reglu", "geglu", "swiglu
 """Plain ones first, then gated linear units, in the order of the chapter's tables."""
 
 D_MODEL = 64
+
+_WINDOWS = 64  # of held-out text, to look at hidden units
 
 
 def equal_width(activation: str, d_model: int = D_MODEL) -> int:
@@ -90,42 +92,23 @@ def differences(finals: pd.DataFrame, *, reference: str = "relu") -> pd.DataFram
 # --- hidden units -----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _watch(model: TransformerLM, part: str) -> Iterator[list[Tensor]]:
-    """What reaches matrix ``part`` of each FFN ("w2": hidden values), or leaves it ("w1": the activation's input)."""
-    seen: list[Tensor] = []
-    matrices = [
-        module.get_submodule(part) for module in model.modules() if isinstance(module, FFN | GatedFFN)
-    ]
-    if part == "w2":
-        hooks = [
-            m.register_forward_pre_hook(lambda _m, inputs: seen.append(_rows(inputs[0]))) for m in matrices
-        ]
-    else:
-        hooks = [m.register_forward_hook(lambda _m, _inputs, out: seen.append(_rows(out))) for m in matrices]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.detach().flatten(0, -2)
-
-
 @torch.no_grad()
-def _hidden(model: TransformerLM, part: str) -> list[Tensor]:
-    """For each layer (tokens, units) on held-out stories."""
-    x, _ = _held_out(model)
-    with one_thread(), _watch(model, part) as seen:
+def _units(model: TransformerLM, what: str) -> list[Tensor]:
+    """The units of each layer on held-out stories, (tokens, units): the activation's "input" or its "hidden" values."""
+    x, _ = held_out_batch(_WINDOWS, model.config.context_length)
+    layers = _feed_forward(model)
+    watched = (
+        watch_outputs(layer.w1 for layer in layers)
+        if what == "input"
+        else watch_inputs(layer.w2 for layer in layers)
+    )
+    with one_thread(), watched as seen:
         model(x)
-    return seen
+    return [h.flatten(0, -2) for h in seen]
 
 
-def _held_out(model: TransformerLM) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return get_batch(held_out_bytes(), 64, model.config.context_length, generator=generator)
+def _feed_forward(model: TransformerLM) -> list[FFN | GatedFFN]:
+    return [module for module in model.modules() if isinstance(module, FFN | GatedFFN)]
 
 
 def hidden_stats(model: TransformerLM) -> pd.DataFrame:
@@ -136,7 +119,7 @@ def hidden_stats(model: TransformerLM) -> pd.DataFrame:
         mean square), dead (share of units that are 0 for every token).
     """
     rows = []
-    for layer, h in enumerate(_hidden(model, "w2"), 1):
+    for layer, h in enumerate(_units(model, "hidden"), 1):
         rms = h.square().mean().sqrt()
         shares = ((h == 0), (h.abs() < 0.1 * rms), (h == 0).all(0))
         rows.append((layer, *(float(share.float().mean()) for share in shares)))
@@ -178,15 +161,11 @@ def keep_largest(
     rows = []
     with one_thread():
         for name, model in models.items():
-            x, y = _held_out(model)
-            matrices = [m.w2 for m in model.modules() if isinstance(m, FFN | GatedFFN)]
+            x, y = held_out_batch(_WINDOWS, model.config.context_length)
             for share in shares:
-                hooks = [m.register_forward_pre_hook(_Keep(share)) for m in matrices]
-                try:
+                keep = _Keep(share)
+                with hooked(layer.w2.register_forward_pre_hook(keep) for layer in _feed_forward(model)):
                     rows.append((name, share, float(cross_entropy(model(x), y))))
-                finally:
-                    for hook in hooks:
-                        hook.remove()
     return pd.DataFrame(rows, columns=["activation", "kept", "loss"])
 
 
@@ -221,24 +200,19 @@ def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.Dat
     for name, model in models.items():
         fresh = new_model(SmallRun(config=model.config), 0)
         for when, state in (("before training", fresh), ("after training", model)):
-            for what, part, low, high in (("input", "w1", -6.0, 6.0), ("hidden", "w2", -3.0, 6.0)):
+            for what, low, high in (("input", -6.0, 6.0), ("hidden", -3.0, 6.0)):
                 edges = np.linspace(low, high, bins + 1)
-                for layer, h in enumerate(_hidden(state, part), 1):
+                for layer, h in enumerate(_units(state, what), 1):
                     values = h if what == "input" else h / h.square().mean().sqrt()
-                    counts, _ = np.histogram(values.numpy(), edges)
-                    frames.append(
-                        pd.DataFrame(
-                            {
-                                "activation": name,
-                                "when": when,
-                                "layer": layer,
-                                "what": what,
-                                "x": (edges[1:] + edges[:-1]) / 2,
-                                "share": counts / values.numel(),
-                            }
-                        )
-                    )
+                    labels = {"activation": name, "when": when, "layer": layer, "what": what}
+                    frames.append(pd.DataFrame(labels | _histogram(values, edges)))
     return pd.concat(frames, ignore_index=True)
+
+
+def _histogram(values: Tensor, edges: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """The middle of each bin, and its share of all values."""
+    counts, _ = np.histogram(values.numpy(), edges)
+    return {"x": (edges[1:] + edges[:-1]) / 2, "share": counts / values.numel()}
 
 
 # --- what a gate can do -----------------------------------------------------------------------------------------------

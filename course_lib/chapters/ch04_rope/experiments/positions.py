@@ -9,12 +9,11 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from course_lib.data import get_batch
 from course_lib.files import progress
 from course_lib.lab.small_runs import (
     SmallRun,
     constant_after,
-    held_out_bytes,
+    held_out_batch,
     one_thread,
     small_config,
     train_small,
@@ -78,7 +77,7 @@ def loss_by_position(
 
     Every model sees the same windows. Columns: position (the middle of the bin), loss.
     """
-    x, y = get_batch(held_out_bytes(), windows, length, generator=torch.Generator().manual_seed(0))
+    x, y = held_out_batch(windows, length)
     losses = []
     with one_thread():
         for rows, targets in zip(torch.split(x, 32), torch.split(y, 32), strict=True):

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
+from course_lib.lab.hooks import hooked
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import held_out_bytes, one_thread, small_config
 from course_lib.model import (
@@ -138,12 +139,8 @@ def attention_weights(model: TransformerLM, token_ids: Tensor) -> Tensor:
         found.append(softmax(scores, -1))
 
     modules = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
-    handles = [module.register_forward_pre_hook(look) for module in modules]
-    try:
+    with hooked(module.register_forward_pre_hook(look) for module in modules):
         model(token_ids)
-    finally:
-        for handle in handles:
-            handle.remove()
     return torch.stack(found, dim=-4)
 
 
@@ -248,9 +245,8 @@ def reach(
             torch.manual_seed(seed)
             model = TransformerLM(small_config(context_length=length, num_layers=layers, window=window))
             embedded: list[Tensor] = []
-            handle = model.token_embeddings.register_forward_hook(lambda *hook: embedded.append(hook[2]))  # noqa: B023
-            logits = model(torch.arange(length))
-            handle.remove()
+            with model.token_embeddings.register_forward_hook(lambda *call: embedded.append(call[2])):  # noqa: B023
+                logits = model(torch.arange(length))
             (gradient,) = torch.autograd.grad(logits[-1].sum(), embedded)
             seen = gradient.abs().sum(-1).nonzero()  # the tokens that count
             rows.append((window, layers, length - int(seen.min()), 1 + layers * (window - 1)))

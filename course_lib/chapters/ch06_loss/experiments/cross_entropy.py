@@ -14,6 +14,7 @@ from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
+from course_lib.lab.vocabulary import shrink
 from course_lib.loss import bits_per_byte, cross_entropy, linear_cross_entropy, logsumexp, perplexity
 from course_lib.tokenizer import Tokenizer, train_bpe
 
@@ -143,9 +144,7 @@ def units(
         documents = list(stories(num_bytes, seed=seed))
         if seed not in largest:
             largest[seed] = train_bpe(documents, max(vocab_sizes))
-        # Training is greedy: the first merges of a large vocabulary are the smaller vocabulary.
-        whole = largest[seed]
-        tokenizer = Tokenizer({i: whole.vocab[i] for i in range(size)}, whole.merges[: size - 256])
+        tokenizer = shrink(largest[seed], size)
         held_out = "\n\n".join(stories(num_bytes // 6, seed=10_000 + seed))
         ids = tokenizer.encode_to_numpy(held_out).astype(np.int64)
         loss = bigram_loss(tokenizer.encode_to_numpy("\n\n".join(documents)).astype(np.int64), ids, size)

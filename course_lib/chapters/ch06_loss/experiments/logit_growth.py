@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from course_lib.data import get_batch
 from course_lib.diagnostics import attention_logit_max
 from course_lib.lab.small_runs import (
     Comparison,
     SmallRun,
     compare,
-    held_out_bytes,
+    held_out_batch,
     new_model,
     one_thread,
     small_config,
@@ -23,23 +22,20 @@ from course_lib.loss import cross_entropy, logsumexp
 from course_lib.model import TransformerLM
 
 _EVERY = 10
-
-
-def _held_out(context_length: int = 64) -> tuple[Tensor, Tensor]:
-    """Eight windows that every measurement reads: inputs and targets, (8, T)."""
-    return get_batch(held_out_bytes(), 8, context_length, generator=torch.Generator().manual_seed(0))
+_WINDOWS = 8  # of held-out text, which every measurement reads
 
 
 def watch_attention(_step: int, model: TransformerLM) -> Mapping[str, float]:
     """The largest attention logit of any head, and the entropy of the most peaked head (mean over queries, nats)."""
-    heads = attention_logit_max(model, _held_out()[0])
+    x, _ = held_out_batch(_WINDOWS, model.config.context_length)
+    heads = attention_logit_max(model, x)
     return {"max_logit": heads["max_logit"].max(), "entropy": heads["entropy"].min()}
 
 
 @torch.no_grad()
 def watch_output(_step: int, model: TransformerLM) -> Mapping[str, float]:
     """Mean log Z, the largest output logit, and how much the held-out loss grows when the logits are kept in bf16."""
-    x, y = _held_out()
+    x, y = held_out_batch(_WINDOWS, model.config.context_length)
     logits = model(x)
     return {
         "log_z": logsumexp(logits, -1).mean().item(),
@@ -96,7 +92,7 @@ def output_drift(
 @torch.no_grad()
 def held_out_logits(model: TransformerLM) -> tuple[Tensor, Tensor]:
     """Output logits (N, V) of a model of the chapter on held-out text, and the targets (N,)."""
-    x, y = _held_out()
+    x, y = held_out_batch(_WINDOWS, model.config.context_length)
     return model(x).flatten(0, 1), y.flatten()
 
 

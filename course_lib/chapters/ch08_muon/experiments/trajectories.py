@@ -8,10 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from course_lib.data import get_batch
 from course_lib.diagnostics import Projection, Snapshot, loss_on_plane, snapshot, trajectory_projection
 from course_lib.files import progress
-from course_lib.lab.small_runs import held_out_bytes, one_thread
+from course_lib.lab.small_runs import held_out_batch, one_thread
 from course_lib.loss import cross_entropy
 from course_lib.model import TransformerLM
 
@@ -88,9 +87,7 @@ def planes(
     Returns:
         By (path, view); the views are ``VIEWS``.
     """
-    tokens, targets = get_batch(
-        held_out_bytes(), batch_size, model.config.context_length, generator=torch.Generator().manual_seed(0)
-    )
+    tokens, targets = held_out_batch(batch_size, model.config.context_length)
 
     def loss(net: nn.Module) -> Tensor:
         return cross_entropy(net(tokens), targets)
