@@ -1,4 +1,4 @@
-"""Tables of right and wrong answers, and the tests that run them: ``test_…_answers.py``, one file a chapter.
+"""Tables of right and wrong answers, and the tests that run them: ``tests/chapters/*/test_exercises*.py``.
 
 Each exercise has at least three right answers of different style and five plausible wrong ones, with the explanation
 that each must get: the beginning of the last line that the check prints.
@@ -18,7 +18,7 @@ Answer = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Answers:
-    """What readers might write. ``wrong``: pairs of an answer and how its explanation begins."""
+    """Answers that readers might write. ``wrong``: pairs of an answer and the beginning of its explanation."""
 
     right: tuple[Answer, ...]
     wrong: tuple[tuple[Answer, str], ...]
@@ -27,7 +27,7 @@ class Answers:
 def run_tables(
     tables: Mapping[str, Answers],
 ) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
-    """The three tests of a chapter's tables: right answers pass, wrong ones are explained, there are enough of both."""
+    """The three tests of a file's tables: right answers pass, wrong ones are explained, there are enough of both."""
     right = [(name, answer) for name, table in tables.items() for answer in table.right]
     wrong = [(name, answer, why) for name, table in tables.items() for answer, why in table.wrong]
 

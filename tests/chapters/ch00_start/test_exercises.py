@@ -1,4 +1,4 @@
-"""What a reader of chapter 0 might write."""
+"""Right and wrong answers to the exercises of chapter 0."""
 
 import sys
 from collections.abc import Sequence

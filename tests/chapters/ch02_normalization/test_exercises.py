@@ -1,4 +1,4 @@
-"""What a reader of chapter 2 might write."""
+"""Right and wrong answers to the exercises of chapter 2."""
 
 import math
 from collections.abc import Sequence

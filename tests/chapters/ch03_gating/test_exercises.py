@@ -1,4 +1,4 @@
-"""What a reader of chapter 3 might write."""
+"""Right and wrong answers to the exercises of chapter 3."""
 
 import itertools
 import math

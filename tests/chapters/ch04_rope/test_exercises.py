@@ -1,4 +1,4 @@
-"""What a reader of chapter 4 might write."""
+"""Right and wrong answers to the exercises of chapter 4."""
 
 import itertools
 import math

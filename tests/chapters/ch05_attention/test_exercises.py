@@ -1,4 +1,4 @@
-"""What a reader of chapter 5 might write."""
+"""Right and wrong answers to the exercises of chapter 5."""
 
 import math
 from collections.abc import Sequence

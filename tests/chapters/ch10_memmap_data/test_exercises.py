@@ -1,4 +1,4 @@
-"""What a reader of chapter 10 might write."""
+"""Right and wrong answers to the exercises of chapter 10."""
 
 import array
 import sys

@@ -1,4 +1,4 @@
-"""What a reader of chapter 11 might write."""
+"""Right and wrong answers to the exercises of chapter 11."""
 
 import math
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What a reader of chapter 12 might write."""
+"""Right and wrong answers to the exercises of chapter 12."""
 
 import math
 import statistics

@@ -1,0 +1,173 @@
+"""Right and wrong answers to chapter 1's exercise on Unigram."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tests.exercises.answers import Answers, run_tables
+
+Word = tuple[bytes, ...]
+
+# --- Unigram ----------------------------------------------------------------------------------------------------------
+
+
+def viterbi_with_ways(word: str, scores: Mapping[str, float]) -> list[str]:
+    best: list[tuple[float, list[str]]] = [(0.0, [])]
+    for end in range(1, len(word) + 1):
+        ways = [
+            (best[start][0] + scores[word[start:end]], [*best[start][1], word[start:end]])
+            for start in range(end)
+            if word[start:end] in scores and best[start]
+        ]
+        best.append(max(ways, default=()))  # type: ignore[arg-type]
+    return best[-1][1]
+
+
+def viterbi_remembering(word: str, scores: Mapping[str, float]) -> Word:
+    @cache
+    def rest(start: int) -> tuple[float, tuple[str, ...]]:
+        if start == len(word):
+            return 0.0, ()
+        ways = [(-math.inf, ())]
+        for end in range(start + 1, len(word) + 1):
+            if word[start:end] in scores:
+                total, pieces = rest(end)
+                ways.append((scores[word[start:end]] + total, (word[start:end], *pieces)))
+        return max(ways)
+
+    return rest(0)[1]  # type: ignore[return-value]
+
+
+def viterbi_with_numpy(word: str, scores: Mapping[str, float]) -> np.ndarray:
+    best = np.full(len(word) + 1, -np.inf, dtype=np.float32)
+    best[0], back = 0, np.zeros(len(word) + 1, dtype=int)
+    for start, (piece, score) in itertools.product(range(len(word)), scores.items()):
+        end = start + len(piece)
+        if word.startswith(piece, start) and best[start] + score > best[end]:
+            best[end], back[end] = best[start] + score, start
+    cuts = [len(word)]
+    while cuts[-1]:
+        cuts.append(int(back[cuts[-1]]))
+    return np.array([word[a:b] for a, b in pairwise(cuts[::-1])])
+
+
+def _all_ways(word: str, scores: Mapping[str, float]) -> Any:
+    if not word:
+        yield []
+    for size in range(1, len(word) + 1):
+        if word[:size] in scores:
+            for way in _all_ways(word[size:], scores):
+                yield [word[:size], *way]
+
+
+def viterbi_every_way(word: str, scores: Mapping[str, float]) -> list[str]:
+    return max(_all_ways(word, scores), key=lambda way: sum(scores[piece] for piece in way))
+
+
+def viterbi_every_cut(word: str, scores: Mapping[str, float]) -> list[str]:
+    best, best_score = [], -math.inf
+    for cuts in itertools.product((0, 1), repeat=len(word) - 1):
+        places = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), len(word)]
+        way = [word[a:b] for a, b in pairwise(places)]
+        score = sum(scores.get(piece, -math.inf) for piece in way)
+        if score > best_score:
+            best, best_score = way, score
+    return best
+
+
+def viterbi_recursive(word: str, scores: Mapping[str, float]) -> list[str]:
+    def rest(start: int) -> tuple[float, list[str]]:
+        ways = [
+            (scores[word[start:end]] + rest(end)[0], [word[start:end], *rest(end)[1]])
+            for end in range(start + 1, len(word) + 1)
+            if word[start:end] in scores
+        ]
+        return max(ways) if ways else ((0.0, []) if start == len(word) else (-math.inf, []))
+
+    return rest(0)[1]
+
+
+def viterbi_greedy(word: str, scores: Mapping[str, float]) -> list[str] | None:
+    pieces = []
+    while word:
+        for size in range(len(word), 0, -1):
+            if word[:size] in scores:
+                pieces.append(word[:size])
+                word = word[size:]
+                break
+        else:
+            return None
+    return pieces
+
+
+def viterbi_greedy_that_raises(word: str, scores: Mapping[str, float]) -> list[str]:
+    pieces = []
+    while word:
+        pieces.append(max((word[:n] for n in range(1, len(word) + 1) if word[:n] in scores), key=len))
+        word = word[len(pieces[-1]) :]
+    return pieces
+
+
+def viterbi_sum_of_probabilities(word: str, scores: Mapping[str, float]) -> list[str]:
+    return viterbi_remembering(word, {piece: math.exp(score) for piece, score in scores.items()})  # type: ignore[return-value]
+
+
+def viterbi_sum_of_few(word: str, scores: Mapping[str, float]) -> list[str]:
+    return list(viterbi_remembering(word, dict.fromkeys(scores, -1.0)))  # type: ignore[arg-type]
+
+
+def viterbi_least(word: str, scores: Mapping[str, float]) -> list[str]:
+    return viterbi_with_ways(word, {piece: -score for piece, score in scores.items()})
+
+
+def viterbi_two(word: str, scores: Mapping[str, float]) -> list[str]:
+    short = {piece: score for piece, score in scores.items() if len(piece) < 3}
+    return viterbi_remembering(word, short)  # type: ignore[return-value]
+
+
+def viterbi_backwards(word: str, scores: Mapping[str, float]) -> list[str]:
+    return viterbi_with_ways(word, scores)[::-1]
+
+
+def viterbi_mean(word: str, scores: Mapping[str, float]) -> list[str]:
+    best: list[tuple[float, list[str]]] = [(0.0, [])]
+    for end in range(1, len(word) + 1):
+        ways = []
+        for start in range(end):
+            if word[start:end] in scores and best[start][0] > -math.inf:
+                way = [*best[start][1], word[start:end]]
+                ways.append((sum(map(scores.__getitem__, way)) / len(way), way))
+        best.append(max(ways, default=(-math.inf, [])))
+    return best[-1][1]
+
+
+def viterbi_text(word: str, scores: Mapping[str, float]) -> str:
+    return " ".join(viterbi_with_ways(word, scores))
+
+
+ANSWERS = {
+    "tok-viterbi": Answers(
+        right=(viterbi_with_ways, viterbi_remembering, viterbi_with_numpy),
+        wrong=(
+            (viterbi_every_way, "In about n² steps"),
+            (viterbi_every_cut, "There are 2^20 ways to cut"),
+            (viterbi_recursive, "There are 2^20 ways to cut"),
+            (viterbi_greedy, "This takes the longest piece from the left each time"),
+            (viterbi_greedy_that_raises, "h + ugs has"),
+            (viterbi_sum_of_probabilities, "This adds probabilities"),
+            (viterbi_sum_of_few, "h + ugs has"),
+            (viterbi_least, "This is the least probable way"),
+            (viterbi_two, "This tries pieces of one and two characters only"),
+            (viterbi_backwards, "These are the right pieces from the end"),
+            (viterbi_mean, "ab + c has -2.5"),
+            (viterbi_text, "h + ugs has"),
+        ),
+    ),
+}
+
+test_right_answers_pass, test_wrong_answers_are_explained, test_there_are_enough = run_tables(ANSWERS)
