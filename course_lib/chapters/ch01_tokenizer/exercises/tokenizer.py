@@ -214,7 +214,8 @@ def _count_changes_cases() -> Iterator[Case]:
         "Two merges side by side: each is the other's neighbour.",
     )
     for text in TEXTS:
-        for word in sorted({split_bytes(word.encode()) for word in pretokenize(text)}, key=len)[-2:]:
+        words = {split_bytes(word.encode()) for word in pretokenize(text)}
+        for word in sorted(words, key=lambda word: (len(word), word))[-2:]:
             for pair in sorted(set(itertools.pairwise(word)))[:4]:
                 yield Case(
                     (word, pair, 3),
