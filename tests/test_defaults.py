@@ -10,10 +10,10 @@ import pytest
 from tests.defaults_cases import SETTINGS
 
 
-@pytest.fixture(scope="module")
-def wrong() -> dict[str, dict[str, str]]:
+@pytest.fixture(scope="module", params=["tests.defaults_cases", "tests.chapters.defaults_cases"])
+def wrong(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
     """For each setting the cases whose result differs from that under float32 and the CPU, and how."""
-    command = [sys.executable, "-m", "tests.defaults_cases"]
+    command = [sys.executable, "-m", request.param]
     run = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[1])
     assert run.returncode == 0, f"ended with {run.returncode} after {run.stderr.splitlines()[-5:]}"
     found: dict[str, dict[str, str]] = json.loads(run.stdout)

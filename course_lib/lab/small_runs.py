@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from course_lib.data import get_batch, stories
 from course_lib.data.stories import Language
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.loss import cross_entropy
 from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import AdamW, clip_grad_norm
@@ -135,6 +136,7 @@ class Trained:
     cpu_seconds: float
 
 
+@float32_on_cpu()
 def new_model(settings: SmallRun, seed: int) -> TransformerLM:
     """The model of a run before its first step; the seed decides its weights."""
     torch.manual_seed(seed)
@@ -144,6 +146,7 @@ def new_model(settings: SmallRun, seed: int) -> TransformerLM:
     return model
 
 
+@float32_on_cpu()
 def train_small(settings: SmallRun, *, seed: int, model: TransformerLM | None = None) -> Trained:
     """Train a new model, or go on training ``model`` (in place, with a new optimizer) for ``settings.steps``.
 
@@ -190,6 +193,7 @@ def _train(model: TransformerLM, settings: SmallRun, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna({"loss": np.inf})
 
 
+@float32_on_cpu()
 @torch.no_grad()
 def validation_loss(
     model: TransformerLM, *, context_length: int | None = None, windows: int = 64, language: Language = "en"

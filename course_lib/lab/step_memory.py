@@ -10,6 +10,7 @@ from torch.profiler import record_function
 
 from course_lib.accounting import memory
 from course_lib.diagnostics import memory_timeline
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.loss import cross_entropy, linear_cross_entropy
 from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import AdamW
@@ -18,6 +19,7 @@ SMALL = ModelConfig(vocab_size=2000, context_length=256, d_model=128, num_layers
 """The model whose step is looked at."""
 
 
+@float32_on_cpu()
 def timeline(
     config: ModelConfig = SMALL, batch: int = 8, *, loss_chunk: int | None = None, seed: int = 0
 ) -> pd.DataFrame:

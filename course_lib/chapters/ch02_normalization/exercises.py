@@ -148,9 +148,10 @@ def _rms_backward_cases() -> Iterator[Case]:
 def _autograd(x: list[float], dy: list[float]) -> list[float]:
     import torch
 
-    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    normed = torch.nn.functional.rms_norm(leaf, leaf.shape, eps=0.0)
-    (gradient,) = torch.autograd.grad(normed, leaf, torch.tensor(dy, dtype=torch.float64))
+    with torch.device("cpu"):
+        leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+        normed = torch.nn.functional.rms_norm(leaf, leaf.shape, eps=0.0)
+        (gradient,) = torch.autograd.grad(normed, leaf, torch.tensor(dy, dtype=torch.float64))
     return [float(value) for value in gradient]
 
 

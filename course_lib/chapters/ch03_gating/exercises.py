@@ -71,7 +71,7 @@ def _silu_slope_cases() -> Iterator[Case]:
 def _silu_slope_by_autograd(z: float) -> float:
     import torch
 
-    x = torch.tensor(z, dtype=torch.float64, requires_grad=True)
+    x = torch.tensor(z, dtype=torch.float64, device="cpu", requires_grad=True)
     return float(torch.autograd.grad(torch.nn.functional.silu(x), x)[0])
 
 

@@ -15,12 +15,13 @@ def _torch_run(
     gradients: Sequence[float],
 ) -> float:
     """Where a torch optimizer takes one weight."""
-    param = torch.nn.Parameter(torch.tensor([weight], dtype=torch.float64))
-    optimizer = make([param])
-    for gradient in gradients:
-        param.grad = torch.tensor([gradient], dtype=torch.float64)
-        optimizer.step()
-    return param.item()
+    with torch.device("cpu"):
+        param = torch.nn.Parameter(torch.tensor([weight], dtype=torch.float64))
+        optimizer = make([param])
+        for gradient in gradients:
+            param.grad = torch.tensor([gradient], dtype=torch.float64)
+            optimizer.step()
+        return param.item()
 
 
 # --- L2 that equals a decay -------------------------------------------------------------------------------------------

@@ -71,11 +71,13 @@ def _by_matrix(values: Sequence[float], coefficients: Triple, steps: int) -> lis
     """What the library does to a random matrix with these singular values, seen along its singular vectors."""
     generator = torch.Generator().manual_seed(0)
     size = len(values)
-    left, right = (
-        torch.linalg.qr(torch.randn(n, size, dtype=torch.float64, generator=generator))[0]
-        for n in (size + 2, size + 5)
-    )
-    result = newton_schulz(left * torch.tensor(values, dtype=torch.float64) @ right.T, steps, coefficients)
+    with torch.device("cpu"):
+        left, right = (
+            torch.linalg.qr(torch.randn(n, size, dtype=torch.float64, generator=generator))[0]
+            for n in (size + 2, size + 5)
+        )
+        matrix = left * torch.tensor(values, dtype=torch.float64) @ right.T
+    result = newton_schulz(matrix, steps, coefficients)
     return [float(value) for value in (left.T @ result @ right).diagonal()]
 
 
@@ -332,7 +334,7 @@ def _axis_cases() -> Iterator[Case]:
     )
     for seed in (0, 1):
         path = np.random.default_rng(seed).normal(size=(12, 40)).cumsum(0).round(3)
-        share = trajectory_projection(list(torch.tensor(path))).explained[0]
+        share = trajectory_projection(list(torch.from_numpy(path))).explained[0]
         yield Case((path.tolist(),), float(share), "A random walk: the library finds another share.")
 
 

@@ -114,7 +114,5 @@ def _fit_tail(
 
 def _zeta(alpha: ArrayLike, start: ArrayLike) -> NDArray[np.float64]:
     """Hurwitz' zeta function: the sum of x^-alpha over x = start, start + 1 and so on."""
-    result = torch.special.zeta(
-        torch.as_tensor(np.asarray(alpha, dtype=float)), torch.as_tensor(np.asarray(start, dtype=float))
-    )
-    return np.asarray(result, dtype=np.float64)
+    alphas, starts = (torch.from_numpy(np.asarray(values, dtype=float)) for values in (alpha, start))
+    return np.asarray(torch.special.zeta(alphas, starts), dtype=np.float64)

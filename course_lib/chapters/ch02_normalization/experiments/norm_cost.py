@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from course_lib.accounting import flops
 from course_lib.diagnostics import moved_bytes
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread, small_config
 from course_lib.loss import cross_entropy
@@ -28,6 +29,7 @@ _BACKWARD_FLOPS = {"RMSNorm": 9, "LayerNorm": 12}
 _KERNEL_PASSES = {"forward": 2, "forward and backward": 5}
 
 
+@float32_on_cpu()
 def implementations(width: int, *, compiled: bool = False) -> dict[str, Norm]:
     """Norms of x (..., width) with a weight (width,), by name: formulas, torch's functions, our kernel.
 
@@ -51,6 +53,7 @@ def implementations(width: int, *, compiled: bool = False) -> dict[str, Norm]:
     return norms
 
 
+@float32_on_cpu()
 def norm_costs(
     rows: int = 4096, width: int = 512, *, repeats: int = 9, seed: int = 0, compiled: bool = False
 ) -> pd.DataFrame:
@@ -98,6 +101,7 @@ def _bytes_of(name: str, direction: str, call: Call, size: int) -> int:
     return int(moved.total)
 
 
+@float32_on_cpu()
 def share_of_step(
     *, width: int = 256, num_layers: int = 4, batch_size: int = 2, tokens: int = 256, repeats: int = 7
 ) -> pd.DataFrame:

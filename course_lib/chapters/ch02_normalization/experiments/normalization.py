@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from course_lib.data import get_batch
 from course_lib.diagnostics import gradient_norms, snapshot
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.hooks import watch_inputs
 from course_lib.lab.small_runs import (
     SmallRun,
@@ -36,6 +37,7 @@ from course_lib.optim import SGD, AdamW
 # --- the setting of the theorem ---------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def theorem_stack(placement: str, depth: int, width: int) -> nn.ModuleList:
     """Blocks as in Xiong et al. 2020, section 3.2: one head, uniform attention, ReLU, a hidden width of d, Xavier.
 
@@ -50,6 +52,7 @@ def theorem_stack(placement: str, depth: int, width: int) -> nn.ModuleList:
     return blocks
 
 
+@float32_on_cpu()
 def gradient_at_init(
     depths: Sequence[int],
     widths: Sequence[int],
@@ -151,6 +154,7 @@ WARMUPS = {"at initialization": None, "after 40 steps, no warm-up": 0, "after 40
 
 
 @cache
+@float32_on_cpu()
 def gradient_by_layer(
     placement: str, depth: int, width: int, gain: float = 1.0, when: str = "at initialization", seed: int = 0
 ) -> pd.DataFrame:
@@ -174,6 +178,7 @@ def gradient_by_layer(
     return pd.DataFrame({"layer": norms["layer"].astype(int) + 1, "gradient_norm": norms["gradient_norm"]})
 
 
+@float32_on_cpu()
 def warmup_damage(
     states: Sequence[tuple[str, str]], *, depth: int = 8, width: int = 64, seeds: Sequence[int] = (0, 1)
 ) -> pd.DataFrame:
@@ -249,6 +254,7 @@ def _backward(model: TransformerLM, *, batch_size: int, seed: int) -> tuple[Tens
 # --- very deep networks -----------------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def depth_stability(
     depths: Sequence[int],
     *,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from course_lib.diagnostics import moved_bytes
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import ACTIVATIONS, FFN, GatedFFN
@@ -17,6 +18,7 @@ NAMES = ("relu", "gelu", "silu", "relu2")
 """The plain activations that the chapter compares; the tanh form of GELU differs too little to be seen."""
 
 
+@float32_on_cpu()
 def curves(
     names: Sequence[str] = NAMES, *, low: float = -4.0, high: float = 4.0, points: int = 401
 ) -> pd.DataFrame:
@@ -53,6 +55,7 @@ def moments(names: Sequence[str] = NAMES) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["activation", "mean", "power", "slope_power", "gradient_factor"])
 
 
+@float32_on_cpu()
 def size_through_chain(
     names: Sequence[str] = NAMES, *, depth: int = 30, width: int = 256, seeds: Sequence[int] = range(9)
 ) -> pd.DataFrame:
@@ -84,6 +87,7 @@ def size_through_chain(
     return pd.DataFrame(rows, columns=["activation", "seed", "layer", "size", "gradient"])
 
 
+@float32_on_cpu()
 def ffn_costs(*, width: int = 256, tokens: int = 1024, repeats: int = 7) -> pd.DataFrame:
     """Forward and backward pass of feed-forward layers with (nearly) equal parameters on one thread, in turns.
 

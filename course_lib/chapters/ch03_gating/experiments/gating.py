@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.hooks import hooked, watch_inputs, watch_outputs
 from course_lib.lab.scale import choose
 from course_lib.lab.small_runs import (
@@ -218,6 +219,7 @@ def _histogram(values: Tensor, edges: NDArray[np.float64]) -> dict[str, NDArray[
 # --- what a gate can do -----------------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def multiplier() -> GatedFFN:
     """A ReGLU of two units that multiplies: (x1, x2) → (x1 · x2, 0), exactly.
 
@@ -231,6 +233,7 @@ def multiplier() -> GatedFFN:
     return layer
 
 
+@float32_on_cpu()
 def learn_product(
     widths: Mapping[str, int], *, seeds: int = 5, steps: int = 500, lr: float = 0.03
 ) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.small_runs import (
     SmallRun,
     constant_after,
@@ -55,6 +56,7 @@ def train_encodings(
     return trained
 
 
+@float32_on_cpu()
 def lengthened(
     model: TransformerLM, context_length: int, scaling: RopeScaling | None = None
 ) -> TransformerLM:
@@ -69,6 +71,7 @@ def lengthened(
     return copy
 
 
+@float32_on_cpu()
 @torch.no_grad()
 def loss_by_position(
     model: TransformerLM, length: int, *, windows: int = 128, bin_size: int = 8
@@ -103,6 +106,7 @@ def beyond_training(models: Sequence[EncodedModel], length: int = 4 * TRAINED_LE
     return pd.concat(parts, ignore_index=True)
 
 
+@float32_on_cpu()
 def other_layout(models: Sequence[EncodedModel]) -> pd.DataFrame:
     """Give weights trained with interleaved pairs to a model that pairs features half a head apart.
 
@@ -159,6 +163,7 @@ def stretch(
     return pd.concat(parts, ignore_index=True)
 
 
+@float32_on_cpu()
 def slowed_pairs(head_dim: int, *, factor: float = 4, theta: float = 10000.0) -> pd.DataFrame:
     """How much slower each pair turns when stretched. Columns: method, pair, wavelength (before), ratio of speeds."""
     plain, _ = rotary_frequencies(theta, head_dim)

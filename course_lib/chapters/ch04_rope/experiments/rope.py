@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import (
@@ -27,6 +28,7 @@ _OFFSETS = (0, 1, 2, 3, *(round(2 ** (power / 4)) for power in range(8, 53)))
 # --- does attention know about order? ---------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 @torch.no_grad()
 def order_matters(
     positions: Sequence[str] = ("none", "rope"),
@@ -57,6 +59,7 @@ def order_matters(
 # --- scores depend on the offset --------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def placed_scores(
     length: int = 48, head_dim: int = 32, *, theta: float = 10000.0, seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
@@ -83,6 +86,7 @@ def diagonal_spread(scores: NDArray[np.float64]) -> float:
     return math.sqrt(within / scores.size) / float(scores.std())
 
 
+@float32_on_cpu()
 def score_precision(
     dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
     shifts: Sequence[int] = (0, 16, 64, 256, 1024, 4096, 16384),
@@ -126,6 +130,7 @@ def score_precision(
 # --- frequencies and what offset does to a score ----------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def spectrum(theta: float = 10000.0, head_dim: int = 64, *, length: int = 4096) -> pd.DataFrame:
     """Each pair's wavelength in tokens, and its turns within ``length``. Columns: theta, pair, wavelength, turns."""
     frequencies, _ = rotary_frequencies(theta, head_dim)
@@ -140,6 +145,7 @@ def spectrum(theta: float = 10000.0, head_dim: int = 64, *, length: int = 4096) 
     )
 
 
+@float32_on_cpu()
 def score_by_offset(
     offsets: Sequence[int] = _OFFSETS,
     *,
@@ -172,6 +178,7 @@ def score_by_offset(
 # --- what a rotation costs --------------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def rotation_costs(
     shape: tuple[int, int, int, int] = (2, 8, 512, 64), *, repeats: int = 7, seed: int = 0
 ) -> pd.DataFrame:

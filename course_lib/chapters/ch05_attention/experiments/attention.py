@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.hooks import hooked
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import held_out_bytes, one_thread, small_config
@@ -32,6 +33,7 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 # --- the scale and the mask -------------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def scale_effect(
     head_dims: Sequence[int] = (4, 16, 64, 256, 1024, 4096),
     *,
@@ -73,6 +75,7 @@ def mask_after(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (weights * causal_mask(q.shape[-2], k.shape[-2])) @ v
 
 
+@float32_on_cpu()
 def future_leaks(*, length: int = 16, head_dim: int = 32, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
     """Change the last token's key and value: by how much do the results of the tokens before it change?
 
@@ -144,6 +147,7 @@ def attention_weights(model: TransformerLM, token_ids: Tensor) -> Tensor:
     return torch.stack(found, dim=-4)
 
 
+@float32_on_cpu()
 def patterns(model: TransformerLM, texts: Sequence[str]) -> dict[str, tuple[list[str], NDArray[np.float32]]]:
     """Tokens and attention weights (layers, heads, T, T) of a byte-level model on the first T letters of each text.
 
@@ -161,6 +165,7 @@ def patterns(model: TransformerLM, texts: Sequence[str]) -> dict[str, tuple[list
     return found
 
 
+@float32_on_cpu()
 def head_habits(model: TransformerLM, *, windows: int = 64) -> pd.DataFrame:
     """Where each head looks, on held-out stories.
 
@@ -194,6 +199,7 @@ def head_habits(model: TransformerLM, *, windows: int = 64) -> pd.DataFrame:
 # --- attention without the matrix, and attention to the last tokens ---------------------------------------------------
 
 
+@float32_on_cpu()
 def attention_costs(
     lengths: Sequence[int] = (256, 512, 1024, 2048),
     *,
@@ -228,6 +234,7 @@ def attention_costs(
     return pd.DataFrame(rows, columns=["form", "length", "bytes", "cpu_seconds"])
 
 
+@float32_on_cpu()
 def reach(
     windows: Sequence[int] = (4, 8),
     num_layers: Sequence[int] = (1, 2, 3, 4),
@@ -253,6 +260,7 @@ def reach(
     return pd.DataFrame(rows, columns=["window", "layers", "reach", "law"])
 
 
+@float32_on_cpu()
 def with_rope(
     d_model: int = 64, num_heads: int = 8, num_kv_heads: int = 2, length: int = 32
 ) -> CausalSelfAttention:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, parameters
 from course_lib.diagnostics import memory_timeline
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import KVCache, ModelConfig, TransformerLM
@@ -48,6 +49,7 @@ def known_caches(names: Sequence[str] | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@float32_on_cpu()
 def measured_caches(
     shapes: Sequence[Mapping[str, int]] = (
         {"num_kv_heads": 8},
@@ -127,6 +129,7 @@ def _filled_cache(model: TransformerLM, batch_size: int, length: int) -> KVCache
     return cache
 
 
+@float32_on_cpu()
 @torch.no_grad()
 def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.DataFrame:
     """CPU time a token at ``length`` tokens: reading them at once, one more with the cache, one more without.
@@ -155,6 +158,7 @@ def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.Dat
     return pd.DataFrame(rows, columns=["phase", "tokens", "milliseconds", "per_token"])
 
 
+@float32_on_cpu()
 @torch.no_grad()
 def decode_speed(
     shapes: Sequence[tuple[int, int, int]] = ((256, 64, 1), (256, 1024, 16), (512, 4096, 1)),

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.small_runs import SmallRun, constant_after, small_config, train_small, validation_loss
 from course_lib.model import TransformerLM
 
@@ -16,6 +17,7 @@ WAYS = ("mean", "first", "random")
 LR = 0.005
 
 
+@float32_on_cpu()
 def merge_heads(weight: Tensor, heads: int, kv_heads: int, how: str, *, seed: int = 0) -> Tensor:
     """Make ``kv_heads`` heads of ``heads``: rows of a key or value projection, (heads · d, D) → (kv_heads · d, D).
 
@@ -35,6 +37,7 @@ def merge_heads(weight: Tensor, heads: int, kv_heads: int, how: str, *, seed: in
     return (groups.mean(1) if how == "mean" else groups[:, 0]).flatten(0, 1)
 
 
+@float32_on_cpu()
 def convert(model: TransformerLM, kv_heads: int, how: str, *, seed: int = 0) -> TransformerLM:
     """A copy of a model with fewer key and value heads, made as in :func:`merge_heads`."""
     config = model.config
@@ -48,6 +51,7 @@ def convert(model: TransformerLM, kv_heads: int, how: str, *, seed: int = 0) -> 
     return smaller
 
 
+@float32_on_cpu()
 def head_similarity(model: TransformerLM) -> pd.DataFrame:
     """How alike the key heads, and the value heads, of a layer are: the cosine of each two heads' weights.
 

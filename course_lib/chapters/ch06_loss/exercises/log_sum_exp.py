@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
 
 import torch
+from torch import Tensor
 
 from course_lib.answers.checking import Case, Exercise, Mistake
 from course_lib.answers.showing import show
@@ -47,14 +48,18 @@ def _log_softmax_cases() -> Iterator[Case]:
         yield Case((logits,), _log_softmax_exact(logits), why)
 
 
+def _float64(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device="cpu")
+
+
 def softmax(logits: Sequence[float]) -> list[float]:
     """The probabilities, by torch."""
-    return [float(value) for value in torch.tensor(logits, dtype=torch.float64).softmax(0)]
+    return [float(value) for value in _float64(logits).softmax(0)]
 
 
 def _overflowing(logits: Sequence[float]) -> list[float]:
     # torch gives inf and NaN where Python's math would raise.
-    x = torch.tensor(logits, dtype=torch.float64).exp()
+    x = _float64(logits).exp()
     return [float(value) for value in (x / x.sum()).log()]
 
 
@@ -64,7 +69,7 @@ def _overflowing_in_python(logits: Sequence[float]) -> list[float]:
 
 
 def _overflowing_sum(logits: Sequence[float]) -> list[float]:
-    x = torch.tensor(logits, dtype=torch.float64)
+    x = _float64(logits)
     return [float(value) for value in x - x.exp().sum().log()]
 
 
@@ -74,7 +79,7 @@ def _overflowing_sum_in_python(logits: Sequence[float]) -> list[float]:
 
 
 def _log_of_shifted(logits: Sequence[float]) -> list[float]:
-    return [float(value) for value in torch.tensor(logits, dtype=torch.float64).softmax(0).log()]
+    return [float(value) for value in _float64(logits).softmax(0).log()]
 
 
 def _log_of_shifted_in_python(logits: Sequence[float]) -> list[float]:
@@ -88,7 +93,7 @@ def _sum_not_shifted_back(logits: Sequence[float]) -> list[float]:
 
 
 def _log_z_in_float32(logits: Sequence[float]) -> list[float]:
-    x = torch.tensor(logits, dtype=torch.float32)
+    x = torch.tensor(logits, dtype=torch.float32, device="cpu")
     return [float(value) for value in x - x.logsumexp(0)]
 
 
@@ -197,7 +202,7 @@ def _stream_cases() -> Iterator[Case]:
 
 
 def _log_z(logits: Sequence[float]) -> float:
-    return float(torch.tensor(logits, dtype=torch.float64).logsumexp(0))
+    return float(_float64(logits).logsumexp(0))
 
 
 def _one_pass(
@@ -226,7 +231,7 @@ def _not_shifted_back(chunks: Iterable[Sequence[float]]) -> float:
 
 
 def _shifted_by_zero(chunks: Iterable[Sequence[float]]) -> float:
-    return float(torch.tensor(list(itertools.chain(*chunks)), dtype=torch.float64).exp().sum().log())
+    return float(_float64(list(itertools.chain(*chunks))).exp().sum().log())
 
 
 def _shifted_by_zero_in_python(chunks: Iterable[Sequence[float]]) -> float:

@@ -18,9 +18,9 @@ def _ignorance_cases() -> Iterator[Case]:
     yield Case((1024, 30, 100), 3.0, "30 tokens of 10 bits each are 300 bits, over 100 bytes.")
     yield Case((2, 7, 7), 1.0, "A coin is one bit.")
     for vocab_size, tokens, size in ((50_257, 1000, 4300), (151_643, 777, 3001)):
-        nats = torch.nn.functional.cross_entropy(
-            torch.zeros(1, vocab_size, dtype=torch.float64), torch.tensor([0])
-        )
+        with torch.device("cpu"):
+            logits = torch.zeros(1, vocab_size, dtype=torch.float64)
+            nats = torch.nn.functional.cross_entropy(logits, torch.tensor([0]))
         yield Case(
             (vocab_size, tokens, size),
             float(nats) / math.log(2) * tokens / size,
@@ -92,9 +92,10 @@ def _gradient_cases() -> Iterator[Case]:
 
 
 def _by_autograd(logits: Sequence[float], target: int) -> list[float]:
-    x = torch.tensor([logits], dtype=torch.float64, requires_grad=True)
-    loss = torch.nn.functional.cross_entropy(x, torch.tensor([target]))
-    return [float(value) for value in torch.autograd.grad(loss, x)[0][0]]
+    with torch.device("cpu"):
+        x = torch.tensor([logits], dtype=torch.float64, requires_grad=True)
+        loss = torch.nn.functional.cross_entropy(x, torch.tensor([target]))
+        return [float(value) for value in torch.autograd.grad(loss, x)[0][0]]
 
 
 def _target_only(logits: Sequence[float], target: int) -> list[float]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from course_lib.data import stories
 from course_lib.diagnostics import memory_timeline
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.lab.vocabulary import shrink
@@ -74,6 +75,7 @@ def formats() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+@float32_on_cpu()
 def in_formats(rows: Sequence[Sequence[float]] | NDArray[np.float64], target: int) -> pd.DataFrame:
     """The loss of each row of logits (N, V) by every formula in every format.
 
@@ -109,6 +111,7 @@ def over_gap(gaps: Sequence[float]) -> pd.DataFrame:
     return results.assign(gap=np.asarray(gaps, dtype=float)[results["row"]]).drop(columns="row")
 
 
+@float32_on_cpu()
 def after_rounding(logits: Tensor, targets: Tensor, offsets: Sequence[float]) -> pd.DataFrame:
     """What is lost when all logits (N, V) drift by an offset and are then stored in a format; the loss is in float32.
 
@@ -200,6 +203,7 @@ HEAD_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 """From hidden states (N, D) and output head (V, D) to the loss, by how much is held at once."""
 
 
+@float32_on_cpu()
 def head_memory(
     vocab_sizes: Sequence[int], *, tokens: int = 384, d_model: int = 96, repeats: int = 3
 ) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from course_lib import optim
 from course_lib.diagnostics import Snapshot, snapshot
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import SmallRun, compare, one_thread
 from course_lib.model import TransformerLM
@@ -20,6 +21,7 @@ from course_lib.optim import reference
 # --- a convex problem, all data at once -------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def convex_race(*, evaluations: int = 100, seed: int = 0) -> pd.DataFrame:
     """Full-batch logistic regression: how far each optimizer is from the minimum after each evaluation of the gradient.
 
@@ -95,6 +97,7 @@ def _lbfgs(loss: Callable[[Tensor], Tensor], evaluations: int) -> list[float]:
 # --- a problem that adaptive methods get wrong ------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def adaptive_trap(*, points: int = 200, steps: int = 500, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
     """Separable data on which gradient descent generalizes and Adam does not (Wilson et al. 2017, section 3.3).
 
@@ -227,6 +230,7 @@ class _Norms:
 # --- what a step costs ------------------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def step_costs(*, num_parameters: int = 4_000_000, repeats: int = 5, seed: int = 0) -> pd.DataFrame:
     """AdamW's step in three forms, on one thread: the readable one, lists of tensors, and one fused kernel.
 

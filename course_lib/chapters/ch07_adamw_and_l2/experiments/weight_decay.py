@@ -17,6 +17,7 @@ from torch import Tensor
 
 from course_lib import optim
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.small_runs import one_thread
 from course_lib.optim import reference
 
@@ -62,6 +63,7 @@ class Bowl:
         return np.asarray(np.linalg.solve(hessian + l2 * np.eye(2), hessian @ np.array(self.minimum)))
 
 
+@float32_on_cpu()
 def path(
     optimizer: str,
     bowl: Bowl,
@@ -134,6 +136,7 @@ def best_l2_for_decay(preconditioner: Sequence[float]) -> tuple[float, float]:
 # --- which weights decay ----------------------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def decay_under_noise(
     gradient_sizes: Sequence[float], *, lr: float = 1e-3, decay: float = 1.0, steps: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
@@ -168,6 +171,7 @@ def decay_under_noise(
 # --- the balance of noise and decay -----------------------------------------------------------------------------------
 
 
+@float32_on_cpu()
 def rotation(
     starts: Sequence[float],
     *,
@@ -215,6 +219,7 @@ def rotation(
     return pd.DataFrame(rows, columns=["start", "weight_decay", "step", "rms", "angle"])
 
 
+@float32_on_cpu()
 def lost_in_bfloat16(weight_rms: Sequence[float], *, lr: float = 1e-3, seed: int = 0) -> pd.DataFrame:
     """The share of updates of size ``lr`` that bfloat16 weights of a given size do not feel: w + update rounds to w.
 
@@ -237,6 +242,7 @@ _FEATURES, _HIDDEN, _CLASSES, _TRAIN, _HELD_OUT = 32, 64, 4, 400, 2000
 _FLIPPED = 0.25
 
 
+@float32_on_cpu()
 def noisy_data(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     """A small classification: "train" (400 points), "validation" and "test" (2,000 each), as (x, y).
 
@@ -261,6 +267,7 @@ def noisy_data(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     )
 
 
+@float32_on_cpu()
 def grid(
     form: str,
     rates: Sequence[float],

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.optim import MUON_COEFFICIENTS, newton_schulz
@@ -106,6 +107,7 @@ def errors(designs: Mapping[str, Sequence[Triple]], lower: float) -> pd.DataFram
     return pd.DataFrame(rows, columns=["method", "step", "error"])
 
 
+@float32_on_cpu()
 def with_spectrum(values: ArrayLike, rows: int, columns: int, seed: int = 0) -> Tensor:
     """A random (rows, columns) matrix with the given min(rows, columns) singular values, float64."""
     generator = torch.Generator().manual_seed(seed)
@@ -131,6 +133,7 @@ def step_flops(rows: int, columns: int, steps: int = 5) -> int:
     return steps * (4 * short**2 * long + 2 * short**3)
 
 
+@float32_on_cpu()
 def counted_flops(rows: int, columns: int, steps: int = 5) -> int:
     """The same, counted by torch while the library's function runs."""
     with FlopCounterMode(display=False) as counter:
@@ -155,6 +158,7 @@ def overhead(d_model: int, tokens: int, *, d_ff: int | None = None, steps: int =
     return sum(step_flops(rows, columns, steps) for rows, columns in shapes) / training
 
 
+@float32_on_cpu()
 def timings(size: int = 256, repeats: int = 5) -> pd.DataFrame:
     """CPU time to orthogonalize a square matrix on one thread: float32, bfloat16, and by SVD.
 

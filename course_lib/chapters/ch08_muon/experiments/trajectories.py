@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from course_lib.diagnostics import Projection, Snapshot, loss_on_plane, snapshot, trajectory_projection
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.small_runs import held_out_batch, one_thread
 from course_lib.loss import cross_entropy
 from course_lib.model import TransformerLM
@@ -33,6 +34,7 @@ class Plane:
     along: pd.DataFrame
 
 
+@float32_on_cpu()
 def random_walk(lengths: Sequence[float], size: int, seed: int = 0) -> Tensor:
     """A path in ``size`` dimensions whose steps have the given lengths and independent random directions.
 

@@ -17,6 +17,7 @@ from course_lib.chapters.ch10_memmap_data.experiments.memmap import resident_byt
 from course_lib.data import BatchStream, TokenFile
 from course_lib.data.batches import gather_batch
 from course_lib.files import progress
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 
 PATTERNS = ("at random", "in order")
@@ -135,6 +136,7 @@ class WindowDataset(Dataset[tuple[Tensor, Tensor]]):
         return window[:-1], window[1:]
 
 
+@float32_on_cpu()
 def worker_speed(
     tokens: TokenFile,
     workers: Sequence[int] = (0, 1, 2),

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, memory, parameters
 from course_lib.lab import step_memory
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread, small_config
 from course_lib.loss import cross_entropy
@@ -59,6 +60,7 @@ def known_models() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@float32_on_cpu()
 def torch_counts(
     variants: Mapping[str, Mapping[str, Any]], *, batch: int = 1, context_length: int = 512
 ) -> pd.DataFrame:
@@ -200,6 +202,7 @@ def published_runs() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "tokens", "GPU hours", "flops", "MFU", "6ND"])
 
 
+@float32_on_cpu()
 def operations(*, width: int = 256, tokens: int = 512, repeats: int = 7) -> pd.DataFrame:
     """What a model is made of, on one thread: operations, bytes that must be moved, and the speed reached.
 
@@ -244,6 +247,7 @@ def _product(x: torch.Tensor, weight: torch.Tensor) -> tuple[float, float, Call]
     return 2.0 * rows * weight.numel(), float(size), lambda: functional.linear(x, weight)
 
 
+@float32_on_cpu()
 def training_steps(widths: Sequence[int], *, batch: int = 8, repeats: int = 5) -> pd.DataFrame:
     """Training steps of the small model at several widths, on one thread, in turns with a large matrix product.
 

@@ -1,0 +1,177 @@
+"""Run by tests/test_defaults.py in a process of its own: experiments and exercises under other defaults of torch."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from course_lib.chapters.ch01_tokenizer.experiments import zipf
+from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
+from course_lib.chapters.ch03_gating.experiments import activations, gating
+from course_lib.chapters.ch04_rope.experiments import positions, rope
+from course_lib.chapters.ch05_attention.experiments import attention, decoding, kv_heads
+from course_lib.chapters.ch06_loss.experiments import cross_entropy, logit_growth
+from course_lib.chapters.ch07_adamw_and_l2.experiments import optimizers, weight_decay
+from course_lib.chapters.ch08_muon.experiments import muon, newton_schulz, trajectories
+from course_lib.chapters.ch09_schedules import experiments as schedules
+from course_lib.chapters.ch10_memmap_data.experiments import loaders, memmap
+from course_lib.chapters.ch11_resources.experiments import resources
+from course_lib.exercises import EXERCISES
+from course_lib.lab import small_runs, step_memory
+from course_lib.lab.machine import machine_limits
+from course_lib.lab.small_runs import SmallRun, small_config
+from course_lib.model import ModelConfig
+from tests.defaults_cases import Case, report
+
+TINY = small_config(num_layers=2, d_model=32, num_heads=2, context_length=16)
+TIMES = ("cpu_", "wall_", "milliseconds", "microseconds", "time_share", "per_second", "MFU", "start_")
+TIMES += ("relative", "per_token", "megabytes")
+
+
+def numbers(*frames: Any) -> Any:
+    """The numbers of data frames that are not times."""
+    untimed = [frame.drop(columns=[c for c in frame if str(c).startswith(TIMES)]) for frame in frames]
+    untimed = [frame.drop(columns=[c for c in frame if str(c).endswith(TIMES)]) for frame in untimed]
+    return [frame.select_dtypes("number").to_numpy(float, na_value=-1.0).tolist() for frame in untimed]
+
+
+def kit() -> dict[str, Case]:
+    run = SmallRun(config=TINY, steps=2, batch_size=2)
+    shape = ModelConfig(64, 16, 32, 1, 2)
+    return {
+        "small run": lambda: [
+            (list(trained.model.parameters()), numbers(trained.curve), trained.validation_loss)
+            for trained in [small_runs.train_small(run, seed=0)]
+        ],
+        "step memory": lambda: numbers(step_memory.against_accounting({"as it is": {}}, shape, 2)),
+        "limits": lambda: len(machine_limits(repeats=1)),
+        "zipf": lambda: zipf.fit_zipf([1000 // (rank + 1) + 1 for rank in range(2000)]).alpha,
+    }
+
+
+def layers_and_positions() -> dict[str, Case]:
+    model = small_runs.new_model(SmallRun(config=TINY), 0)
+    encoded = positions.EncodedModel("rope", 0, model, 0.0)
+    return {
+        "norm costs": lambda: numbers(norm_cost.norm_costs(8, 16, repeats=1)),
+        "share of a step": lambda: numbers(
+            norm_cost.share_of_step(width=32, num_layers=1, tokens=8, repeats=1)
+        ),
+        "gradient at init": lambda: numbers(
+            normalization.gradient_at_init((2,), (16,), seeds=1, tokens=4, draws=2)
+        ),
+        "gradient by layer": lambda: numbers(normalization.gradient_by_layer.__wrapped__("post", 2, 32)),
+        "warm-up damage": lambda: numbers(
+            normalization.warmup_damage([("post", "at initialization")], depth=2, width=32, seeds=(0,))
+        ),
+        "depth stability": lambda: numbers(normalization.depth_stability((2,), placements=("pre",))),
+        "contributions": lambda: numbers(
+            placements.layer_contributions(model), placements.layer_surgery(model)
+        ),
+        "activations": lambda: numbers(activations.curves(points=11)),
+        "chain": lambda: numbers(activations.size_through_chain(("relu",), depth=2, width=8, seeds=(0,))),
+        "ffn costs": lambda: numbers(activations.ffn_costs(width=32, tokens=8, repeats=1)),
+        "hidden units": lambda: numbers(gating.hidden_stats(model), gating.keep_largest({"swiglu": model})),
+        "product": lambda: numbers(gating.learn_product({"swiglu": 4}, seeds=1, steps=3)),
+        "multiplier": lambda: list(gating.multiplier().parameters()),
+        "reading further": lambda: numbers(positions.beyond_training([encoded], 64)),
+        "other layout": lambda: numbers(positions.other_layout([encoded])),
+        "slowed pairs": lambda: numbers(positions.slowed_pairs(16)),
+        "order": lambda: numbers(rope.order_matters(num_layers=(1,), seeds=(0,))),
+        "placed scores": lambda: [torch.from_numpy(x) for x in rope.placed_scores(8, 8).values()],
+        "score precision": lambda: numbers(rope.score_precision(draws=8)),
+        "spectrum": lambda: numbers(rope.spectrum()),
+        "score by offset": lambda: numbers(rope.score_by_offset((0, 4), draws=8)),
+        "rotation costs": lambda: len(rope.rotation_costs((1, 2, 8, 8), repeats=1)),
+    }
+
+
+def attention_and_loss() -> dict[str, Case]:
+    model = small_runs.new_model(SmallRun(config=TINY), 0)
+    heads = small_runs.new_model(SmallRun(config=replace(TINY, num_heads=4)), 0)
+    weight = torch.randn(8, 6, dtype=torch.float32, device="cpu")
+    return {
+        "scale": lambda: numbers(attention.scale_effect((4,), draws=4, seeds=(0,))),
+        "leaks": lambda: numbers(attention.future_leaks(seeds=(0,))),
+        "patterns": lambda: [
+            torch.from_numpy(x) for _, x in attention.patterns(model, ["abcdefghijklmnop"]).values()
+        ],
+        "habits": lambda: numbers(attention.head_habits(model, windows=2)),
+        "attention costs": lambda: numbers(attention.attention_costs((32,), repeats=1)),
+        "reach": lambda: numbers(attention.reach((4,), (1,), length=8)),
+        "a layer": lambda: (torch.manual_seed(0), list(attention.with_rope().parameters()))[1],
+        "caches": lambda: numbers(decoding.measured_caches(({"num_kv_heads": 2},))),
+        "phases": lambda: numbers(decoding.phases(d_model=32, length=8, repeats=1)),
+        "decoding": lambda: numbers(decoding.decode_speed(((32, 8, 1),), (8,), repeats=1)),
+        "merged heads": lambda: [kv_heads.merge_heads(weight, 4, 2, how) for how in kv_heads.WAYS],
+        "converted": lambda: list(kv_heads.convert(heads, 2, "random").parameters()),
+        "similar heads": lambda: numbers(kv_heads.head_similarity(heads)),
+        "formats": lambda: numbers(cross_entropy.over_gap([1.0, 50.0])),
+        "head memory": lambda: numbers(cross_entropy.head_memory((50,), tokens=16, d_model=8, repeats=1)),
+        "rounding": lambda: numbers(
+            cross_entropy.after_rounding(*logit_growth.held_out_logits(model), offsets=(0.0, 10.0))
+        ),
+        "first logit": lambda: logit_growth.first_attention_logit(qk_norm=True, head_dim=8, scale=3.0),
+        "output": lambda: logit_growth.watch_output(0, model),
+    }
+
+
+def optimization() -> dict[str, Case]:
+    path = [{"w": torch.randn(6, dtype=torch.float32, device="cpu")} for _ in range(4)]
+    bowl = weight_decay.Bowl(4, 30)
+    return {
+        "convex race": lambda: numbers(optimizers.convex_race(evaluations=2)),
+        "trap": lambda: numbers(optimizers.adaptive_trap(points=10, steps=3, seeds=(0,))),
+        "norms": lambda: numbers(*optimizers.language_model_decay((0.1,), seeds=(0,), steps=11)),
+        "step costs": lambda: numbers(optimizers.step_costs(num_parameters=100, repeats=1)),
+        "paths": lambda: [
+            torch.from_numpy(weight_decay.path(name, bowl, lr=0.1, decay=0.1, noise=0.1, steps=3).points)
+            for name in weight_decay.OPTIMIZERS
+        ],
+        "noise": lambda: numbers(weight_decay.decay_under_noise((1.0, 0.1), steps=3)),
+        "rotation": lambda: numbers(weight_decay.rotation((1.0,), size=16, steps=11)),
+        "lost updates": lambda: numbers(weight_decay.lost_in_bfloat16((1.0, 100.0))),
+        "grid": lambda: [
+            numbers(weight_decay.grid(form, (0.01,), (0.1,), seeds=(0,), steps=2))
+            for form in weight_decay.FORMS
+        ],
+        "spectrum of a matrix": lambda: newton_schulz.with_spectrum([1.0, 2.0], 2, 3),
+        "Newton-Schulz": lambda: (newton_schulz.counted_flops(4, 6), numbers(newton_schulz.timings(8, 1))),
+        "directions": lambda: numbers(muon.watch_directions(seeds=(0,), steps=2, every=1).directions),
+        "random walk": lambda: trajectories.random_walk([1.0, 2.0], 5),
+        "explained": lambda: numbers(trajectories.explained({"path": path})),
+        "schedules": lambda: numbers(schedules.compare_decay([(0.01, 0.1)], seeds=(0,), steps=4)),
+        "branches": lambda: numbers(schedules.branches(ends=(12, 14), seeds=(0,), decay_steps=2, window=2)),
+    }
+
+
+def data_and_resources(folder: str) -> dict[str, Case]:
+    corpus = memmap.make_corpus(folder, 20_000, 300)
+    return {
+        "coverage": lambda: numbers(memmap.coverage(100, 1, (0,)), memmap.dealing()),
+        "loaders": lambda: len(loaders.loader_speed(corpus.tokens, (2,), (8,), 1, 0.0)),
+        "workers": lambda: len(loaders.worker_speed(corpus.tokens, (0,), 2, 8, 1)),
+        "counts": lambda: numbers(resources.torch_counts({"as it is": {}}, context_length=300)),
+        "operations": lambda: numbers(resources.operations(width=16, tokens=8, repeats=1)),
+        "training steps": lambda: len(resources.training_steps((32,), batch=1, repeats=1)),
+    }
+
+
+def exercises() -> Iterator[tuple[str, Case]]:
+    for name, exercise in EXERCISES.items():
+        yield name, lambda exercise=exercise: [case.expected for case in exercise.cases()]
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as own:
+        report(
+            kit()
+            | layers_and_positions()
+            | attention_and_loss()
+            | optimization()
+            | data_and_resources(own)
+            | {f"exercise {name}": case for name, case in exercises()}
+        )
