@@ -1,10 +1,11 @@
-"""What training a tokenizer on 1 TB and 100 TB takes, from laws fitted on this machine and checked by a simulation.
+"""The cost of training a tokenizer on 1 TB and 100 TB, from laws fitted on this machine and checked by a simulation.
 
     python benchmarks/cluster_arithmetic.py [--gigabytes 2]
 
-Writes benchmarks/terabytes.md and prints it; no number in that page comes from elsewhere. Two texts: the Python and
-text files of the installed packages (real, about 0.3 GB; files above 1 MB are left out: they are tables), and a
-generated one of an open vocabulary, whose size is limited by the disk only. Takes two to three minutes of CPU time.
+Writes benchmarks/terabytes.md and prints it; no number on that page comes from elsewhere. There are two texts: the
+Python and text files of the installed packages (real, about 0.3 GB; files above 1 MB are left out, since they are
+tables), and a generated one with an open vocabulary, whose size only the disk limits. Takes two to three minutes of CPU
+time.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from terabytes import TABLE_FILE, VOCAB_SIZE, page
 
 from course_lib import _bpe
 from course_lib.data import SEPARATOR
+from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import Tokenizer
 from course_lib.tokenizer.cluster import FAN_IN, PretokenCounts, connect, count_pretokens, merge_counts
 from course_lib.tokenizer.training import learn_merges, make_tokenizer
@@ -61,22 +64,21 @@ def joined(documents: Sequence[bytes]) -> bytes:
 
 
 def heaps_points(path: Path) -> tuple[list[tuple[int, int]], _bpe.WordCounts, float]:
-    """(pre-tokens, distinct) at sizes that double, the counts of the whole text, and CPU seconds of counting."""
+    """(pre-tokens, distinct) at doubling sizes, the counts of the whole text, and CPU seconds of counting."""
     counts = _bpe.WordCounts("gpt2", [SEPARATOR])
     size = path.stat().st_size
     points, start, seconds = [], 0, 0.0
     for octave in reversed(range(OCTAVES)):
         stop = size >> octave
-        began = time.process_time()
-        counts.add_file(str(path), num_threads=1, progress=None, start=start, stop=stop)
-        seconds += time.process_time() - began
+        count = partial(counts.add_file, str(path), num_threads=1, progress=None, start=start, stop=stop)
+        seconds += cpu_seconds(count)[0]
         points.append((counts.total(), len(counts)))
         start = stop
     return points, counts, seconds
 
 
 def count_blocks(path: Path, block: int) -> list[PretokenCounts]:
-    """What the workers would send."""
+    """The counts that the workers would send."""
     size = path.stat().st_size
     parts = []
     for start in range(0, size, block):
@@ -107,7 +109,7 @@ def train(counts: PretokenCounts) -> Tokenizer:
 
 
 def root_costs(counts: PretokenCounts, folder: Path) -> dict[str, float]:
-    """Memory and CPU time, a distinct pre-token, of the process that learns the merges; in a process of its own."""
+    """Memory and CPU time per distinct pre-token of learning the merges, measured in a separate process."""
     path = folder / "packed"
     path.write_bytes(counts.packed)
     done = subprocess.run(
@@ -118,14 +120,13 @@ def root_costs(counts: PretokenCounts, folder: Path) -> dict[str, float]:
 
 
 def measure_root(path: Path) -> None:
-    """Print what :func:`root_costs` reads."""
+    """Print the costs for :func:`root_costs`."""
     packed = path.read_bytes()
     process = psutil.Process()
     before = process.memory_info().rss
     words = _bpe.WordCounts(None, [])
-    began = time.process_time()
-    words.add_packed(packed)
-    unpacked, table = time.process_time(), process.memory_info().rss
+    unpack_seconds, _ = cpu_seconds(lambda: words.add_packed(packed))
+    table = process.memory_info().rss
     highest, ended = table, threading.Event()
 
     def watch() -> None:
@@ -135,20 +136,16 @@ def measure_root(path: Path) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    learn_merges(words, VOCAB_SIZE - 257, num_threads=1)
+    train_seconds, _ = cpu_seconds(lambda: learn_merges(words, VOCAB_SIZE - 257, num_threads=1))
     ended.set()
     watcher.join()
-    number = len(words)
-    print(
-        json.dumps(
-            {
-                "table_bytes": (table - before) / number,
-                "train_bytes": (highest - before) / number,
-                "unpack_s": (unpacked - began) / number,
-                "train_s": (time.process_time() - unpacked) / number,
-            }
-        )
-    )
+    costs = {
+        "table_bytes": table - before,
+        "train_bytes": highest - before,
+        "unpack_s": unpack_seconds,
+        "train_s": train_seconds,
+    }
+    print(json.dumps({name: cost / len(words) for name, cost in costs.items()}))
 
 
 def occurrences(packed: bytes) -> dict[bytes, int]:
@@ -175,10 +172,10 @@ def occurrences(packed: bytes) -> dict[bytes, int]:
 
 @dataclass
 class Comparison:
-    """What a tokenizer of other counts does differently."""
+    """The differences of a tokenizer from other counts."""
 
     first_difference: int
-    shared: float  # part of the merges that both have
+    shared: float  # share of the merges that both have
     tokens: float  # on held-out text, relative to the exact one
 
 
@@ -191,7 +188,7 @@ def compare(exact: Tokenizer, other: Tokenizer, held_out: bytes) -> Comparison:
 
 
 def on_dask(path: Path, block: int) -> tuple[PretokenCounts, float, int]:
-    """The counts from two worker processes, wall seconds, and the bytes that they sent each other."""
+    """The counts from two worker processes, wall seconds, and the bytes they sent to each other."""
     with connect("local", num_workers=2) as client:
         began = time.perf_counter()
         counts = count_pretokens(path, [SEPARATOR], client=client, block_bytes=block)
@@ -211,7 +208,7 @@ def measure(gigabytes: float, folder: Path) -> dict[str, Any]:
         packages.write_bytes(joined(documents[:held_out_from]))
         points, counts, seconds = heaps_points(packages)
         curves.append(points)
-    found["held_out"] = joined(documents[held_out_from:])  # of the last shuffle, like what follows
+    found["held_out"] = joined(documents[held_out_from:])  # from the last shuffle, like everything below
     found["points"] = [
         (points[0][0], statistics.geometric_mean(distinct for _, distinct in points))
         for points in zip(*curves, strict=True)
@@ -242,7 +239,7 @@ def measure(gigabytes: float, folder: Path) -> dict[str, Any]:
 
 
 def prune_packages(path: Path, held_out: bytes, words: dict[bytes, int]) -> dict[str, Any]:
-    """How pruning and sampling change the merges, on real text."""
+    """The effect of pruning and sampling on the merges, on real text."""
     block = 1 << 22
     parts = count_blocks(path, block)
     exact = list(reduce_tree(parts, None))[-1][0]
@@ -292,9 +289,7 @@ def simulate(path: Path, counts: _bpe.WordCounts, folder: Path) -> dict[str, Any
     block = 1 << 24
     whole = counts.pack()
     parts = count_blocks(path, block)
-    began = time.process_time()
-    levels = list(reduce_tree(parts, None))
-    seconds = time.process_time() - began
+    seconds, levels = cpu_seconds(lambda: list(reduce_tree(parts, None)))
     merged = sum(number_of_words(part) for level in levels[:-1] for part in level)
     assert levels[-1][0].packed == whole
     from_dask, wall, sent = on_dask(path, block)

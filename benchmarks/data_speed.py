@@ -1,17 +1,17 @@
-"""Batches a CPU second beside the usual way of making them, the wait for them while training, and memory.
+"""Batches per CPU second compared with the usual ways of making them, the wait for them in training, and memory.
 
     python benchmarks/data_speed.py [--tokens 20000000] [--batch 64] [--context 256] [--rounds 7] [--memory 2GB]
 
-"nanoGPT" works as that project's loader does: for each batch it opens the memmap again, slices row after row, converts
-and stacks them. "row by row" is the same without the re-opening. The ways take turns in each round, on one thread;
-printed are medians over the rounds of CPU microseconds a batch, and of the ratio to ``get_batch`` in the same round.
+"nanoGPT" works like that project's loader: for each batch it opens the memmap again, slices, converts and stacks row by
+row. "row by row" is the same without the re-opening. The ways take turns on one thread; the output has the medians over
+the rounds of CPU microseconds per batch, and of the ratio to ``get_batch`` in the same round.
 
-The wait is the part of the wall-clock time of ``course_lib.train.train`` that its steps wait for their batches: median,
-over the rounds, of runs with the smallest model that a chapter trains; a larger one waits less.
+The wait is the share of the wall time of ``course_lib.train.train`` in which its steps wait for batches: the median
+over the rounds, with the smallest model that a chapter trains; a larger one waits less.
 
-``--memory SIZE`` makes a text of that size, encodes it and trains on its tokens, each in a process of its own, watched
-from outside: the most private memory (resident, but not shared with files: RssAnon in /proc/PID/status; Linux only)
-it ever had. The same with a text of 1 MB shows what grows with the file. Takes minutes and 1.5 times SIZE of disk.
+``--memory SIZE`` makes a text of that size, encodes it and trains on its tokens, each in its own process. It measures
+the peak of private memory (resident, but not shared with files: RssAnon in /proc/PID/status; Linux only). The same with
+a text of 1 MB shows what grows with the file. Takes minutes, and 1.5 times SIZE of disk space.
 
 Results go to benchmarks/results/ as JSON.
 """
@@ -95,14 +95,13 @@ def speed(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, fl
 
 
 def run_config(folder: Path, model: ModelConfig, **options: Any) -> TrainConfig:
-    return TrainConfig(
-        model=model, train_tokens=str(folder / "tokens.bin"), directory=str(folder / "run"), threads=1,
-        warmup_steps=1, checkpoint_every=0, device="cpu", tensorboard=False, **options,
-    )  # fmt: skip
+    fixed: dict[str, Any] = {"threads": 1, "warmup_steps": 1, "checkpoint_every": 0, "tensorboard": False}
+    paths = {"train_tokens": str(folder / "tokens.bin"), "directory": str(folder / "run")}
+    return TrainConfig(model=model, device="cpu", **paths, **fixed, **options)
 
 
 def input_wait(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
-    """The part of its time that training waits for batches, and the seconds of a step."""
+    """The share of its time in which training waits for batches, and the seconds per step."""
     model = replace(SMALL, context_length=arguments.context)
     ids = np.random.default_rng(0).integers(0, model.vocab_size, arguments.tokens)
     write_token_file(folder / "tokens.bin", [ids], vocab_size=model.vocab_size, tokenizer_sha256="0" * 64)
@@ -123,7 +122,7 @@ def input_wait(folder: Path, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def most_private_memory(*command: object) -> int:
-    """The most memory that ``course command`` had besides pages of files, looked at every few milliseconds."""
+    """The peak memory of ``course command`` without file pages, sampled every few milliseconds."""
     peak = 0
     arguments = [sys.executable, "-m", "course_lib.cli", *map(str, command)]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
@@ -152,12 +151,8 @@ def memory(folder: Path, arguments: argparse.Namespace) -> dict[str, dict[str, i
         config = replace(run_config(folder, model, steps=30, batch_size=8), directory=str(folder / name))
         config.to_toml(folder / "config.toml")
         training = most_private_memory("train", folder / "config.toml")
-        results[name] = {
-            "text": text.stat().st_size,
-            "tokens": tokens.stat().st_size,
-            "encoding": encoding,
-            "training": training,
-        }
+        sizes = {"text": text.stat().st_size, "tokens": tokens.stat().st_size}
+        results[name] = sizes | {"encoding": encoding, "training": training}
         print(f"{name:5}{''.join(f'{results[name][key]:{width + 1},}' for key, width in widths.items())}")
     needed = accounting.memory(model, 8, "adamw", loss_chunk=TrainConfig.loss_chunk)
     print(f"of the memory of training, {needed:,} are the model's by formula")
@@ -179,7 +174,7 @@ def main() -> None:
     torch.set_num_threads(1)
     target = RESULTS / "data_speed.json"
     RESULTS.mkdir(exist_ok=True)
-    # A run without --memory keeps what an earlier one measured.
+    # A run without --memory keeps the memory results of an earlier one.
     report = json.loads(target.read_text()) if target.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
         report |= {**vars(arguments), "results": speed(Path(folder), arguments)}

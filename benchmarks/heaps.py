@@ -1,4 +1,4 @@
-"""How many distinct pre-tokens a text has, how often they occur, and a generated text of which all of it is true."""
+"""Laws for the number and the frequencies of distinct pre-tokens, and a generated text that follows them."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from course_lib.tokenizer.cluster import FAN_IN
 
 @dataclass
 class Heaps:
-    """V = scale * N^beta distinct pre-tokens among N (Heaps 1978; Herdan 1960); to be called with N."""
+    """V = scale * N^beta distinct pre-tokens among N (Heaps 1978; Herdan 1960); call it with N."""
 
     scale: float
     beta: float
@@ -29,7 +29,7 @@ def fit(points: Sequence[tuple[float, float]]) -> Heaps:
 
 
 def share_at_least(count: int, beta: float) -> float:
-    """The part of the distinct words that occur ``count`` times or more, where Heaps' law holds (Karlin 1967)."""
+    """The share of distinct words that occur ``count`` times or more under Heaps' law (Karlin 1967)."""
     return math.exp(math.lgamma(count - beta) - math.lgamma(1 - beta) - math.lgamma(count))
 
 
@@ -45,7 +45,7 @@ def threshold(distinct: float, max_words: float, beta: float) -> int:
 
 
 def tree_levels(text_bytes: float, block: float) -> list[tuple[float, float]]:
-    """(number of results, bytes of text behind each) of each level of the reduction, the counted parts first."""
+    """For each level of the reduction, from the counted parts up: number of results, and bytes of text behind each."""
     levels = [(math.ceil(text_bytes / block), min(block, text_bytes))]
     while levels[-1][0] > 1:
         count = math.ceil(levels[-1][0] / FAN_IN)
@@ -54,7 +54,7 @@ def tree_levels(text_bytes: float, block: float) -> list[tuple[float, float]]:
 
 
 def predicted_missed(size: float, block: float, density: float, law: Heaps, max_words: int) -> int:
-    """The sum of what the steps of the tree drop; ``density``: pre-tokens a byte."""
+    """The sum of the counts that the steps of the tree drop; ``density``: pre-tokens per byte."""
     return sum(
         math.ceil(number) * threshold(law(text * density), max_words, law.beta)
         for number, text in tree_levels(size, block)
@@ -94,7 +94,7 @@ def write_open_vocabulary(path: Path, size: int, beta: float, words: int, distin
 
 
 def spelled(rank: int) -> bytes:
-    """A space and the number in letters."""
+    """A space and the number, written in base 26 with letters."""
     letters = bytearray()
     while True:
         rank, letter = divmod(rank, 26)

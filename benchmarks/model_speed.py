@@ -1,12 +1,12 @@
-"""The model beside transformers' Llama of the same shape, and RMSNorm beside torch's norms, in CPU seconds, in one run.
+"""The model compared with transformers' Llama of the same shape, and RMSNorm with torch's norms, in CPU seconds.
 
     python benchmarks/model_speed.py [--repeats 11] [--threads 1] [--job train|generate|norm]
 
-Everything runs in one process, in turns, so that a machine that is shared or changes its speed treats all alike.
-Printed are medians and the ratio of the others' to ours from the same turns (above 1: ours is faster). A training step
+Everything runs in one process, in turns, so that a shared machine or a change of its speed affects all alike. The
+output has medians, and the ratio of the others to ours from the same turns (above 1: ours is faster). A training step
 is forward, cross-entropy, backward and torch's fused AdamW on random ids, the same for both models; Llama runs with
-scaled_dot_product_attention, its fastest way on the CPU. Generation is greedy with a cache. MFU is the share of the
-speed of a 1024 x 1024 float32 matrix product, measured in the same turns, that the step's matrix products reach.
+scaled_dot_product_attention, its fastest form on the CPU. Generation is greedy with a cache. MFU is the speed of the
+step's matrix products over that of a 1024 x 1024 float32 matrix product in the same turns.
 Results go to benchmarks/results/ as JSON.
 """
 
@@ -29,7 +29,7 @@ from course_lib.model import ModelConfig, RMSNorm, TransformerLM, rms_norm_refer
 RESULTS = Path(__file__).parent / "results"
 Row = dict[str, object]
 
-# d_model, layers, vocabulary, context, batch: the size of the course's largest and of its usual runs.
+# The shapes of the course's largest and of its usual runs.
 SHAPES = {
     "d=256": ModelConfig(vocab_size=4096, context_length=256, d_model=256, num_layers=4, num_heads=4),
     "d=96": ModelConfig(vocab_size=256, context_length=64, d_model=96, num_layers=4, num_heads=4),
@@ -45,7 +45,7 @@ def ratio(seconds: dict[str, list[float]], other: str, ours: str) -> float:
 
 
 def llama(config: ModelConfig) -> transformers.LlamaForCausalLM:
-    """The same shape in transformers, checked by the number of parameters."""
+    """A model of the same shape in transformers, checked by its number of parameters."""
     model = transformers.LlamaForCausalLM(
         transformers.LlamaConfig(
             vocab_size=config.vocab_size,
@@ -78,7 +78,7 @@ def training_step(model: nn.Module, logits: Callable[[Tensor], Tensor], ids: Ten
 
 
 def flops(config: ModelConfig, batch_size: int) -> float:
-    """Of the matrix products of a training step: three times forward; attention counted without its mask."""
+    """FLOPs of a training step's matrix products: three times forward; attention is counted without its mask."""
     tokens = batch_size * config.context_length
     matrices = TransformerLM(config).num_parameters(non_embedding=True)
     attention = 4 * config.num_layers * tokens * config.context_length * config.num_heads * config.head_width

@@ -1,14 +1,14 @@
-"""Optimizer steps and chunked cross-entropy beside torch's, in CPU seconds and bytes, in one run.
+"""Optimizer steps and chunked cross-entropy compared with torch's, in CPU seconds and bytes.
 
     python benchmarks/optim_speed.py [--repeats 7] [--threads 1] [--job adamw|muon|loss|memory]
 
-The contestants take turns in one process, so that a machine that is shared or changes its speed treats them alike;
-printed are medians of CPU and wall milliseconds, and the ratio of a contestant's CPU time to ours from the same turns:
-above 1 where ours is faster. Peak memory is measured in fresh processes: by how much the resident set grows over a
-forward and backward pass, the gradients of the inputs included. Results go to benchmarks/results/ as JSON.
+The contestants take turns in one process, so that a shared machine or a change of its speed affects all alike. The
+output has medians of CPU and wall milliseconds, and the ratio of a contestant's CPU time to ours from the same turns
+(above 1: ours is faster). Peak memory is measured in fresh processes: the growth of the resident set over a forward and
+backward pass, including the gradients of the inputs. Results go to benchmarks/results/ as JSON.
 
-Torch's Muon iterates in bfloat16, ours in float32: which is faster is decided by the processor's bfloat16 instructions.
-ONEDNN_MAX_CPU_ISA=AVX2 shows a processor without them.
+Torch's Muon iterates in bfloat16, ours in float32: which is faster depends on the processor's bfloat16 instructions.
+ONEDNN_MAX_CPU_ISA=AVX2 imitates a processor without them.
 """
 
 import argparse
@@ -134,7 +134,7 @@ def peak_growth(name: str) -> int:
     """Bytes by which the resident set of this process grows over one forward and backward pass."""
     hidden, weight, targets = loss_inputs()
     form = loss_forms()[name]
-    # A small pass first: what torch loads at its first call is not the loss's memory.
+    # A small pass first, so that the libraries that torch loads at its first call do not count.
     torch.autograd.grad(form(hidden[:2], weight[:100], targets[:2] % 100), (hidden, weight))
     before = psutil.Process().memory_info().rss
     torch.autograd.grad(form(hidden, weight, targets), (hidden, weight))
@@ -144,9 +144,8 @@ def peak_growth(name: str) -> int:
 def largest_resident_set() -> int:
     """The most memory this process has held so far, in bytes."""
     status = Path("/proc/self/status")
-    if (
-        status.exists()
-    ):  # Linux's ru_maxrss would include what the parent process held when it started this one.
+    if status.exists():
+        # Linux's ru_maxrss would include the memory of the parent process when it started this one.
         lines = status.read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -209,12 +208,8 @@ def main() -> None:
             print(f"  {name:30}" + "".join(f"{key:>24} {value:9.3f}" for key, value in row.items()))
     machine = {"processor": platform.processor() or platform.machine(), "threads": arguments.threads}
     RESULTS.mkdir(exist_ok=True)
-    record = {
-        "torch": torch.__version__,
-        "machine": machine,
-        "repeats": arguments.repeats,
-        "results": results,
-    }
+    versions = {"torch": torch.__version__, "machine": machine}
+    record = versions | {"repeats": arguments.repeats, "results": results}
     (RESULTS / "optim_speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

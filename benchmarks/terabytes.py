@@ -14,11 +14,11 @@ from course_lib.tokenizer.cluster import FAN_IN
 VOCAB_SIZE = 32_000
 TABLE_FILE = 1_000_000  # bytes; larger files of packages are dictionaries and test data
 CORES = {10**12: 64, 10**14: 1024}
-NETWORK = 1.25e9  # bytes a second: 10 Gbit/s
+NETWORK = 1.25e9  # bytes per second: 10 Gbit/s
 BLOCK = 1 << 28  # bytes a task counts, as cluster.py chooses for large texts
 TRAINER_LIMIT = 1 << 32  # bytes of distinct pre-tokens
-# The table of counts (csrc/bpe/word_table.hpp): a slot of a word up to 15 bytes, and of a longer one, whose text comes
-# on top. Each of its two parts starts with so many slots and quadruples when it is half full.
+# Bytes in the table of counts (csrc/bpe/word_table.hpp) of a slot for a word up to 15 bytes, and for a longer one,
+# whose text is stored separately. Each of the table's two parts starts with FIRST_SLOTS and quadruples when half full.
 SHORT_SLOT, LONG_SLOT, FIRST_SLOTS = 24, 32, 1 << 12
 # Google's Web 1T 5-gram (Brants and Franz 2006, LDC2006T13): words that occur at least 200 times among these.
 WEB_TOKENS, WEB_WORDS, WEB_LEAST = 1_024_908_267_229, 13_588_391, 200
@@ -149,7 +149,7 @@ def pruning_section(found: dict[str, Any], law: Heaps, web: Heaps) -> list[str]:
             With `max_words = k`, each step of the tree keeps the k most frequent pre-tokens at most. What a step
             drops occurs t times there or less, and more than k words occur t times or more: of n occurrences, t ≤ n
             / (k + 1). A pre-token is undercounted by at most the sum of all t, and that is at most N / (k + 1) for
-            each level of the tree: the bound of lossy counting (Manku and Motwani 2002), once a level.
+            each level of the tree: the bound of lossy counting (Manku and Motwani 2002), once per level.
             `count_pretokens` returns the sum of the t that occurred (`missed`), and how many occurrences were
             dropped in all (`dropped`). The count of a pair misses what the dropped words contain of it, so merges
             can change from the first place on where two pairs are closer than that."""),
@@ -224,8 +224,8 @@ def simulation_section(found: dict[str, Any]) -> list[str]:
 def encoding(bytes_a_token: float) -> str:
     ids = 2e12 / bytes_a_token
     return paragraph(f"""
-        Ids are written where the job was started: with {bytes_a_token:.2f} bytes of text a token and two bytes an
-        id, {amount(ids)}B for 1 TB, {clock(ids / NETWORK)} on its network, and {clock(100 * ids / NETWORK)} for 100
+        Ids are written where the job was started: with {bytes_a_token:.2f} bytes of text per token and two bytes
+        per id, {amount(ids)}B for 1 TB, {clock(ids / NETWORK)} on its network, and {clock(100 * ids / NETWORK)} for 100
         TB. From there on, encode the files one by one from several machines.""")
 
 
@@ -282,7 +282,7 @@ def exact_table(found: dict[str, Any], *laws: Heaps) -> str:
 
 
 def table_bytes(found: dict[str, Any], distinct: float, long_share: float) -> float:
-    """The memory of the counts of so many words, ``long_share`` of which have more than 15 bytes."""
+    """The memory of the counts of ``distinct`` words, of which a share ``long_share`` has more than 15 bytes."""
 
     def slots(words: float) -> int:
         number = FIRST_SLOTS
@@ -295,7 +295,7 @@ def table_bytes(found: dict[str, Any], distinct: float, long_share: float) -> fl
 
 
 def learning_bytes(found: dict[str, Any], distinct: float) -> float:
-    """The memory of learning the merges: the table, and what was measured on top of it for each word."""
+    """The memory of learning the merges: the table, and the measured additional memory per word."""
     root = found["open"]["root"]
     return table_bytes(found, distinct, found["long"]) + distinct * (
         root["train_bytes"] - root["table_bytes"]
@@ -330,7 +330,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def amount(number: float) -> str:
-    """About three digits, and k, M, G, T or P; the unit follows."""
+    """About three digits and a prefix k, M, G, T or P, for the unit that follows."""
     power = min(5, max(0, math.floor(math.log10(max(number, 1)) / 3)))
     scaled = number / 1000**power
     digits = f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}"

@@ -1,11 +1,11 @@
-"""Tokenizer training and encoding beside the packages a reader could use instead, in CPU seconds, in one run.
+"""Tokenizer training and encoding compared with other packages, in CPU seconds.
 
     python benchmarks/tokenizer_speed.py [--text FILE] [--stories MB] [--repeats 5] [--job train|encode|threads]
 
-Every measurement is a fresh process on one processor; the packages take turns, so that a machine that is shared or
-changes its speed treats them alike. Printed are medians, and each package's ratio to ours from the same turns. Files
-and tokenizer are loaded before the clock starts; "first" is the first pass over the text (all caches empty), "again"
-the median of the passes that follow in the same process. The "threads" job measures wall time with one and two threads
+Every measurement is a fresh process on one processor; the packages take turns, so that a shared machine or a change of
+its speed affects all alike. The output has medians, and each package's ratio to ours from the same turns. Files and
+tokenizers are loaded before the clock starts; "first" is the first pass over the text (all caches empty), "again" the
+median of the later passes in the same process. The "threads" job measures wall time with one and two threads
 and needs a quiet machine. Results go to benchmarks/results/ as JSON. Packages that are not installed are left out.
 """
 
@@ -38,7 +38,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return cpu, time.perf_counter() - started
 
 
-# Of these, a long text would take minutes without telling more.
+# A long text would take these minutes without saying more.
 SLOW = {("encode", "tiktoken"), ("encode", "tokenizers"), ("train", "tokenizers"), ("train", "rustbpe")}
 SLOW_LIMIT = 25e6
 
@@ -66,7 +66,7 @@ def run_worker(job: str, package: str, path: Path, argument: str, cpus: set[int]
 
 
 def compare(job: str, path: Path, argument: str, repeats: int) -> list[dict[str, object]]:
-    """All packages in turn, ``repeats`` times; one row for each."""
+    """All packages in turn, ``repeats`` times; one row per package."""
     packages = [
         package
         for package in installed(job)

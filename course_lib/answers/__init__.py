@@ -1,1 +1,1 @@
-"""How a reader's answer is run, compared and explained: what the exercises of all chapters are made of."""
+"""Running, comparing and explaining a reader's answer: the machinery of the exercises of all chapters."""

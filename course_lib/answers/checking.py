@@ -1,4 +1,4 @@
-"""How an exercise is checked: inputs with results from an independent source, and the mistakes people make."""
+"""Checking an exercise: inputs with results from an independent source, and the mistakes people make."""
 
 import html
 import textwrap
@@ -11,15 +11,15 @@ from course_lib.answers.running import Outcome, alike, place_of, run, takes
 from course_lib.answers.showing import show, show_both, show_call
 
 SECONDS = 20.0
-"""How long an answer may compute on a case that sets no limit of its own. All cases are small;
-loading torch is what may take seconds."""
+"""Computing time that an answer has for a case without its own limit. All cases are small; loading torch may
+take seconds."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An input and what it must give. ``why``: what a reader whose function fails here should think about.
+    """An input and its expected result. ``why``: advice for a reader whose function fails here.
 
-    ``at_most_seconds``: of computing, where the way to the result matters; a thousand times what a right answer needs.
+    ``at_most_seconds``: limit of computing time where the method matters, a thousand times what a right answer needs.
     """
 
     arguments: tuple[Any, ...]
@@ -30,10 +30,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A typical wrong answer: a function that makes it, and what to say to a reader whose function does the same.
+    """A typical wrong answer: a function that makes the mistake, and a message for readers who make it.
 
-    It is named only to an answer that does the same on every case: gives the same value, or raises the same type of
-    error. An exercise lists the more specific of two first; the first that fits is named.
+    The message is shown only if the reader's function behaves the same on every case: returns the same value, or raises
+    the same type of error. An exercise lists more specific mistakes first; the first that fits is shown.
     """
 
     function: Callable[..., Any]
@@ -42,9 +42,9 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise. ``cases`` makes the inputs and their results, never from the answer that is checked.
+    """An exercise. ``cases`` makes inputs and results, never from the answer being checked.
 
-    ``id``: the chapter's cell-id prefix and a name, ``tok-encode``. ``hint``: Markdown-free text of a few sentences.
+    ``id``: the chapter's cell-id prefix and a name, such as ``tok-encode``. ``hint``: a few sentences of plain text.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Passed:
 
 @dataclass(frozen=True)
 class Hint:
-    """A hint that displays itself folded up; plain text where no HTML shows."""
+    """A hint that is displayed folded up, or as plain text where HTML is not available."""
 
     exercise_id: str
     text: str
@@ -117,7 +117,7 @@ class _Trial:
 
 
 def _try(exercise: Exercise, name: str, answer: Callable[..., Any]) -> list[_Trial]:
-    """All cases, even after a wrong one: a mistake shows in all of them. But no more than one that must be stopped."""
+    """Run all cases, even after a wrong one, since a mistake is recognized by all of them; stop after a timeout."""
     trials = []
     for case in exercise.cases():
         outcome = run(answer, case.arguments, case.at_most_seconds or SECONDS)
@@ -155,7 +155,7 @@ def _what_happened(name: str, trial: _Trial) -> Iterator[str]:
 def _explanation(
     exercise: Exercise, answer: Callable[..., Any], trials: Sequence[_Trial], wrong: _Trial
 ) -> str:
-    """What to think about: the first mistake that reproduces every trial, else what this very trial tells."""
+    """Advice to the reader: the first mistake that reproduces every trial, else the advice of this one case."""
     case, outcome = wrong.case, wrong.outcome
     if outcome.stopped:
         return case.why if case.at_most_seconds else f"Does a loop never end? {case.why}"

@@ -1,6 +1,6 @@
-"""Whether an answer's result is the expected one: compared by value, whatever holds the numbers.
+"""Comparing an answer's result with the expected one by value, in any container: list, array or tensor.
 
-Torch is not imported here: a result can only be a tensor if someone else has imported it.
+This module does not import torch: a result can only be a tensor if torch has been imported already.
 """
 
 import array
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 RELATIVE = 1e-5
-"""How far a float may be off, relative to itself: about 80 roundings of float32."""
+"""Relative tolerance for a float: about 80 roundings of float32."""
 
 FLOOR = 1e-6
-"""How far a float in a list may be off, relative to the largest number of the list: what cancels is as inexact as
-what it was computed from."""
+"""Tolerance for a float in a list, relative to the largest number of the list: after cancellation, a small result
+is as inexact as the large numbers that it was computed from."""
 
 _INTEGER = Fraction(1, 1_000_000)  # how far a float may be from a whole number that must be exact
 
@@ -45,7 +45,7 @@ def same(result: Any, expected: Any) -> bool:
 
     A list is as good as a tuple, a range, an array or a tensor, and a number as good as an array without dimensions.
     Floats may be off by :data:`RELATIVE`, and inside a list by :data:`FLOOR` of its largest number; where whole numbers
-    are expected, a float must be within a millionth of them. NaN equals NaN. A bool is no number.
+    are expected, a float must be within a millionth of them. NaN equals NaN. A bool is not a number.
 
     >>> same([0.1 + 0.2, "a"], (0.3, "a")), same(np.float32(1 / 3), 1 / 3), same(767.99, 768), same(True, 1)
     (True, True, False, False)
@@ -59,12 +59,12 @@ def difference(result: Any, expected: Any) -> Difference | None:
 
 
 def unchanged(now: Any, before: Any) -> bool:
-    """Whether every value is still what it was, without any tolerance."""
+    """Whether every value is exactly what it was before."""
     return _difference(now, before, lambda a, b, _: bool(a == b) or (a != a and b != b)) is None
 
 
 def right_but_coarse(result: Any, expected: Any) -> str:
-    """The name of the 16-bit type to whose precision ``result`` is right, or "" if that is not what is wrong."""
+    """The 16-bit type whose precision explains the difference, or "" if none does."""
     name = str(getattr(result, "dtype", "")).removeprefix("torch.")
     if name not in _COARSE:
         return ""
@@ -107,7 +107,7 @@ def is_tensor(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """``value`` in Python's own numbers, lists, tuples, dicts and sets; what is none of them stays as it is."""
+    """``value`` in Python's own numbers, lists, tuples, dicts and sets; anything else is returned unchanged."""
     if value is None or isinstance(value, str):
         return value if value is None else str(value)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -133,9 +133,9 @@ def _plain_array(value: Any) -> Any:
             value = value.detach()
             return (value if str(value.layout) == "torch.strided" else value.to_dense()).tolist()
         listed = np.asarray(value).tolist()
-    except Exception:  # what has no values to list is not a right answer either: it stays what it is
+    except Exception:  # a value that cannot be listed cannot be right either: leave it as it is
         return value
-    if isinstance(listed, np.generic):  # a long double has no Python type of its own
+    if isinstance(listed, np.generic):  # a long double, which has no Python type
         return float(listed)
     return value if listed is value else plain(listed)
 
@@ -248,12 +248,12 @@ def _largest(value: Any) -> float:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a plain value is a number; a bool is none."""
+    """Whether a plain value is a number; a bool is not."""
     return isinstance(value, int | float | complex | Fraction) and not isinstance(value, bool)
 
 
 def _kind(value: Any) -> Any:
-    """Two plain values of one kind can be compared."""
+    """The kind of a plain value: only values of the same kind can be compared."""
     if is_number(value):
         return complex if isinstance(value, complex) else float
     return list if isinstance(value, tuple) else type(value)
@@ -294,7 +294,7 @@ def _items(count: int) -> str:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of a number or of evenly nested lists of numbers; None for all else."""
+    """The shape of a number or of evenly nested lists of numbers; None for anything else."""
     if is_number(value):
         return ()
     if not isinstance(value, list | tuple):
@@ -310,8 +310,8 @@ def _other_shape(got: tuple[int, ...] | None, want: tuple[int, ...] | None) -> s
     if got is None or want is None or got == want:
         return ""
     if not got:
-        return f"the result is a single number; the shape {want} is asked for"
+        return f"the result is a single number; the expected shape is {want}"
     if not want:
-        return f"the result has the shape {got}; a single number is asked for"
-    # Two plain lists have lengths, and that has been said.
+        return f"the result has the shape {got}; a single number is expected"
+    # For two flat lists, the different lengths have been reported already.
     return f"the result has the shape {got}, not {want}" if len(got) + len(want) > 2 else ""

@@ -1,4 +1,4 @@
-"""Running an answer on one input: what it gave, what it raised, or that it had to be stopped."""
+"""Running an answer on one input: its result, its error, or that it had to be stopped."""
 
 import copy
 import inspect
@@ -16,12 +16,12 @@ from course_lib.answers.comparing import same, settle
 
 
 class _Stopped(BaseException):
-    """An answer has used up its time. No Exception, so that an answer's own ``except Exception`` lets it through."""
+    """An answer has used up its time. Not an Exception, so that an answer's own ``except Exception`` lets it pass."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one call. ``arguments``: what they were after it."""
+    """The outcome of one call. ``arguments``: their values after the call."""
 
     arguments: tuple[Any, ...]
     value: Any = None
@@ -42,9 +42,9 @@ class Outcome:
 def run(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> Outcome:
     """Call ``function`` on a copy of ``arguments``, for at most ``seconds`` of the process's computing time.
 
-    Computing time, not the clock's: a busy machine, or a reader who sits at a breakpoint, costs the answer nothing.
-    A loop inside a compiled function ends before it is stopped, and outside the main thread, where Python has no
-    signals, nothing is.
+    Computing time, not wall time: a busy machine, or a reader who waits at a breakpoint, costs the answer nothing.
+    A compiled function is stopped only once it returns, and outside the main thread, where Python has no signals,
+    nothing is stopped.
     """
     copied = copy.deepcopy(arguments)
     try:
@@ -58,14 +58,14 @@ def run(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float
 
 
 def alike(first: Outcome, second: Outcome) -> bool:
-    """Whether two functions did the same: gave the same value, or raised the same type of error."""
+    """Whether two functions behaved alike: returned the same value, or raised the same type of error."""
     if first.error or second.error:
         return type(first.error) is type(second.error)
     return first.finished and second.finished and same(first.value, second.value)
 
 
 def takes(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
-    """Whether ``function`` can be called with so many arguments; True if that cannot be known."""
+    """Whether ``function`` accepts that many arguments; True if that cannot be known."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a compiled function without a signature
@@ -78,11 +78,11 @@ def takes(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
 
 
 def place_of(error: Exception) -> str:
-    """The line of the answer that an error went through last, "" if it did not get that far."""
+    """The answer's last line in an error's traceback, "" if there is none."""
     entries = [entry for entry in traceback.extract_tb(error.__traceback__) if entry.filename not in _OURS]
     if not entries:
         return ""
-    own = [entry for entry in entries if entry.filename == entries[0].filename][-1]  # not a line of NumPy's
+    own = [entry for entry in entries if entry.filename == entries[0].filename][-1]  # not a line inside NumPy
     return f"in line {own.lineno}: {own.line or own.name}"
 
 

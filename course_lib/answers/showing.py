@@ -1,4 +1,4 @@
-"""Values and calls as the messages of a check show them: short, and around the place that matters."""
+"""Writing values and calls for the messages of a check: short, and around the place that matters."""
 
 import reprlib
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ _writer.maxstring = _writer.maxother = 200
 
 
 def show(value: Any, path: tuple[Any, ...] = (), *, digits: int = 8) -> str:
-    """``value`` as Python writes it; of long lists only what is next to ``path`` and the beginning.
+    """``value`` as Python writes it; for long lists, only the beginning and the items next to ``path``.
 
     >>> show(list(range(100)), (50,))
     '[0, …, 47, 48, 49, 50, 51, 52, 53, … (100 items)]'
@@ -22,19 +22,15 @@ def show(value: Any, path: tuple[Any, ...] = (), *, digits: int = 8) -> str:
     if isinstance(value, list | tuple | dict | set):
         return _show(value, path, digits)
     shown = _show(plain(value), path, digits)
-    if isinstance(plain(value), list):
-        return (
-            f"tensor({shown})"
-            if is_tensor(value)
-            else f"array({shown})"
-            if hasattr(value, "__array__")
-            else shown
-        )
-    return shown
+    if not isinstance(plain(value), list):
+        return shown
+    if is_tensor(value):
+        return f"tensor({shown})"
+    return f"array({shown})" if hasattr(value, "__array__") else shown
 
 
 def show_both(result: Any, expected: Any) -> tuple[str, str, str]:
-    """A result, what was expected, and a line that says where they differ if the two do not show it."""
+    """The result, the expected value, and a line that says where they differ if that is not obvious."""
     found = difference(result, expected)
     if found is None:
         return show(result), show(expected), ""

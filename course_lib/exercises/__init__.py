@@ -1,7 +1,7 @@
 """The exercises of all chapters: checks that say what went wrong, and hints.
 
 In a notebook an exercise is a task, a cell with the reader's function, ``check("…", function)`` and ``hint("…")``. The
-solutions stand in the notebooks only, between nbgrader's markers; ``course_lib.exercises.edition`` takes them out.
+solutions are in the notebooks only, between nbgrader's markers; ``course_lib.exercises.edition`` removes them.
 """
 
 from course_lib.answers.checking import Case, CheckError, Exercise, Hint, Mistake, Passed, run_check
@@ -32,8 +32,8 @@ EXERCISES: dict[str, Exercise] = {
 def check(exercise_id: str, answer: object) -> Passed:
     """Try the function ``answer`` on the inputs of an exercise.
 
-    Raises CheckError at the first input where it gives a wrong result, with the input, what was expected, what came,
-    and why; ValueError for an unknown exercise; TypeError if ``answer`` is no function.
+    Raises CheckError at the first input with a wrong result, which names the input, the expected and the actual result
+    and the likely reason; ValueError for an unknown exercise; TypeError if ``answer`` is not a function.
     """
     return run_check(_exercise(exercise_id), answer)
 
@@ -49,5 +49,5 @@ def _exercise(exercise_id: str) -> Exercise:
         return EXERCISES[exercise_id]
     except (KeyError, TypeError):
         raise ValueError(
-            f"exercise_id={exercise_id!r} is no exercise; there are {', '.join(EXERCISES)}"
+            f"exercise_id={exercise_id!r} is not an exercise; the exercises are {', '.join(EXERCISES)}"
         ) from None

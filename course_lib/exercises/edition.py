@@ -1,7 +1,7 @@
 """The student edition: the notebooks with every solution replaced by a stub.
 
-Solutions stand between ``### BEGIN SOLUTION`` and ``### END SOLUTION``, nbgrader's markers, and nbgrader takes them
-out. It is needed for this alone (the extra ``teach``), not to study.
+Solutions stand between nbgrader's markers, ``### BEGIN SOLUTION`` and ``### END SOLUTION``, and nbgrader removes
+them. It is needed only for this (the extra ``teach``), not to study.
 """
 
 from pathlib import Path
@@ -20,8 +20,9 @@ def student_edition(notebooks: PathLike, target: PathLike) -> list[Path]:
     """Write each notebook of the folder ``notebooks`` into the folder ``target`` without solutions and outputs.
 
     Returns the files written. Nothing is overwritten: ``target`` may hold a student's work. Raises FileNotFoundError
-    if there is no notebook, FileExistsError naming the first file that is already there, FormatError for files that are
-    no notebooks and markers that do not pair, and ImportError with the command to type where nbgrader is missing.
+    if there is no notebook, FileExistsError naming the first file that is already there, FormatError for files that
+    are not notebooks or whose markers do not pair, and ImportError with the command to install nbgrader if it is
+    missing.
     """
     sources = sorted(Path(notebooks).glob("*.ipynb"))
     if not sources:
@@ -44,7 +45,7 @@ def _read(path: Path) -> nbformat.NotebookNode:
         nbformat.validate(notebook)
     except OSError:
         raise
-    except Exception as error:  # of many kinds, none of which names the file
+    except Exception as error:  # any of many types, none of which names the file
         reason = str(error).strip().split("\n")[0]
         raise FormatError(path, "", f"not a notebook: {reason[:200]}") from error
     return notebook

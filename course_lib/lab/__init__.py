@@ -1,5 +1,5 @@
-"""Experiments of the chapters: seeded, without pictures, with tidy data frames as results."""
+"""Building blocks of the chapters' experiments: small runs, timing, scale. They draw nothing."""
 
 from course_lib.lab.scale import chosen_scale
 
-chosen_scale()  # a wrong COURSE_SCALE is told before anything runs
+chosen_scale()  # raises for a wrong COURSE_SCALE before anything runs

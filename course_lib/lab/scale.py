@@ -1,4 +1,4 @@
-"""How large the chapters' experiments are: one knob for all, the environment variable ``COURSE_SCALE``."""
+"""The size of the chapters' experiments: one knob for all, the environment variable ``COURSE_SCALE``."""
 
 import os
 from typing import Any, TypeVar
@@ -11,9 +11,9 @@ SCALES = ("small", "reduced", "large")
 
 
 def chosen_scale() -> str:
-    """What ``COURSE_SCALE`` says, "small" if it is not set. Raises ReaderError for a value that is none of ``SCALES``.
+    """The value of ``COURSE_SCALE``, "small" if it is not set. Raises ReaderError if it is not one of ``SCALES``.
 
-    ``course_lib.lab`` asks once when it is imported, so that a chapter's first cell tells, not one after minutes.
+    ``course_lib.lab`` checks it on import, so that a wrong value fails in a chapter's first cell, not minutes later.
     """
     chosen = os.environ.get("COURSE_SCALE") or "small"
     if chosen not in SCALES:
@@ -22,15 +22,15 @@ def chosen_scale() -> str:
 
 
 def is_small() -> bool:
-    """Whether the experiments are the small ones, which some statements of a chapter are about."""
+    """Whether the experiments are the small ones, the only ones that some statements of a chapter are about."""
     return chosen_scale() == "small"
 
 
 def choose(*, small: T, large: T) -> T:
-    """``small`` by default: two cores and a minute a chapter. ``large`` if ``COURSE_SCALE=large``: a GPU or a night.
+    """``small`` by default: two cores and a minute per chapter. ``large`` if ``COURSE_SCALE=large``: a GPU or a night.
 
-    With ``COURSE_SCALE=reduced``, what tests use to try the large experiments in minutes: ``large``, but numbers of at
-    most twice the small ones, in tuples of equal length too. Raises ReaderError for another value of ``COURSE_SCALE``.
+    ``COURSE_SCALE=reduced`` lets tests try the large experiments in minutes: it gives ``large``, with every number
+    (also in tuples of equal length) limited to twice the small one. Raises ReaderError for any other value.
     """
     chosen = chosen_scale()
     if chosen == "reduced":

@@ -1,8 +1,8 @@
 """Small language models for the chapters' experiments: one text, one training loop, tidy curves.
 
-A small run reads generated stories byte by byte (V = 256), so that it needs no tokenizer and losses are in nats a byte.
-It trains on one thread, which is the fastest for models of this size, and takes about 10 ms of CPU time a step with the
-default shape. ``train_small`` makes one run, ``compare`` many, with the same data order for the same seed.
+A small run reads generated stories byte by byte (V = 256), so that it needs no tokenizer and losses are in nats per
+byte. It trains on one thread, which is the fastest for models of this size, and takes about 10 ms of CPU time per step
+with the default shape. ``train_small`` makes one run, ``compare`` many, with the same data order for the same seed.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _VALIDATION_SEED = 1_000_003  # stories that no run trains on
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread inside the block: small tensors gain nothing from a second one."""
+    """Let torch compute on one thread inside the block: a second one does not help with small tensors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -48,13 +48,13 @@ def one_thread() -> Iterator[None]:
 
 @cache
 def story_bytes(num_bytes: int = _TRAINING_BYTES, seed: int = 0, language: Language = "en") -> Tensor:
-    """Generated stories as one int64 tensor of byte values, (``num_bytes``,); blank lines stand between stories."""
+    """Generated stories as one int64 tensor of byte values, (``num_bytes``,); blank lines separate stories."""
     text = "\n\n\n".join(stories(num_bytes, seed, language)).encode()[:num_bytes]
     return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).astype(np.int64))
 
 
 def held_out_bytes(language: Language = "en") -> Tensor:
-    """Stories that no run trains on, as :func:`story_bytes` gives them."""
+    """Stories that no run trains on, in the form of :func:`story_bytes`."""
     return story_bytes(_VALIDATION_BYTES, _VALIDATION_SEED, language)
 
 
@@ -74,30 +74,31 @@ def small_config(**changes: Any) -> ModelConfig:
 
 
 def constant_after(warmup_steps: int = 0) -> Callable[[int], float]:
-    """A factor for the learning rate: (step + 1) / warmup_steps at first, then 1; without warm-up 1 from the start."""
+    """A factor for the learning rate: (step + 1) / warmup_steps during warm-up, then 1."""
     return lambda step: min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallRun:
-    """Everything that decides a small run but its seed; :func:`dataclasses.replace` makes variants.
+    """All settings of a small run except its seed; :func:`dataclasses.replace` makes variants.
 
     Args:
         config: The model.
         steps: Number of updates.
-        batch_size: Sequences of ``config.context_length`` bytes a step.
+        batch_size: Sequences of ``config.context_length`` bytes per step.
         lr: Peak learning rate of the default optimizer.
         schedule: Factor for the learning rate(s) of each step, from 0; with the course's schedules, use ``max_lr=1``.
             Default: constant.
-        betas: Of the default optimizer.
-        weight_decay: Of the default optimizer.
+        betas: Betas of the default optimizer.
+        weight_decay: Weight decay of the default optimizer.
         clip: Largest gradient norm, or None.
-        z_loss: Weight of the z-loss that is trained on beside the cross-entropy; the curve's loss is without it.
+        z_loss: Weight of the z-loss that training adds to the cross-entropy; the curve's loss does not include it.
         make_optimizers: Makes the optimizer(s) of a model, instead of one AdamW over all parameters.
         prepare: Changes the new model before training, for example its initialization.
-        watch: Called as ``watch(step, model)`` between backward and update; the numbers it returns join the curves.
+        watch: Called as ``watch(step, model)`` between backward and update; the numbers it returns become
+            columns of the curve.
         watch_every: Steps between two calls of ``watch``.
-        language: Of the stories.
+        language: Language of the stories.
     """
 
     config: ModelConfig = dataclasses.field(default_factory=small_config)
@@ -126,8 +127,8 @@ class SmallRun:
 class Trained:
     """A finished run.
 
-    ``curve``: a row a step with the columns step, loss (training, nats a byte) and what ``watch`` returned.
-    ``validation_loss``: nats a byte on stories that were not trained on.
+    ``curve``: one row per step with the columns step, loss (training, nats per byte) and the columns from ``watch``.
+    ``validation_loss``: nats per byte on held-out stories.
     """
 
     model: TransformerLM
@@ -138,7 +139,7 @@ class Trained:
 
 @float32_on_cpu()
 def new_model(settings: SmallRun, seed: int) -> TransformerLM:
-    """The model of a run before its first step; the seed decides its weights."""
+    """The model of a run before its first step; the seed determines its weights."""
     torch.manual_seed(seed)
     model = TransformerLM(settings.config)
     if settings.prepare is not None:
@@ -148,10 +149,10 @@ def new_model(settings: SmallRun, seed: int) -> TransformerLM:
 
 @float32_on_cpu()
 def train_small(settings: SmallRun, *, seed: int, model: TransformerLM | None = None) -> Trained:
-    """Train a new model, or go on training ``model`` (in place, with a new optimizer) for ``settings.steps``.
+    """Train a new model, or ``model`` further (in place, with a new optimizer), for ``settings.steps``.
 
-    The seed decides weights and batches. A loss that is no longer finite ends the run; the rest of its curve and its
-    validation loss are infinite.
+    The seed determines weights and batches. The run ends when the loss is no longer finite; the rest of its curve and
+    its validation loss are then infinite.
     """
     started = time.process_time()
     with one_thread():
@@ -198,9 +199,9 @@ def _train(model: TransformerLM, settings: SmallRun, seed: int) -> pd.DataFrame:
 def validation_loss(
     model: TransformerLM, *, context_length: int | None = None, windows: int = 64, language: Language = "en"
 ) -> float:
-    """Mean loss in nats a byte over ``windows`` windows of held-out stories, the same for every model.
+    """Mean loss in nats per byte over ``windows`` windows of held-out stories, the same for every model.
 
-    ``context_length``: bytes in a window, by default what the model was made for.
+    ``context_length``: bytes per window, by default the model's context length.
     """
     length = model.config.context_length if context_length is None else context_length
     x, y = held_out_batch(windows, length, language)
@@ -210,9 +211,9 @@ def validation_loss(
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs of :func:`compare`, one column a label.
+    """The runs of :func:`compare`, with one column per label.
 
-    ``curves``: labels, seed, step, loss and what was watched. ``finals``: labels, seed, loss (mean training loss of
+    ``curves``: labels, seed, step, loss and the watched numbers. ``finals``: labels, seed, loss (mean training loss of
     the last tenth of the steps), validation_loss, cpu_seconds. ``models``: the trained models, in the order of
     ``finals``.
     """
@@ -225,12 +226,12 @@ class Comparison:
 def compare(
     cases: Iterable[tuple[Labels, SmallRun]], seeds: Sequence[int], *, description: str = "training"
 ) -> Comparison:
-    """Make every run with every seed.
+    """Train every case with every seed.
 
     Args:
         cases: Pairs of labels, such as ``{"placement": "pre", "warmup": 0}``, and settings.
-        seeds: Of weights and batches.
-        description: Stands before the progress bar.
+        seeds: Seeds of weights and batches.
+        description: Label of the progress bar.
     """
     curves, finals, models = [], [], []
     jobs = [(labels, settings, seed) for labels, settings in cases for seed in seeds]

@@ -1,4 +1,4 @@
-"""Chapter 10: the memory of one training step, moment by moment, beside what accounting expects."""
+"""Memory over the course of one training step, compared with the formulas of :mod:`course_lib.accounting`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import AdamW
 
 SMALL = ModelConfig(vocab_size=2000, context_length=256, d_model=128, num_layers=6, num_heads=4)
-"""The model whose step is looked at."""
+"""The model whose step is measured."""
 
 
 @float32_on_cpu()
@@ -25,8 +25,8 @@ def timeline(
 ) -> pd.DataFrame:
     """Memory during the second and third step of training.
 
-    Columns: seconds, megabytes (weights and optimizer state, which are always there, included), phase ("forward",
-    "backward", "optimizer"), fixed_megabytes (what was there before).
+    Columns: seconds, megabytes (including weights and optimizer state, which are always there), phase ("forward",
+    "backward", "optimizer"), fixed_megabytes (weights and optimizer state alone).
     """
     torch.manual_seed(seed)
     model = TransformerLM(config)
@@ -66,7 +66,7 @@ def timeline(
 def against_accounting(
     changes: Mapping[str, Mapping[str, Any]], config: ModelConfig = SMALL, batch: int = 8
 ) -> pd.DataFrame:
-    """Measured peak and the formula's, for variants of a model by name.
+    """The measured peak and the formula's, for variants of a model by name.
 
     ``changes``: fields of ModelConfig, and ``batch`` or ``loss_chunk``. Columns: variant, measured, expected
     (megabytes), ratio.

@@ -314,7 +314,9 @@ def test_hints_are_folded_up() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="exercise_id='tok-nothing' is no exercise; there are start-"):
+    with pytest.raises(
+        ValueError, match="exercise_id='tok-nothing' is not an exercise; the exercises are start-"
+    ):
         exercises.check("tok-nothing", len)
     with pytest.raises(ValueError, match="exercise_id="):
         exercises.hint("tok-nothing")

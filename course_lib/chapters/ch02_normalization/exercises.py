@@ -196,7 +196,7 @@ RMS_BACKWARD = Exercise(
         ),
         Mistake(
             lambda x, dy: [2 * d / _rms(x) - dx for d, dx in zip(dy, _rms_gradient(x, dy), strict=True)],
-            "The part along x is added: subtract it. A longer x makes r longer, too, and y stays what it was.",
+            "The part along x is added: subtract it. A longer x also makes r larger, and y stays the same.",
         ),
         Mistake(
             _unnormed_projection,
@@ -234,7 +234,7 @@ def _chain_seconds_cases() -> Iterator[Case]:
 def _chain(
     passes: int, combine: Callable[[float, float], float], *, fuse: bool = True, number: int = 4
 ) -> Callable[[int, int, bool, float, float], float]:
-    """A way to answer, right or wrong: how often n numbers of so many bytes are moved, and which time counts."""
+    """An answer, right or wrong, by the number of passes over n numbers of ``number`` bytes and the times combined."""
 
     def seconds(n: int, operations: int, fused: bool, bandwidth: float, peak: float) -> float:
         times = 1 if fused and fuse else operations

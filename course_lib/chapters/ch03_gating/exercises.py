@@ -1,4 +1,4 @@
-"""The exercises of chapter 3, Gating and activations. Results come from published models, torch's autograd, by hand."""
+"""The exercises of chapter 3, Gating and activations. Results: published models, torch's autograd, hand calculation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -200,7 +200,7 @@ DEAD_SHARE = Exercise(
         ),
         Mistake(
             lambda hidden: _share([max(unit) == 0 for unit in zip(*hidden, strict=True)]),
-            "A largest value of 0 leaves room for negative ones, which are values, too. Each of them must be 0.",
+            "A largest value of 0 leaves room for negative ones, which also count. Each of them must be 0.",
         ),
         Mistake(
             lambda hidden: _share([any(value == 0 for value in unit) for unit in zip(*hidden, strict=True)]),

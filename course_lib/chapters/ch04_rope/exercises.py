@@ -1,4 +1,4 @@
-"""The exercises of chapter 4. Results come from complex numbers, search and counting, not from the formulas."""
+"""The exercises of chapter 4, RoPE. Results come from complex numbers, search and counting, not from the formulas."""
 
 import cmath
 import math
@@ -53,7 +53,7 @@ def _turn(vector: Sequence[float], position: float, theta: float) -> list[float]
 
 def _rotate_cases() -> Iterator[Case]:
     yield Case(
-        ([1.0, 0.0], 1, 10_000.0), [math.cos(1), math.sin(1)], "The first pair turns by one radian a token."
+        ([1.0, 0.0], 1, 10_000.0), [math.cos(1), math.sin(1)], "The first pair turns by one radian per token."
     )
     yield Case(([3.0, -2.0, 5.0, 7.0], 0, 10_000.0), [3.0, -2.0, 5.0, 7.0], "Position 0 turns nothing.")
     yield Case(
@@ -184,7 +184,7 @@ EXERCISES = (
         id="rope-pairs",
         chapter=4,
         cases=_pairs_cases,
-        hint="Pair i turns by theta^(-2i/d) radians a token; a full turn is 2 pi. How many tokens does that take? "
+        hint="Pair i turns by theta^(-2i/d) radians per token; a full turn is 2 pi. How many tokens does that take? "
         "Count the pairs for which it is at most T.",
         mistakes=(
             Mistake(
@@ -194,11 +194,11 @@ EXERCISES = (
             Mistake(_half_the_exponent, "The exponent is 2i/d: i counts pairs, d counts features."),
             Mistake(
                 _as_many_as_features,
-                "There are d/2 pairs, so i runs from 0 to d/2 - 1; this goes on to d - 1.",
+                "There are d/2 pairs, so i runs from 0 to d/2 - 1; here it runs to d - 1.",
             ),
             Mistake(
                 _without_bounds,
-                "The formula is right between the bounds. There are no fewer than 0 pairs that turn, and at most d/2.",
+                "The formula is right between the bounds: at least 0 pairs turn, and at most d/2.",
             ),
             Mistake(_pairs_that_do_not, "These are the pairs that do not come round."),
         ),
@@ -220,7 +220,7 @@ EXERCISES = (
             ),
             Mistake(
                 _first_elements_first,
-                "The pairs are turned rightly, but put down in another order: 0 and 1 stay side by side.",
+                "The pairs are turned correctly but returned in another order: 0 and 1 stay side by side.",
             ),
             Mistake(
                 _twice_the_exponent,

@@ -1,4 +1,4 @@
-"""The exercises of chapter 5. Results come from NumPy in float64, from whole lists of scores, and from hand."""
+"""The exercises of chapter 5, Attention. Results: NumPy in float64, complete lists of scores, hand calculation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ def _context_cases() -> Iterator[Case]:
     yield Case(
         (16 * 2**30, 32, 8, 128, 2),
         131_072,
-        "Llama 3 8B keeps 2 * 32 * 8 * 128 numbers, 131,072 bytes, a token.",
+        "Llama 3 8B keeps 2 * 32 * 8 * 128 numbers, 131,072 bytes per token.",
     )
     yield Case(
         (1_000, 1, 1, 5, 2), 50, "A token has one key and one value of 5 numbers of 2 bytes: 20 bytes."
     )
     yield Case((1_019, 1, 1, 5, 2), 50, "The 51st token would need all of its 20 bytes.")
     yield Case((19, 1, 1, 5, 2), 0, "Not even one token's 20 bytes fit.")
-    yield Case((5_368_709_120, 80, 64, 128, 2), 2_048, "LLaMA 65B keeps 2,621,440 bytes a token.")
-    yield Case((1_000, 2, 3, 5, 4), 4, "2 * 2 * 3 * 5 numbers of four bytes are 240 bytes a token.")
-    yield Case((1_000, 2, 3, 5, 1), 16, "2 * 2 * 3 * 5 numbers of one byte are 60 bytes a token.")
+    yield Case((5_368_709_120, 80, 64, 128, 2), 2_048, "LLaMA 65B keeps 2,621,440 bytes per token.")
+    yield Case((1_000, 2, 3, 5, 4), 4, "2 * 2 * 3 * 5 numbers of four bytes are 240 bytes per token.")
+    yield Case((1_000, 2, 3, 5, 1), 16, "2 * 2 * 3 * 5 numbers of one byte are 60 bytes per token.")
 
 
 def _keys_only(memory: int, layers: int, kv_heads: int, head_dim: int, bytes_per_number: int) -> int:
@@ -276,7 +276,7 @@ EXERCISES = (
                 "The last number is divided by the sum. A report holds the sum itself, so that it can be merged again.",
             ),
             Mistake(
-                _values_forgotten, "The weighted sums of values are relative to the largest scores, too."
+                _values_forgotten, "The weighted sums of values are also relative to the largest scores."
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""The exercises of chapter 7. What is expected comes from torch's optimizers, never from the course's."""
+"""The exercises of chapter 7, AdamW and L2. Results come from torch's optimizers, never from the course's."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ def _torch_run(
     weight: float,
     gradients: Sequence[float],
 ) -> float:
-    """Where a torch optimizer takes one weight."""
+    """The value of one weight after a torch optimizer has made its steps."""
     with torch.device("cpu"):
         param = torch.nn.Parameter(torch.tensor([weight], dtype=torch.float64))
         optimizer = make([param])
@@ -182,7 +182,7 @@ _ADAMW_MISTAKES = (
     ),
     Mistake(
         _adam_like(kept=True),
-        "The corrected moments have taken the place of m and v. The running means go on uncorrected: m_hat and v_hat "
+        "The corrected moments have replaced m and v. The running means stay uncorrected: m_hat and v_hat "
         "are for this step only.",
     ),
     Mistake(_adam_like(update="eps in the root"), "eps stands outside the root: sqrt(v_hat) + eps."),
@@ -225,7 +225,7 @@ EXERCISES = (
         id="decay-equal-l2",
         chapter=7,
         cases=_l2_cases,
-        hint="Set the gradient of the loss to zero. What does either form leave of a weight of 1 after one step?",
+        hint="Set the gradient of the loss to zero. What is left of a weight of 1 after one step of either form?",
         mistakes=(
             Mistake(
                 lambda decay, _lr: decay,

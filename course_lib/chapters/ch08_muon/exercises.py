@@ -1,6 +1,6 @@
 """The exercises of chapter 8, Muon.
 
-Results come from numbers worked out by hand, and from the library on matrices and paths.
+Results are worked out by hand, or come from the library on matrices and paths.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ Triple = tuple[float, float, float]
 
 
 def _batch_cases() -> Iterator[Case]:
-    # Five steps of 4·d³ + 2·d³ FLOPs, over 6·d² FLOPs a token: 5·d / N is to be the share.
+    # Five steps of 4·d³ + 2·d³ FLOPs, over 6·d² FLOPs per token: 5·d / N is to be the share.
     yield Case(
         (64, 0.5), 640.0, "Five steps of 6 · 64³ FLOPs are as much as forward and backward on 5 · 64 tokens."
     )
@@ -37,7 +37,7 @@ BATCH = Exercise(
     mistakes=(
         Mistake(
             lambda d_model, share: 15 * d_model / share,
-            "This counts the forward pass alone, 2 FLOPs a weight and token. The backward pass takes 4 more.",
+            "This counts the forward pass alone, 2 FLOPs per weight and token. The backward pass takes 4 more.",
         ),
         Mistake(lambda d_model, share: d_model / share, "This is one Newton-Schulz step; Muon takes five."),
         Mistake(
@@ -68,7 +68,7 @@ BATCH = Exercise(
 
 
 def _by_matrix(values: Sequence[float], coefficients: Triple, steps: int) -> list[float]:
-    """What the library does to a random matrix with these singular values, seen along its singular vectors."""
+    """The library's result for a random matrix with these singular values, along its singular vectors."""
     generator = torch.Generator().manual_seed(0)
     size = len(values)
     with torch.device("cpu"):
@@ -108,7 +108,7 @@ def _polynomial(values: np.ndarray, coefficients: Triple, steps: int) -> list[fl
 
 
 def _scaled(norm: Callable[[np.ndarray], float]) -> Callable[..., list[float]]:
-    """The right way, but divided by another norm."""
+    """The right way, except divided by another norm."""
 
     def after(values: Sequence[float], coefficients: Triple, steps: int) -> list[float]:
         with np.errstate(all="ignore"):
@@ -129,7 +129,7 @@ def _not_divided_in_python(values: Sequence[float], coefficients: Triple, steps:
 
 
 def _other_step(step: Callable[[np.ndarray, float, float, float], np.ndarray]) -> Callable[..., list[float]]:
-    """The right way, but for what a step makes of the values."""
+    """The right way except for the effect of a step on the values."""
 
     def after(values: Sequence[float], coefficients: Triple, steps: int) -> list[float]:
         x = np.array(values) / np.linalg.norm(values)
@@ -223,7 +223,7 @@ def _parameter_cases() -> Iterator[Case]:
     yield Case(
         ({"layers.0.ffn.w1.weight": (192, 64), "layers.0.ffn.w1.bias": (192,), "lm_head.weight": (256, 64)},),
         ["layers.0.ffn.w1.weight"],
-        "The output head is a table too, one row a token; a bias is a vector.",
+        "The output head is also a table, with one row per token; a bias is a vector.",
     )
     yield Case(
         (

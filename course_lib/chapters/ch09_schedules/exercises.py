@@ -95,7 +95,7 @@ def _phases(
     shape: Callable[[float], float] = lambda x: (1 + math.cos(math.pi * x)) / 2,
     squeeze: Callable[[float, float, float], float] = lambda high, low, y: low + (high - low) * y,
 ) -> Callable[..., float]:
-    """The right schedule, but for what is given.
+    """The right schedule except for what is given.
 
     ``held``: progress stays at 1 after the end. ``shape``: from 1 to 0 as progress goes from 0 to 1.
     """
@@ -113,9 +113,8 @@ COSINE = Exercise(
     id="sched-cosine",
     chapter=9,
     cases=_cosine_cases,
-    hint="Three cases: the warm-up; after the end; and between them, with progress = "
-    "(step - warmup) / (total - warmup), "
-    "min + (max - min) · (1 + cos(π · progress)) / 2.",
+    hint="Three cases: the warm-up; after the end; and between them min + (max - min) · (1 + cos(π · progress)) / 2, "
+    "with progress = (step - warmup) / (total - warmup).",
     mistakes=(
         Mistake(
             _phases(progress=lambda step, _warmup, total: step / total),
@@ -200,7 +199,7 @@ def _steps(
     trunk: Callable[[Sequence[float]], float] = max,
     paid: Callable[[Sequence[float]], float] = sum,
 ) -> Callable[[Sequence[int], float], tuple[float, int]]:
-    """The right count, but for what is given: how decays are rounded, and what is made of their starts and lengths."""
+    """The right count except for what is given: the rounding of decays, the trunk of their starts, and their sum."""
 
     def count(budgets: Sequence[int], share: float) -> tuple[float, int]:
         decays = [whole(share * budget) for budget in budgets]
@@ -227,12 +226,12 @@ TRUNK = Exercise(
         ),
         Mistake(
             _steps(paid=lambda _: 0),
-            "This is the trunk alone. Each budget has a decay of its own, and steps to pay for it.",
+            "This is the trunk alone. Each budget has its own decay, whose steps also count.",
         ),
         Mistake(
             _steps(paid=max),
-            "Only one decay is paid for here. Each budget needs a decay of its own: a model that has "
-            "decayed cannot go on.",
+            "Only one decay is paid for here. Each budget needs its own decay: a model that has "
+            "decayed cannot continue.",
         ),
         Mistake(
             lambda budgets, share: (sum(budgets), sum(budgets)),
@@ -240,14 +239,14 @@ TRUNK = Exercise(
         ),
         Mistake(
             lambda budgets, share: (_wsd(budgets, share), max(budgets)),
-            "A cosine for 400 steps is still high at step 100 and cannot be cut short: one run a budget.",
+            "A cosine for 400 steps is still high at step 100 and cannot be cut short: one run per budget.",
         ),
         Mistake(
             lambda budgets, share: (sum(budgets), _wsd(budgets, share)),
             "Both counts are right, in the wrong order: WSD comes first.",
         ),
         Mistake(
-            _steps(whole=lambda steps: steps), "There are no parts of steps: round the length of each decay."
+            _steps(whole=lambda steps: steps), "Steps are whole numbers: round the length of each decay."
         ),
         Mistake(
             _steps(whole=math.floor), "These decays are rounded down. Round to the nearest whole number."
@@ -260,7 +259,7 @@ TRUNK = Exercise(
 
 
 def _unrolled(rates: Sequence[float], curvature: float, noise: float, start: float) -> float:
-    """The same by superposition: w at the end is a sum of the start and of every step's noise, each shrunk since."""
+    """The loss by superposition: the final w is the sum of the start and every step's noise, each shrunk since then."""
     shrink = [1 - rate * curvature for rate in rates]
     square = (start * math.prod(shrink)) ** 2
     for step, rate in enumerate(rates):
@@ -293,7 +292,7 @@ def _step_by_step(
     added: Callable[[float, float], float] = lambda rate, noise: rate**2 * noise**2,
     loss: Callable[[float, float], float] = lambda curvature, square: curvature * square / 2,
 ) -> Callable[..., float]:
-    """The right way, but for what is given: what a step leaves of the mean square, what it adds, and the loss."""
+    """The right way except for the arguments: the share of the mean square a step keeps, its addition, and the loss."""
 
     def run(rates: Sequence[float], curvature: float, noise: float, start: float) -> float:
         square = start**2
@@ -309,8 +308,7 @@ BOWL = Exercise(
     chapter=9,
     cases=_bowl_cases,
     hint="Keep s = E[w²]. A step makes w ← (1 - lr·h)·w - lr·(noise), and the noise has mean 0 and does not "
-    "depend on w: "
-    "s ← (1 - lr·h)²·s + lr²·noise². The loss is h·s / 2.",
+    "depend on w: s ← (1 - lr·h)²·s + lr²·noise². The loss is h·s / 2.",
     mistakes=(
         Mistake(
             _step_by_step(added=lambda _rate, _noise: 0.0),

@@ -1,4 +1,4 @@
-"""Chapter 9: learning-rate schedules on small language models, and on a noisy bowl where the answer can be computed."""
+"""Chapter 9: learning-rate schedules on small language models, and on a noisy bowl with a known answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ SHAPES = ("constant", "linear", "cosine", "one restart", "inverse sqrt", "WSD")
 """The schedules that the chapter compares."""
 
 TINY = small_config(d_model=32, num_heads=2, context_length=32)
-"""The model of this chapter: half as wide and half as long as the usual small one, since it is trained so often."""
+"""The chapter's model: half the width and context of the usual small one, since it is trained many times."""
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ def schedule(
 ) -> Factor:
     """A schedule as a factor on the peak learning rate, for updates 0 to ``steps`` - 1.
 
-    The library's functions, one step late: their step 0 has the rate 0, and an update with it would be wasted.
+    Uses the library's functions from their step 1 on: their step 0 has rate 0, which would waste an update.
 
     Args:
         shape: One of ``SHAPES``. "one restart": two cosines of equal length.
@@ -48,7 +48,7 @@ def schedule(
         decay: Length of WSD's decay, as a share of the run.
 
     Raises:
-        ValueError: An unknown shape, or what the library's functions raise.
+        ValueError: The shape is unknown, or the library's function rejects the arguments.
     """
     if shape not in SHAPES:
         raise ValueError(f"shape is {shape!r}; it must be one of {', '.join(SHAPES)}")
@@ -63,7 +63,7 @@ def schedule(
         case "one restart":
             return lambda step: _restart(step + 1, low, warmup_steps, total)
         case "inverse sqrt":
-            # Without a warm-up the decay has no time scale; a twentieth of the run is as good as any.
+            # Without a warm-up the decay has no time scale: take a twentieth of the run.
             scale = warmup_steps or max(1, round(0.05 * steps))
             shift = 0 if warmup_steps else scale - 1
             return lambda step: inverse_sqrt(step + 1 + shift, max_lr=1.0, warmup_steps=scale)
@@ -82,7 +82,7 @@ def _restart(step: int, low: float, warmup_steps: int, total: int) -> float:
 
 
 def table(shapes: Mapping[str, Factor], steps: int) -> pd.DataFrame:
-    """Factors of some schedules at every step. Columns: shape, step, factor."""
+    """Factors of schedules at every step. Columns: shape, step, factor."""
     frames = [
         pd.DataFrame({"shape": name, "step": range(steps), "factor": [factor(step) for step in range(steps)]})
         for name, factor in shapes.items()
@@ -94,7 +94,7 @@ def table(shapes: Mapping[str, Factor], steps: int) -> pd.DataFrame:
 
 
 def run(factor: Factor, *, lr: float, steps: int, **changes: Any) -> SmallRun:
-    """A run of this chapter: the tiny model, AdamW(0.9, 0.95), clipping at 1. ``changes``: of other settings."""
+    """A run of this chapter: the tiny model, AdamW(0.9, 0.95), clipping at 1. ``changes``: other settings."""
     return replace(SmallRun(config=TINY, steps=steps, lr=lr, schedule=factor, clip=1.0), **changes)
 
 
@@ -115,10 +115,10 @@ def compare_schedules(
 
 
 def best_rates(finals: pd.DataFrame, by: str = "shape") -> pd.DataFrame:
-    """For each value of ``by``, its best learning rate by mean validation loss, and the losses of its runs there.
+    """The best learning rate for each value of ``by``, by mean validation loss, and the losses of its runs.
 
     Returns:
-        One row a value: by, lr, mean, min, max; in the order of the runs.
+        One row per value: by, lr, mean, min, max; in the order of the runs.
     """
     losses = (
         finals.groupby([by, "lr"], sort=False)["validation_loss"].agg(["mean", "min", "max"]).reset_index()
@@ -133,7 +133,7 @@ def range_test(
     """Raise the learning rate by the same factor every step and watch the loss (Smith 2017, the LR range test).
 
     Returns:
-        One row a seed and step: seed, step, lr, loss.
+        One row per seed and step: seed, step, lr, loss.
     """
     growth = (high / low) ** (1 / (steps - 1))
     ramp = run(lambda step: growth**step, lr=low, steps=steps)
@@ -141,12 +141,12 @@ def range_test(
     return runs.curves.assign(lr=low * growth ** runs.curves["step"])
 
 
-# --- why the end of the decay drops the loss --------------------------------------------------------------------------
+# --- the drop of the loss at the end of the decay ---------------------------------------------------------------------
 
 
 @dataclass
 class _Trunk:
-    """Watches a run at a constant rate: its validation loss, and that of the mean of its last ``window`` weights."""
+    """Watches a run at a constant rate: its validation loss, and that of the mean of the last ``window`` weights."""
 
     every: int
     window: int
@@ -177,12 +177,12 @@ def branches(
     decay_steps: int = 20,
     window: int = 20,
 ) -> pd.DataFrame:
-    """One run at a constant rate, and decays that branch off it so as to end after each of ``ends`` steps.
+    """A trunk at a constant rate, and decays that branch off it to end after each of ``ends`` steps.
 
-    Runs of one seed see the same batches, so that a branch and the trunk are one run up to where the decay begins.
+    Runs with the same seed see the same batches, so that branch and trunk are identical until the decay begins.
 
     Returns:
-        One row a seed and end: seed, step, trunk (validation loss there, nats/byte), averaged (of the mean of the
+        One row per seed and end: seed, step, trunk (validation loss there, nats/byte), averaged (of the mean of the
         trunk's last ``window`` weights), decayed (of the branch).
     """
     rows = []
@@ -214,17 +214,17 @@ def noisy_bowl(
 ) -> pd.DataFrame:
     """The exact expected loss of SGD on f(w) = Σ h·w²/2 with noise in every gradient.
 
-    E[w²] ← (1 - lr·h)²·E[w²] + lr²·noise². The loss of a direction that is still far from its minimum is progress to be
-    made; in one that has arrived it is the noise floor, lr·noise² / (4 - 2·lr·h) at a constant rate.
+    E[w²] ← (1 - lr·h)²·E[w²] + lr²·noise². Far from the minimum of a direction, its loss falls; once there, it stays at
+    the noise floor, lr·noise² / (4 - 2·lr·h) at a constant rate.
 
     Args:
         rates: Learning rate of each step.
         curvatures: h of each direction.
         noise: Standard deviation of each gradient component.
-        start: Of w in each direction, divided by the root of its curvature: equal shares of the loss at first.
+        start: Initial w in each direction is this over the root of its curvature: equal shares of the initial loss.
 
     Returns:
-        One row a step, from 0 (the start) to ``len(rates)``: step, total, and h=… for each direction.
+        One row per step, from 0 (the start) to ``len(rates)``: step, total, and h=… for each direction.
     """
     h = np.asarray(curvatures, dtype=float)
     square = start**2 / h
@@ -252,21 +252,19 @@ def tuned_on_bowl(
     """The best peak rate of each shape, and the expected loss at the end, for runs of different lengths.
 
     Returns:
-        One row a shape and length: shape, steps, lr, loss.
+        One row per shape and length: shape, steps, lr, loss.
     """
     rows = []
     for steps in lengths:
         for shape in shapes:
             factor = schedule(shape, steps)
             factors = np.array([factor(step) for step in range(steps)])
-            losses = {
-                float(lr): float(
-                    noisy_bowl(lr * factors, curvatures=(1.0, flat), noise=noise)["total"].iloc[-1]
-                )
-                for lr in np.geomspace(0.02, 1.9, 25)
-            }
-            best = min(losses, key=lambda lr: losses[lr])
-            rows.append((shape, steps, best, losses[best]))
+            losses = {}
+            for lr in np.geomspace(0.02, 1.9, 25):
+                descent = noisy_bowl(lr * factors, curvatures=(1.0, flat), noise=noise)
+                losses[float(lr)] = float(descent["total"].iloc[-1])
+            best_rate = min(losses, key=lambda lr: losses[lr])
+            rows.append((shape, steps, best_rate, losses[best_rate]))
     return pd.DataFrame(rows, columns=["shape", "steps", "lr", "loss"])
 
 
@@ -310,10 +308,10 @@ def compare_decay(
     seeds: Sequence[int] = (0, 1),
     steps: int = 150,
 ) -> pd.DataFrame:
-    """AdamW at a constant rate with pairs of learning rate and weight decay: size of weights, relative size of updates.
+    """AdamW at a constant rate with pairs of learning rate and weight decay: size of weights and relative updates.
 
     Returns:
-        One row a pair and seed: lr, weight_decay, seed, rms (of the hidden matrices' entries at the end), rotation
+        One row per pair and seed: lr, weight_decay, seed, rms (of the hidden matrices' entries at the end), rotation
         (|update| / |weights| of a step, median of the last quarter), validation_loss.
     """
     rows = []

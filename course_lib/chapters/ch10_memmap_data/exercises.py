@@ -1,4 +1,4 @@
-"""The exercises of chapter 10. Results come from packing bytes, counting, and dealing cards one by one."""
+"""The exercises of chapter 10, Memmap data. Results come from packing bytes, counting, and dealing out one by one."""
 
 import itertools
 import struct
@@ -56,7 +56,7 @@ def _windows_cases() -> Iterator[Case]:
 
 
 def _deal(order: list[int], batch: int, rank: int, world: int) -> list[list[int]]:
-    """Deal the order out by hand, one batch after the other to each process in turn; a rest is left."""
+    """Deal the windows out one batch at a time, to each process in turn; an incomplete rest is left."""
     cards, mine = list(order), []
     while len(cards) >= batch * world:
         for process in range(world):
@@ -129,7 +129,7 @@ EXERCISES = (
                 _unpacked("H", swapped=True),
                 'The orders are swapped: "<" is little-endian, the low byte first.',
             ),
-            Mistake(lambda data, order: list(data), "An id has two bytes; this returns one number a byte."),
+            Mistake(lambda data, order: list(data), "An id has two bytes; this returns one number per byte."),
             Mistake(
                 lambda data, order: _pairs(data, order, step=1),
                 "Every byte begins an id here. Ids stand one after the other: two bytes on for the next.",
@@ -144,7 +144,7 @@ EXERCISES = (
             ),
             Mistake(
                 lambda data, order: _pairs(data, order, base=10),
-                "The high byte counts 256s, not tens: ids are no decimal digits.",
+                "The high byte counts 256s, not tens: ids are not decimal digits.",
             ),
             Mistake(
                 lambda data, order: _pairs(data, order, base=0),
@@ -211,8 +211,8 @@ EXERCISES = (
             ),
             Mistake(
                 _with_a_rest(),
-                "A last global batch that is not full gives some processes a batch and others none, and those wait for "
-                "ever: leave it out for all.",
+                "A last global batch that is not full gives some processes a batch and others none, and those wait "
+                "forever: leave it out for all.",
             ),
             Mistake(
                 _with_a_rest(1),
@@ -233,7 +233,7 @@ EXERCISES = (
             ),
             Mistake(
                 lambda order, batch, rank, world: _deal(order, batch, rank, world)[:1],
-                "This is the share of the first global batch. Go on through the whole order.",
+                "This is the share of the first global batch. Continue through the whole order.",
             ),
         ),
     ),

@@ -16,8 +16,8 @@ def _budget_cases() -> Iterator[Case]:
         (1.2e14, 20.0), 1e6, "6 · 10⁶ · 20 · 10⁶ = 1.2 · 10¹⁴: a million parameters on 20 million tokens."
     )
     yield Case((1.2e20, 20.0), 1e9, "A million times the operations is a thousand times the parameters.")
-    yield Case((6e18, 1.0), 1e9, "One token a parameter: 6 N² = C.")
-    yield Case((6e18, 100.0), 1e8, "More tokens a parameter, fewer parameters.")
+    yield Case((6e18, 1.0), 1e9, "One token per parameter: 6 N² = C.")
+    yield Case((6e18, 100.0), 1e8, "More tokens per parameter, fewer parameters.")
     yield Case((5.88e23, 20.0), 7e10, "Chinchilla: 70 billion parameters, 20 tokens for each of them.")
 
 
@@ -25,7 +25,7 @@ BUDGET = Exercise(
     id="res-budget",
     chapter=11,
     cases=_budget_cases,
-    hint="Training takes 6 operations for each parameter and token. With r tokens a parameter there are r N tokens. "
+    hint="Training takes 6 operations for each parameter and token. With r tokens per parameter there are r N tokens. "
     "Write the operations as a function of N alone, and solve for N.",
     mistakes=(
         Mistake(
@@ -34,7 +34,7 @@ BUDGET = Exercise(
         ),
         Mistake(
             lambda flops, ratio: math.sqrt(flops / 6),
-            "This forgets the ratio: it is right for one token a parameter.",
+            "This forgets the ratio: it is right for One token per parameter.",
         ),
         Mistake(
             lambda flops, ratio: math.sqrt(flops / (2 * ratio)),
@@ -104,7 +104,7 @@ def _parameters(
     norms: int = 2,
     last: int = 1,
 ) -> int:
-    """The right count, but for how many matrices and norms of each kind there are."""
+    """The right count, except for how many matrices and norms of each kind there are."""
     attention = wide * d * d + narrow * d * d * kv // h
     return tables * v * d + n * (attention + gates * d * f + norms * d) + last * d
 
@@ -150,7 +150,7 @@ PARAMETERS = Exercise(
         ),
         Mistake(
             partial(_parameters, norms=4, last=2),
-            "A norm has one gain a feature and no bias: RMSNorm subtracts no mean and adds nothing.",
+            "A norm has one gain per feature and no bias: RMSNorm subtracts no mean and adds nothing.",
         ),
         Mistake(
             lambda v, d, n, f, h, kv: _parameters(v, d, 1, f, h, kv),
@@ -167,18 +167,20 @@ PARAMETERS = Exercise(
 
 
 def _cached_cases() -> Iterator[Case]:
-    # (memory, parameters, layers, kv_heads, head_dim); two bytes a number; by hand.
+    # (memory, parameters, layers, kv_heads, head_dim); two bytes per number; by hand.
     yield Case((100, 10, 1, 1, 1), 20, "80 bytes beside 20 of weights; 2 numbers, 4 bytes, for each token.")
     yield Case((1000, 100, 3, 2, 4), 8, "800 bytes; 2 · 3 · 2 · 4 numbers, 96 bytes, a token: 8.3.")
     yield Case((1007, 100, 3, 2, 5), 6, "807 bytes; 2 · 3 · 2 · 5 numbers, 120 bytes, a token: 6.7.")
-    yield Case((103, 10, 1, 1, 1), 20, "83 bytes hold 20 tokens of 4 bytes; a part of a token is none.")
+    yield Case(
+        (103, 10, 1, 1, 1), 20, "83 bytes hold 20 whole tokens of 4 bytes; a part of a token does not count."
+    )
     yield Case(
         (100, 60, 1, 1, 1), 0, "The weights alone take 120 bytes: nothing fits, not a negative number."
     )
     yield Case(
         (80_000_000_000, 8_030_261_248, 32, 8, 128),
         487_819,
-        "Llama 3 8B on 80 GB: 131,072 bytes a token beside 16.06 GB of weights.",
+        "Llama 3 8B on 80 GB: 131,072 bytes per token beside 16.06 GB of weights.",
     )
 
 
@@ -190,8 +192,8 @@ CACHED = Exercise(
     id="res-cached-tokens",
     chapter=11,
     cases=_cached_cases,
-    hint="What is left is memory minus two bytes a parameter. A token keeps a key and a value of head_dim numbers for "
-    "each KV head of each layer, two bytes a number. Whole tokens only, and never fewer than 0.",
+    hint="The free memory is memory minus two bytes per parameter. A token keeps a key and a value of head_dim numbers "
+    "for each KV head of each layer, two bytes per number. Whole tokens only, and never fewer than 0.",
     mistakes=(
         Mistake(
             lambda *arguments: _cached(1, 2, *arguments),
@@ -212,13 +214,13 @@ CACHED = Exercise(
             lambda memory, parameters, layers, heads, width: _cached(
                 2, 2, memory - 2 * parameters, parameters, layers, heads, width
             ),
-            "This takes four bytes a parameter off. bfloat16 has two.",
+            "This takes four bytes per parameter off. bfloat16 has two.",
         ),
         Mistake(
             lambda memory, parameters, layers, heads, width: _cached(
                 2, 2, memory + parameters, parameters, layers, heads, width
             ),
-            "This takes one byte a parameter off. bfloat16 has two.",
+            "This takes one byte per parameter off. bfloat16 has two.",
         ),
         Mistake(
             lambda memory, parameters, layers, heads, width: _cached(
@@ -236,7 +238,7 @@ CACHED = Exercise(
             lambda memory, parameters, layers, heads, width: (
                 max(0, memory - 2 * parameters) / (4 * layers * heads * width)
             ),
-            "A part of a token is no token: round down.",
+            "A part of a token does not count: round down.",
         ),
         Mistake(
             lambda memory, parameters, layers, heads, width: max(

@@ -1,4 +1,4 @@
-"""The exercises of chapter 12. Results come from hand, from counting, and from trying intervals one by one."""
+"""The exercises of chapter 12, Train a language model. Results: hand calculation, counting, and search."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ def _bits_cases() -> Iterator[Case]:
         ([0.5, 0.25], [b"ab", b"cd"]), 0.75, "1 bit and 2 bits for 4 bytes: 3 / 4. The logarithm has base 2."
     )
     yield Case(([1.0], [b"abc"]), 0.0, "What is certain costs nothing.")
-    yield Case(([0.125], ["学".encode()]), 1.0, "One character of three bytes, 3 bits: 1 bit a byte.")
+    yield Case(([0.125], ["学".encode()]), 1.0, "One character of three bytes, 3 bits: 1 bit per byte.")
     yield Case(
         ([0.5] * 8, [b" a", b"b", b" cde", b"f", b"g", b"h", b"i", b" jklm"]),
         8 / 16,
@@ -149,7 +149,7 @@ def _interpolated(
     weight: Callable[[float, int, int], float] = lambda discount, kinds, total: discount * kinds / total,
     unseen: Callable[[_Counts, str], float] | None = None,
 ) -> Callable[..., float]:
-    """The right probability, but for what is given. ``lower``: None hands nothing on; ``unseen``: None raises."""
+    """The right probability except for what is given. ``lower``: None hands nothing on; ``unseen``: None raises."""
 
     def probability(counts: _Counts, before: str, word: str, discount: float) -> float:
         following = [count for (first, _), count in counts.items() if first == before]
@@ -272,7 +272,7 @@ INTERVAL = Exercise(
         Mistake(
             lambda save, between: math.sqrt(2 * save * between) - save,
             "This is Daly's refinement, which takes the time of saving off the interval. The loss of the task, saving "
-            "and half an interval a failure, is least at Young's interval.",
+            "and half an interval per failure, is least at Young's interval.",
         ),
         Mistake(
             lambda save, between: _lost_share(_best_interval(save, between), save, between),
@@ -337,7 +337,7 @@ def _pooled(base: Sequence[float], changed: Sequence[float]) -> tuple[float, flo
 
 _PAIRED = (
     "You compared run by run. Where the i-th runs share a seed, as in stored, that is right, and sharper: try it "
-    "there. Here each run has a seed of its own, and there may be more of one kind: add the variances of the two means."
+    "there. Here each run has its own seed, and there may be more runs of one kind: add the variances of the two means."
 )
 
 EFFECT = Exercise(

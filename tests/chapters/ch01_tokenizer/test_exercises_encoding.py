@@ -157,7 +157,7 @@ ANSWERS = {
             (encode_whole_word, "This takes a word that is a token as a whole"),
             (encode_longest_match, "This takes the longest token that fits"),
             (encode_list_once, "This goes through the list once"),
-            (encode_one_merge, "One merge is done, and rightly"),
+            (encode_one_merge, "One merge is done correctly"),
             (encode_first_candidates, "This uses only pairs that were in the word at the beginning"),
             (encode_from_the_right, "a a a a a → aa aa a → aaaa a, from the left"),
             (encode_nothing_empty, "An empty word has no tokens."),

@@ -320,7 +320,7 @@ ANSWERS = {
             (rotate_half_exponent, "The exponent of pair i is -2i/d, not -i/d"),
             (rotate_twice_exponent, "Pair i turns by theta^(-2i/d). An index"),
             (rotate_in_degrees, "The angle is in radians"),
-            (rotate_concatenated, "The pairs are turned rightly, but put down in another order"),
+            (rotate_concatenated, "The pairs are turned correctly but returned in another order"),
             (rotate_faster, "With four features and theta = 100"),
             (rotate_reflected, "The first pair turns by one radian"),
             (rotate_from_one, "The first pair turns by one radian"),

@@ -339,7 +339,7 @@ ANSWERS = {
             (stream_overflows, "Without a maximum subtracted, exp overflows"),
             (stream_overflows_in_numpy, "Without a maximum subtracted, exp overflows"),
             (stream_adds_logs, "The logarithms of the chunks' sums do not add up"),
-            (stream_takes_the_largest, "This is the largest chunk's"),
+            (stream_takes_the_largest, "This is log Z of the largest chunk alone"),
             (stream_largest_logit, "This is the largest logit."),
             (stream_twice, "These chunks come from an iterator, and only once."),
             (stream_by_index, "These chunks come from an iterator, and only once."),

@@ -268,7 +268,7 @@ ANSWERS = {
             (only_v_corrected, "v is corrected and m is not"),
             (corrected_by_one_beta, "This divides by 1 - beta in every step."),
             (counted_from_zero, "Steps are counted from 1"),
-            (moments_overwritten, "The corrected moments have taken the place of m and v."),
+            (moments_overwritten, "The corrected moments have replaced m and v."),
             (eps_in_the_root, "eps stands outside the root"),
             (eps_without_parentheses, "eps is added to the quotient."),
             (eps_forgotten, "eps is missing"),

@@ -236,7 +236,7 @@ ANSWERS = {
             (steps_each_alone, "This trains each budget from the start."),
             (steps_of_one_cosine, "A cosine for 400 steps is still high at step 100"),
             (steps_swapped, "Both counts are right, in the wrong order"),
-            (steps_not_rounded, "There are no parts of steps"),
+            (steps_not_rounded, "Steps are whole numbers"),
             (steps_rounded_down, "These decays are rounded down."),
             (steps_rounded_up, "These decays are rounded up."),
             (steps_rounded_together, "Decays of 15.3, 16.35, 152.1, 18.3 and 15.6 steps"),

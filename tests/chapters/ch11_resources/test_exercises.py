@@ -337,7 +337,7 @@ ANSWERS = {
             (fit_one_byte_weights, "This takes one byte a parameter off."),
             (fit_one_layer, "These are the keys and values of one layer."),
             (fit_one_head, "These are the keys and values of one KV head."),
-            (fit_parts, "A part of a token is no token"),
+            (fit_parts, "A part of a token does not count"),
             (fit_rounded, "This rounds to the nearest token"),
             (fit_bits, "80 bytes beside 20 of weights"),
         ),

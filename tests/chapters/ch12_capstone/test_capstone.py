@@ -147,5 +147,5 @@ def test_a_run_that_ends_before_it_is_killed_is_reported(
     material: capstone.Material, config: TrainConfig, tmp_path: Path
 ) -> None:
     short = dataclasses.replace(config, directory=str(tmp_path / "run"))
-    with pytest.raises(RuntimeError, match="course train made less than 100 steps"):
+    with pytest.raises(RuntimeError, match="course train made fewer than 100 steps"):
         survival._killed_run(short, 100)

@@ -1,4 +1,4 @@
-"""The exercise of chapter 1 on encoding with a merge list. Results come from hand and from the compiled engine."""
+"""The exercise of chapter 1 on encoding with a merge list. Results: hand calculation and the compiled engine."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -51,8 +51,8 @@ def _encode_cases() -> Iterator[Case]:
             yield Case(
                 (word.encode(), list(tokenizer.merges)),
                 expected,
-                "Of the pairs in the word, merge the one that comes first in the list; look again; go on until no pair "
-                "is in the list. The compiled engine does so.",
+                "Of the pairs in the word, merge the one that comes first in the list; look again; continue until "
+                "no pair is in the list. The compiled engine does so.",
             )
 
 
@@ -165,7 +165,7 @@ ENCODE = Exercise(
             _only_first_candidates,
             "This uses only pairs that were in the word at the beginning. A merge makes new pairs: look again.",
         ),
-        Mistake(_one_merge, "One merge is done, and rightly; go on until no pair is in the list."),
+        Mistake(_one_merge, "One merge is done correctly; continue until no pair is in the list."),
         Mistake(
             _each_merge_once,
             "This goes through the list once. A merge can make a pair that stands earlier in the list: look at all "

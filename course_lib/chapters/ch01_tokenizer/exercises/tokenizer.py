@@ -275,7 +275,7 @@ COUNT_CHANGES = Exercise(
             "The merged pair is gone, but its neighbours are touched as well: the pairs on both sides lose an "
             "occurrence, and the new token makes new pairs.",
         ),
-        Mistake(_without_the_pair, "The neighbours are right. The merged pair itself is gone, too."),
+        Mistake(_without_the_pair, "The neighbours are right. The merged pair itself also disappears."),
         Mistake(
             _only_what_is_lost,
             "This is what is lost; the new token has neighbours, and those pairs are gained.",

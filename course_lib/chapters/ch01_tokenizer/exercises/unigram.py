@@ -1,4 +1,4 @@
-"""The exercise of chapter 1 on Unigram. Results come from brute force: all ways to cut a word."""
+"""The exercise of chapter 1 on Unigram. Results come from brute force over all ways to cut a word."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ def _viterbi_cases() -> Iterator[Case]:
     yield Case(
         ("aab", {"aa": -1.0, "ab": -3.0, "a": -2.5}),
         ["a", "ab"],
-        "aa leaves b, which is no piece: that way does not reach the end.",
+        "aa leaves b, which is not a piece: that way does not reach the end.",
     )
     yield Case(
         (
@@ -151,7 +151,7 @@ VITERBI = Exercise(
     cases=_viterbi_cases,
     hint="best[end] is the highest sum of scores of any way to cut word[:end], and best[0] is 0. For each end, try "
     "every start: best[start] + scores[word[start:end]], if that is a piece. Remember the start that won; from the "
-    "end of the word the starts lead back to the beginning.",
+    "end of the word, follow the starts back to the beginning.",
     mistakes=(
         Mistake(
             _longest_piece_first,

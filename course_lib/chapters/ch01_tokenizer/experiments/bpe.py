@@ -1,4 +1,4 @@
-"""Chapter 1: what a byte-level BPE tokenizer is judged by, and how much work training and encoding are."""
+"""Chapter 1: the quality of a byte-level BPE tokenizer, and the work of training and encoding."""
 
 import tempfile
 import time
@@ -33,11 +33,11 @@ _MODELS = (
 _STANDARD_LIBRARY = ("argparse", "asyncio.base_events", "email.message", "json.encoder", "pathlib", "typing")
 
 
-# --- what a tokenizer is judged by ------------------------------------------------------------------------------------
+# --- vocabulary size and compression ----------------------------------------------------------------------------------
 
 
 def published_models() -> pd.DataFrame:
-    """Vocabulary size V, width D and the parameters that V costs, for some published models.
+    """Vocabulary size V, width D and the parameters spent on the vocabulary, for some published models.
 
     Columns: model, languages, V, D, tied (one matrix for embedding and output head), parameters, table_parameters
     (V·D, twice if not tied) and share (of all parameters).
@@ -48,11 +48,11 @@ def published_models() -> pd.DataFrame:
 
 
 def corpora(path: PathLike | None = None, *, num_bytes: int = 400_000) -> dict[str, str]:
-    """Texts to measure compression on, by name; none of them is what :func:`train_own` learns from.
+    """Texts to measure compression on, by name; :func:`train_own` learns from none of them.
 
-    Generated stories in English and Chinese; the Python language reference, which the standard library carries (real
-    English, technical); modules of the standard library (real code); and, as "your text", the file ``path`` if one is
-    given, in whatever encoding. Each is cut to ``num_bytes`` characters. Raises ReaderError for a ``path`` that cannot
+    Generated stories in English and Chinese; the Python language reference that comes with the standard library (real,
+    technical English); modules of the standard library (real code); and, as "your text", the file ``path`` if given, in
+    any encoding. Each is cut to ``num_bytes`` characters. Raises ReaderError for a ``path`` that cannot
     be read.
     """
     sources = [spec.origin for spec in map(find_spec, _STANDARD_LIBRARY) if spec is not None and spec.origin]
@@ -102,10 +102,10 @@ def measure_compression(
 def training_work(
     sizes: Mapping[str, Sequence[int]], *, vocab_size: int = 1_000, seed: int = 0
 ) -> pd.DataFrame:
-    """Train with each of the four trainers on growing texts of English stories; count the work and the CPU time.
+    """Train with each of the four trainers on growing texts of English stories; measure work and CPU time.
 
-    ``sizes``: bytes of text by trainer, "naive", "incremental", "heap" or "engine". All trainers that saw a text must
-    agree on its merges (AssertionError otherwise). Columns: trainer, bytes, cpu_seconds, pairs (neighbours looked at)
+    ``sizes``: bytes of text by trainer, "naive", "incremental", "heap" or "engine". All trainers must find the same
+    merges on the same text (AssertionError otherwise). Columns: trainer, bytes, cpu_seconds, pairs (neighbours visited)
     and candidates (pairs compared to find the best); the last two are missing for the engine, which does not count.
     """
     trainers: dict[str, Callable[..., Tokenizer]] = {
@@ -131,7 +131,7 @@ def training_work(
 
 
 def encode_left_to_right(word: bytes, ranks: Mapping[reference.Pair, int]) -> tuple[bytes, ...]:
-    """A wrong encoder: takes any merge it can as it reads along, whatever its rank."""
+    """A wrong encoder: applies any possible merge while reading from the left, regardless of its rank."""
     symbols: list[bytes] = []
     for symbol in reference.split_bytes(word):
         symbols.append(symbol)
@@ -141,7 +141,7 @@ def encode_left_to_right(word: bytes, ranks: Mapping[reference.Pair, int]) -> tu
 
 
 def encode_longest_match(word: bytes, tokens: Container[bytes]) -> tuple[bytes, ...]:
-    """Another wrong encoder: always the longest token of the vocabulary that fits (WordPiece's rule)."""
+    """Another wrong encoder: always takes the longest token that fits (WordPiece's rule)."""
     symbols: list[bytes] = []
     place = 0
     while place < len(word):
@@ -152,9 +152,9 @@ def encode_longest_match(word: bytes, tokens: Container[bytes]) -> tuple[bytes, 
 
 
 def compare_rules(tokenizer: Tokenizer, text: str) -> pd.DataFrame:
-    """What a text costs by the right rule (lowest rank first) and by two wrong ones.
+    """The tokens of a text under the right rule (lowest rank first) and under two wrong ones.
 
-    Columns: rule, tokens, and the share of the text's pre-tokens that come out differently than by the right rule.
+    Columns: rule, tokens, different (share of the pre-tokens whose result differs from the right one).
     """
     ranks = reference.merge_ranks(tokenizer.merges)
     tokens = set(tokenizer.vocab.values())
@@ -198,7 +198,7 @@ def long_word_times(lengths: Mapping[str, Sequence[int]], *, repeats: int = 3, s
     for name, length in progress(jobs, description="encoding long words"):
         seconds = []
         for repeat in range(repeats):
-            # Other letters each time: the engine remembers what it has seen.
+            # Other letters each time: the engine caches words.
             word = letters[repeat * length : (repeat + 1) * length]
             spent, symbols = cpu_seconds(lambda: encoders[name](word))  # noqa: B023
             seconds.append(spent)
@@ -213,7 +213,7 @@ def growth_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> pd.DataFrame:
-    """How many pre-tokens of a growing text were seen before: what a cache can answer.
+    """The share of pre-tokens in a growing text that were seen before: those that a cache can answer.
 
     Columns: pretokens (so far), distinct, seen_before (share of the pre-tokens so far).
     """
@@ -229,7 +229,7 @@ def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> 
 
 
 def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_000) -> pd.DataFrame:
-    """Encode one word at a time, and a whole text, in Python and by the engine.
+    """Encode one word at a time, and a whole text, in Python and with the engine.
 
     The words are the text's distinct pre-tokens, so that no cache helps; Python's whole text is its first
     ``python_bytes`` characters, with a dictionary as cache. Columns: task, how, cpu_seconds, wall_seconds, bytes.
@@ -265,7 +265,7 @@ def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_0
 def thread_gain(path: PathLike, *, vocab_size: int = 10_000, threads: Sequence[int] = (1, 2)) -> pd.DataFrame:
     """Train on a text file and encode it with 1, 2, … threads; the results must be equal (AssertionError otherwise).
 
-    Columns: threads, training and encoding: wall seconds, so only a quiet machine shows the gain.
+    Columns: threads, training and encoding: wall seconds, so that only an idle machine shows the gain.
     """
     rows = []
     results: list[tuple[object, str]] = []

@@ -1,7 +1,7 @@
-"""What a reader could install instead of our tokenizer, ready to be timed: the packages' own fastest calls.
+"""Other tokenizer packages beside ours, each timed with its own fastest calls.
 
 Each function prepares a job (loads the text or the tokenizer) and returns the part to be timed. ``JOBS`` lists them.
-The packages are imported when a job is prepared; ``installed`` tells which are there.
+The packages are imported when a job is prepared; ``installed`` lists those that are available.
 """
 
 import importlib.util
@@ -20,10 +20,10 @@ from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import PATTERNS, Tokenizer, pretokenize, train_bpe
 
 Job = Callable[[], object]
-"""What is timed."""
+"""A prepared call whose time is measured."""
 
 LONGEST_WORD = 30_000
-"""Bytes of a pre-token up to which tokenizers trains in seconds: its time grows with the square of them."""
+"""Longest pre-token in bytes on which tokenizers trains within seconds: its time grows quadratically."""
 
 
 def train_course_lib(path: Path, vocab_size: int) -> Job:
@@ -132,21 +132,21 @@ JOBS: dict[str, dict[str, Callable[[Path, str], Job]]] = {
     },
 }
 
-"""By job and package: from a text file and an argument (the vocabulary's size or name) to what is timed."""
+"""By job and package: prepares a job from a text file and an argument (the vocabulary's size or name)."""
 
 
 def installed(job: str) -> list[str]:
-    """The packages of ``JOBS[job]`` that are here, ours first."""
+    """The packages of ``JOBS[job]`` that are installed, ours first."""
     return [package for package in JOBS[job] if importlib.util.find_spec(package) is not None]
 
 
 def compare(path: PathLike, *, vocab_size: int, vocabulary: str = "gpt2", passes: int = 2) -> pd.DataFrame:
     """Train on a text file and encode it with every package that is installed, one after the other in this process.
 
-    tokenizers does not train on a text with a pre-token of more than ``LONGEST_WORD`` bytes, and a UserWarning says so:
-    it would not finish. For a careful comparison, with a fresh process for each and many turns, see ``benchmarks/``.
+    tokenizers is skipped, with a UserWarning, on a text with a pre-token of more than ``LONGEST_WORD`` bytes: it would
+    not finish. For a careful comparison, with fresh processes and many turns, see ``benchmarks/``.
 
-    Columns: job, package (with its version), pass (of encoding: later ones find their caches filled), cpu_seconds and
+    Columns: job, package (with its version), pass (of encoding; later passes have warm caches), cpu_seconds and
     MB_per_cpu_second.
     """
     megabytes = Path(path).stat().st_size / 1e6
@@ -164,7 +164,7 @@ def compare(path: PathLike, *, vocab_size: int, vocabulary: str = "gpt2", passes
     for job, package in progress(jobs, description="comparing packages"):
         work = JOBS[job][package](Path(path), arguments[job])
         for number in range(passes if job == "encode" else 1):
-            seconds = max(cpu_seconds(work)[0], 1e-9)  # no clock tells less
+            seconds = max(cpu_seconds(work)[0], 1e-9)  # below the clock's resolution
             name = f"{package} {version(package.replace('_', '-'))}"
             rows.append((job, name, number + 1, seconds, megabytes / seconds))
     return pd.DataFrame(rows, columns=["job", "package", "pass", "cpu_seconds", "MB_per_cpu_second"])

@@ -1,4 +1,4 @@
-"""Chapter 1: word segmentation of Chinese, against jieba and against the boundaries of BPE tokens."""
+"""Chapter 1: Chinese word segmentation, compared with jieba and with the boundaries of BPE tokens."""
 
 import math
 import re
@@ -39,9 +39,9 @@ SENTENCES: dict[str, str] = {
     "北京大学生前来应聘": "北京|大学生|前来|应聘",
     "他从马上摔了下来": "他|从|马|上|摔|了|下来",
 }
-"""Sentences with more than one way to cut them, and the reading most people choose: the course's own judgement.
+"""Ambiguous sentences, and the segmentation that most people choose, in the course's own judgement.
 
-Where a cut does not change the meaning (门|把手, 做好|事) the dictionary's longest word stands.
+Where a cut does not change the meaning (门|把手, 做好|事), the dictionary's longest word is kept.
 """
 
 METHODS: dict[str, Callable[[str], list[str]]] = {
@@ -60,7 +60,7 @@ _HAN = re.compile("[\u4e00-\u9fd5]+")
 
 
 class Encoder(Protocol):
-    """What the agreement of boundaries needs of a tokenizer."""
+    """The methods of a tokenizer that are needed to compare boundaries."""
 
     def encode_ordinary(self, text: str) -> list[int]: ...  # noqa: D102
 
@@ -69,10 +69,10 @@ class Encoder(Protocol):
 
 @cache
 def load_jieba() -> Any:
-    """A segmenter of the jieba package, the reference: ``load_jieba().lcut(text, HMM=True)`` gives the words.
+    """The jieba package's segmenter, as a reference: ``load_jieba().lcut(text, HMM=True)`` gives the words.
 
-    jieba's sources draw warnings from newer Pythons, and it keeps its dictionary in a file in the folder for temporary
-    files that any program may write to: neither happens here. Raises ImportError where the package is missing.
+    Avoids two habits of jieba: warnings about its sources in newer Pythons, and a cached dictionary in the folder for
+    temporary files, where any program may write. Raises ImportError where the package is missing.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,7 +85,7 @@ def load_jieba() -> Any:
 
 
 def cuts(sentences: Iterable[str] = SENTENCES) -> pd.DataFrame:
-    """How each method cuts each sentence, beside jieba itself and the reading intended.
+    """Each sentence as cut by each method, by jieba itself, and as intended.
 
     Columns ``sentence``, ``method`` (``"jieba"`` and ``"intended"`` among them; the latter for ``SENTENCES`` only) and
     ``words``, the words with bars between them.
@@ -99,7 +99,7 @@ def cuts(sentences: Iterable[str] = SENTENCES) -> pd.DataFrame:
 def scores(texts: Mapping[str, str]) -> pd.DataFrame:
     """Precision, recall and F1 of each method against jieba's output, by text.
 
-    ``texts``: name → text. The reference is what the jieba package makes of the text, which is no gold standard: a
+    ``texts``: name → text. The reference is the output of the jieba package, which is not a gold standard: a
     method may differ from it and be right. Columns ``text``, ``method``, ``words``, ``precision``, ``recall``, ``f1``.
     """
     rows = []
@@ -112,9 +112,9 @@ def scores(texts: Mapping[str, str]) -> pd.DataFrame:
 
 
 def path_table(text: str) -> pd.DataFrame:
-    """How the dynamic programme of ``max_probability`` works through ``text`` with jieba's dictionary, in its order.
+    """The steps of ``max_probability``'s dynamic programme on ``text`` with jieba's dictionary, in order.
 
-    One row a position, from the last to the first. Columns ``position``; ``words``, which begin there, with their
+    One row per position, from the last to the first. Columns ``position``; ``words``, which begin there, with their
     counts; ``best word``, the one on the best path; ``log-probability``, of that path from there to the end.
     """
     dictionary = jieba_dictionary()
@@ -132,7 +132,7 @@ def path_table(text: str) -> pd.DataFrame:
 
 
 def unknown_words(text: str) -> pd.DataFrame:
-    """The words of two and more characters that the HMM forms in ``text`` and the dictionary does not hold.
+    """Words of two or more characters that the HMM forms in ``text`` and that are not in the dictionary.
 
     Columns ``word``, ``count`` and ``dictionary alone``, how the word is cut without the HMM; the most frequent first.
     """
@@ -148,10 +148,10 @@ def unknown_words(text: str) -> pd.DataFrame:
 
 
 def found_names(ranks: Iterable[int] = range(0, 12_000, 60)) -> pd.DataFrame:
-    """Whether names that the dictionary does not hold come out whole, from each of ``CARRIERS``.
+    """Whether names that are not in the dictionary are found as one word in each of ``CARRIERS``.
 
-    The names are those of the story generator's lexicon, put together from what Chinese names are made of: of the
-    given ranks of the classes boy and girl. Columns ``name``, ``characters``, ``sentence``, ``dictionary alone`` and
+    The names come from the story generator's lexicon, which builds them like Chinese names: the given ranks of the
+    classes boy and girl. Columns ``name``, ``characters``, ``sentence``, ``dictionary alone`` and
     ``with HMM`` (True where the name is a word of the result), ``false words``: how many other words the HMM made that
     the dictionary does not hold.
     """
@@ -183,18 +183,18 @@ def boundary_agreement(text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataF
 
 
 def cut_agreement(text: str, cuts: Mapping[str, Callable[[str], Iterable[bytes]]]) -> pd.DataFrame:
-    """How far the boundaries of tokens are those of words, within the Chinese of ``text``.
+    """Agreement between token boundaries and word boundaries within the Chinese of ``text``.
 
-    Only places between two Chinese characters count (every method cuts at punctuation, which would flatter all), and
-    words are those of ``max_probability`` with the HMM. Columns:
+    Only places between two Chinese characters count, since every method cuts at punctuation. The words are those of
+    ``max_probability`` with the HMM. Columns:
 
-    - ``cuts``: the share of the places where a token ends; one that ends inside a character ends at no place.
+    - ``cuts``: the share of the places where a token ends; a token that ends inside a character does not count.
     - ``precision``: the share of the token boundaries that are word boundaries.
     - ``recall``: the share of the word boundaries that are token boundaries; 1 means that no token crosses one.
-    - ``whole words``: the share of the words, of two and more characters, that are exactly one token.
+    - ``whole words``: the share of the words of two or more characters that are exactly one token.
 
-    As many cuts at random places would have on average the precision of the row ``every character`` and a recall equal
-    to their own ``cuts``.
+    The same number of random cuts would have, on average, the precision of the row ``every character`` and a recall
+    equal to its ``cuts``.
 
     Args:
         text: Chinese text.
@@ -229,8 +229,8 @@ def cut_agreement(text: str, cuts: Mapping[str, Callable[[str], Iterable[bytes]]
 def token_cuts(texts: Iterable[str], tokenizers: Mapping[str, Encoder]) -> pd.DataFrame:
     r"""Words and tokens of short texts side by side.
 
-    Columns ``text``; ``words``, those of ``max_probability`` with the HMM; and by tokenizer its tokens; all with bars
-    between them, and bytes that are no whole characters as ``\xe8``.
+    Columns ``text``; ``words``, those of ``max_probability`` with the HMM; and for each tokenizer its tokens. All are
+    separated by bars, and incomplete characters are written as ``\xe8``.
     """
     rows = []
     for text in texts:
@@ -246,7 +246,7 @@ def pieces(text: str, tokenizer: Encoder) -> list[bytes]:
 
 
 def token_text(text: str, tokenizer: Encoder) -> str:
-    r"""The tokens of ``text`` with bars between them, and bytes that are no whole characters as ``\xe8``."""
+    r"""The tokens of ``text`` separated by bars; incomplete characters are written as ``\xe8``."""
     return "|".join(piece.decode(errors="backslashreplace") for piece in pieces(text, tokenizer))
 
 

@@ -1,4 +1,4 @@
-"""Chapter 1: BPE, Unigram and WordPiece with the same vocabulary size on the same texts."""
+"""Chapter 1: BPE, Unigram and WordPiece compared at the same vocabulary size on the same texts."""
 
 import math
 import re
@@ -22,7 +22,7 @@ from course_lib.tokenizer.wordpiece import CONTINUES, UNKNOWN, WordPieceTokenize
 
 
 class TokenizerLike(Protocol):
-    """What all of them can do."""
+    """The methods that all tokenizers compared here have."""
 
     @property
     def vocab(self) -> Mapping[int, Any]: ...  # noqa: D102
@@ -33,7 +33,7 @@ class TokenizerLike(Protocol):
 
 
 PATTERN: Final = "gpt2"
-"""All algorithms are given the same words, so that what differs is what they do inside them."""
+"""All algorithms get the same words, so that they differ only in how they cut them."""
 
 ALGORITHMS: dict[str, Callable[[Sequence[str], int], TokenizerLike]] = {
     "BPE": lambda texts, size: train_bpe(texts, size, pattern=PATTERN, num_threads=1),
@@ -43,13 +43,13 @@ ALGORITHMS: dict[str, Callable[[Sequence[str], int], TokenizerLike]] = {
         texts, size, pattern=PATTERN, score="gain"
     ),
 }
-"""How each algorithm is trained, by name."""
+"""Training functions of the algorithms, by name."""
 
 VOCAB_SIZES: dict[Language, int] = {"en": 2000, "zh": 3000}
 """Chinese needs more: with 150 kB of stories, WordPiece spends about 1,800 entries on characters alone."""
 
 RARE = 10
-"""A token that the training text holds less often than this can hardly be learned by a model."""
+"""A model can hardly learn a token that the training text contains less often than this."""
 
 _WORD = regex.compile(r"\p{Ll}{5,}")
 _SUFFIXES = frozenset(["s", "es", "ed", "er", "ers", "ing", "ly", "est", "y", "ful", "less", "ness"])
@@ -70,11 +70,11 @@ def compare(
 ) -> pd.DataFrame:
     """Train every algorithm on stories of each seed and measure it on stories of another seed.
 
-    One row a language, seed and algorithm. Columns:
+    One row per language, seed and algorithm. Columns:
 
     - ``bytes/token``: UTF-8 bytes over tokens of the held-out text; white space counts, whether in a token or implied.
-    - ``unused``, ``rare``: of the learned pieces (those longer than a byte or a character), the share that the training
-      text, cut by the tokenizer, does not hold, and holds less than ``RARE`` times.
+    - ``unused``, ``rare``: of the learned pieces (those longer than a byte or a character), the share that never
+      occur, and occur less than ``RARE`` times, in the tokenized training text.
     - ``efficiency``: the entropy of the held-out tokens' distribution over log V (Zouhar et al. 2023, with Shannon's
       entropy): 1 if all tokens were equally frequent.
     - ``unknown``: the share of tokens that are ``[UNK]``.
@@ -105,7 +105,7 @@ def compare(
 
 
 def frequencies(tokenizers: Mapping[str, TokenizerLike], texts: Sequence[str]) -> pd.DataFrame:
-    """How frequent each tokenizer's tokens are in ``texts``.
+    """The frequencies of each tokenizer's tokens in ``texts``.
 
     Columns ``algorithm``, ``rank`` (1 is the most frequent token) and ``share`` of all tokens.
     """
@@ -168,11 +168,11 @@ def sampled(
 def joint_agreement(
     texts: Sequence[str], held_out: Sequence[str], tokenizers: Mapping[str, TokenizerLike]
 ) -> pd.DataFrame:
-    """How far the cuts within English words are where their parts meet: moon|gather|er, fox|es.
+    """Agreement between the cuts within English words and the joints of their parts: moon|gather|er, fox|es.
 
     A joint is a place in a word of ``held_out`` with a word of ``texts`` (at least three letters) before it and
-    another, or a suffix such as -s, -ed, -er, -ing, behind it. Each different word that has one counts once. This is a
-    rule of thumb and no dictionary of morphemes, but the same for all tokenizers. The row ``every character`` has the
+    another, or a suffix such as -s, -ed, -er, -ing, after it. Each distinct word with a joint counts once. This is a
+    rule of thumb, not a dictionary of morphemes, but the same for all tokenizers. The row ``every character`` has the
     precision of cuts at random places. Index: name; columns ``precision`` and ``recall``.
     """
     lexicon = {word for text in texts for word in regex.findall(r"\p{Ll}{3,}", text)}
@@ -181,7 +181,7 @@ def joint_agreement(
     expected = {(word, place) for word, places in joints.items() for place in places}
     found = {"every character": {(word, place) for word in joints for place in range(1, len(word))}}
     for name, tokenizer in tokenizers.items():
-        # With a space before it, as words mostly stand in texts; the space is the first character of what is cut.
+        # With a space before the word, as in most texts; the space is the first character that is cut.
         found[name] = {
             (word, end - 1)
             for word in joints
@@ -251,7 +251,7 @@ def _joints(word: str, lexicon: set[str]) -> list[int]:
 
 
 def _occurrences(piece: str | bytes, words: Mapping[str, int]) -> int:
-    """How often the words hold a piece: anywhere for BPE, at their beginning or after it for WordPiece."""
+    """Occurrences of a piece in the words: anywhere for BPE, at the beginning or after it for WordPiece."""
     if isinstance(piece, bytes):
         return sum(count * word.encode().count(piece) for word, count in words.items())
     inner = piece.removeprefix(CONTINUES)

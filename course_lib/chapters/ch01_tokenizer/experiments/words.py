@@ -1,4 +1,4 @@
-"""Chapter 1: why a vocabulary of words does not work. Word counts, vocabulary growth, unknown words."""
+"""Chapter 1: why a vocabulary of whole words does not work: word counts, vocabulary growth, unknown words."""
 
 import re
 import sysconfig
@@ -16,21 +16,21 @@ from course_lib.files import package_folders
 from course_lib.tokenizer.segment import jieba_dictionary, jieba_hmm, max_probability
 
 DOCUMENTED = ("numpy", "pandas", "matplotlib")
-"""The packages whose documentation is the English text, beside the standard library's."""
+"""Packages whose documentation is part of the English text, besides the standard library's."""
 
 _DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
 _EXAMPLE = re.compile(r"^\s*(>>>|\.\.\. ).*$", re.MULTILINE)
-# Letters only: names of functions, attributes, options and files are no English words.
+# Letters only: names of functions, attributes, options and files are not English words.
 _ENGLISH = re.compile(r"(?<![\w.@/\\<=-])[a-z]+(?:'[a-z]+)?(?![\w(=/\\>-]|\.\w)")
 _CHINESE = re.compile("[\u4e00-\u9fd5]+")
 
 
 @cache
 def english_documents() -> tuple[tuple[str, ...], ...]:
-    """Real English, offline: the docstrings of the standard library and of ``DOCUMENTED``, as lower-case words.
+    """Real English without a download: docstrings of the standard library and of ``DOCUMENTED``, as lower-case words.
 
-    Technical prose by hundreds of authors, about a million words; how many exactly depends on the installed versions.
-    Examples, tests and repeated docstrings are left out, and so are single names.
+    Technical prose by hundreds of authors, about a million words, depending on the installed versions. Examples, tests,
+    repeated docstrings and single names are left out.
     """
     standard = Path(sysconfig.get_paths()["stdlib"])
     texts: dict[str, None] = {}
@@ -50,8 +50,8 @@ def english_documents() -> tuple[tuple[str, ...], ...]:
 def chinese_documents(num_bytes: int = 600_000, seed: int = 0) -> tuple[tuple[str, ...], ...]:
     """Generated Chinese: :func:`course_lib.data.stories`, cut into words by ``max_probability`` with the HMM.
 
-    Its vocabulary grows because the generator was built so: a demonstration, not evidence. Only words of Chinese
-    characters are kept.
+    Its vocabulary grows because the generator was built that way: this is a demonstration, not evidence. Only words of
+    Chinese characters are kept.
     """
     dictionary, hmm = jieba_dictionary(), jieba_hmm()
     return tuple(
@@ -61,7 +61,7 @@ def chinese_documents(num_bytes: int = 600_000, seed: int = 0) -> tuple[tuple[st
 
 
 def count_words(documents: Iterable[Iterable[str]]) -> Counter[str]:
-    """How often each word stands in the documents."""
+    """The number of occurrences of each word in the documents."""
     return Counter(word for document in documents for word in document)
 
 
@@ -81,10 +81,10 @@ def rank_frequency(counts: Mapping[str, int], *, points: int = 300) -> pd.DataFr
 def vocabulary_growth(
     documents: Sequence[Sequence[str]], *, seeds: int = 3, points: int = 30
 ) -> pd.DataFrame:
-    """Heaps' law: how many different words the first N words of a text hold.
+    """Heaps' law: the number of different words among the first N words of a text.
 
-    The documents are shuffled, once for each seed. Columns ``seed``, ``words`` (N), ``different`` and ``once``, how
-    many of these have been seen only once.
+    The documents are shuffled once for each seed. Columns ``seed``, ``words`` (N), ``different`` and ``once``, the
+    number of these that have been seen only once.
     """
     rows = []
     for seed in range(seeds):
@@ -114,9 +114,9 @@ def heaps_exponent(growth: pd.DataFrame) -> pd.Series:
 def unknown_rate(
     documents: Sequence[Sequence[str]], *, held_out: float = 0.2, seeds: int = 3, points: int = 14
 ) -> pd.DataFrame:
-    """The out-of-vocabulary rate (未登录词率): which share of a new text's words is not in the word list.
+    """The out-of-vocabulary rate (未登录词率): the share of a new text's words that are not in the word list.
 
-    A share ``held_out`` of the documents is set aside, another one for each seed; the list holds the most frequent
+    A share ``held_out`` of the documents is set aside, a different one for each seed; the list holds the most frequent
     words of the others. Columns ``seed``, ``list size``, ``unknown`` (share of the held-out words) and ``whole``, True
     for the list of all words seen in training.
     """
@@ -139,7 +139,7 @@ def unknown_rate(
 def tail_share(counts: Mapping[str, int], *, points: int = 14) -> pd.DataFrame:
     """The share of all occurrences that a list of the most frequent words leaves out, on the counted text itself.
 
-    A lower bound of the unknown-word rate: in a new text there are words as well that were never counted.
+    A lower bound of the unknown-word rate: a new text also contains words that were never counted.
     Columns ``list size`` and ``unknown``.
     """
     numbers = np.sort(np.fromiter(counts.values(), dtype=np.int64))[::-1]
@@ -148,11 +148,11 @@ def tail_share(counts: Mapping[str, int], *, points: int = 14) -> pd.DataFrame:
 
 
 def words_and_strings(strings: Sequence[str], text: str, tokenizers: Mapping[str, Encoder]) -> pd.DataFrame:
-    """How often strings are words, how often they just occur, and what published vocabularies make of them.
+    """Strings as words of a dictionary, as mere occurrences, and as tokens of published vocabularies.
 
-    Columns ``string``; ``dictionary count``, of jieba's dictionary (0: no word there); ``if independent``, how often
-    the string would occur in as large a text if its characters, as words of jieba's dictionary, followed each other by
-    chance; ``in text``, how often it occurs in ``text``; and by tokenizer its tokens, with bars between them.
+    Columns ``string``; ``dictionary count``, from jieba's dictionary (0: not a word there); ``if independent``, the
+    expected occurrences in a text of the dictionary's size if the string's characters followed each other by chance;
+    ``in text``, the occurrences in ``text``; and for each tokenizer its tokens, separated by bars.
     """
     dictionary = jieba_dictionary()
     rows = []

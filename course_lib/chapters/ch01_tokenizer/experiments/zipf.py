@@ -1,4 +1,4 @@
-"""Zipf's law (齐普夫定律) for word counts, fitted by maximum likelihood and not with a ruler."""
+"""Zipf's law (齐普夫定律) for word counts, fitted by maximum likelihood instead of by eye."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,10 +15,11 @@ _MIN_TAIL = 100
 
 @dataclass(frozen=True)
 class ZipfFit:
-    """A discrete power law P(count = x) ∝ x^-alpha for counts x >= xmin, fitted to ``tail`` of ``words`` words.
+    """A discrete power law P(count = x) ∝ x^-alpha for counts x >= xmin, fitted to the ``tail`` most frequent
+    of ``words`` words.
 
     ``alpha_error``: one standard error at this xmin, from the Fisher information. ``distance``: the largest difference
-    between the two distribution functions (Kolmogorov and Smirnov's). ``interval``: the middle 95 % of the Zipf
+    between the two distribution functions (Kolmogorov-Smirnov). ``interval``: the middle 95 % of the Zipf
     exponents of bootstrap samples, each with its own xmin; empty without bootstrap.
     """
 
@@ -41,9 +42,9 @@ class ZipfFit:
         return self.alpha_error / (self.alpha - 1) ** 2
 
     def rank(self, counts: ArrayLike, *, shift: float = 0) -> NDArray[np.float64]:
-        """How many words the law expects with at least these counts (all >= xmin).
+        """The number of words that the law expects with at least these counts (all >= xmin).
 
-        ``shift`` moves alpha by so many standard errors.
+        ``shift`` moves alpha by that many standard errors.
         """
         alpha = self.alpha + shift * self.alpha_error
         share = _zeta(alpha, np.asarray(counts, dtype=float)) / _zeta(alpha, np.array(float(self.xmin)))
@@ -53,9 +54,9 @@ class ZipfFit:
 def fit_zipf(counts: Iterable[int], *, xmin: int | None = None, bootstrap: int = 0, seed: int = 0) -> ZipfFit:
     """Fit the counts of words by maximum likelihood (Clauset, Shalizi and Newman 2009, sections 3.1, 3.3 and B.4).
 
-    ``counts``: one positive number a word, in any order. ``xmin``: where the law begins; by default the count, of 30
-    between the smallest and the one that leaves 100 words, from which on the law fits best (smallest distance).
-    ``bootstrap``: how many samples give ``ZipfFit.interval``; words are drawn with replacement.
+    ``counts``: one positive number per word, in any order. ``xmin``: where the law begins; by default the best fit
+    (smallest distance) of 30 counts between the smallest and the one that leaves 100 words. ``bootstrap``: number of
+    samples, drawn with replacement, for ``ZipfFit.interval``.
 
     Raises ValueError for counts that are not positive or for fewer than 100 words with counts of ``xmin`` and more.
     """

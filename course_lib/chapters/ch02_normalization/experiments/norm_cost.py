@@ -1,4 +1,4 @@
-"""Chapter 2: what a norm costs: bytes moved, operations, time, and the limits of the machine."""
+"""Chapter 2: the cost of a norm in bytes moved, operations and time."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,8 +19,8 @@ from course_lib.model import RMSNorm, TransformerLM, layer_norm_reference, rms_n
 Norm = Callable[[Tensor, Tensor], Tensor]
 Call = Callable[[], object]
 
-# Operations per number of the input; multiplications, additions and those of a sum count alike. RMSNorm: square, sum,
-# scale, weight; LayerNorm also a sum for the mean and a subtraction. Backward: from the formulas of the gradients.
+# Operations per number of the input; every multiplication and addition counts as one. RMSNorm: square, sum, scale,
+# weight; LayerNorm also a sum for the mean and a subtraction. Backward: from the formulas of the gradients.
 _FORWARD_FLOPS = {"RMSNorm": 4, "LayerNorm": 6}
 _BACKWARD_FLOPS = {"RMSNorm": 9, "LayerNorm": 12}
 
@@ -33,7 +33,7 @@ _KERNEL_PASSES = {"forward": 2, "forward and backward": 5}
 def implementations(width: int, *, compiled: bool = False) -> dict[str, Norm]:
     """Norms of x (..., width) with a weight (width,), by name: formulas, torch's functions, our kernel.
 
-    ``compiled``: also what ``torch.compile`` makes of RMSNorm's formula, in half a minute and with a C++ compiler.
+    ``compiled``: also RMSNorm's formula under ``torch.compile``, which takes half a minute and a C++ compiler.
     """
     kernel = RMSNorm(width)
 
@@ -77,15 +77,17 @@ def norm_costs(
         calls[name, "forward and backward"] = _round_trip(norm, x, weight, dy)
     with one_thread():
         seconds = take_turns(calls, repeats)
-    rows_ = []
+    results = []
     for (name, direction), call in calls.items():
         kind = name.split(",")[0]
         moved = _bytes_of(name, direction, call, 4 * rows * width)
-        flops_ = rows * width * (_FORWARD_FLOPS[kind] + (direction != "forward") * _BACKWARD_FLOPS[kind])
+        backward = 0 if direction == "forward" else _BACKWARD_FLOPS[kind]
+        operations = rows * width * (_FORWARD_FLOPS[kind] + backward)
         least = min(seconds[name, direction])
-        rows_.append((name, direction, moved, moved / (4 * rows * width), flops_, least, moved / least / 1e9))
+        passes, speed = moved / (4 * rows * width), moved / least / 1e9
+        results.append((name, direction, moved, passes, operations, least, speed))
     columns = ["norm", "direction", "bytes", "passes", "flops", "cpu_seconds", "gbytes_per_second"]
-    return pd.DataFrame(rows_, columns=columns)
+    return pd.DataFrame(results, columns=columns)
 
 
 def _round_trip(norm: Norm, x: Tensor, weight: Tensor, dy: Tensor) -> Call:
@@ -105,11 +107,11 @@ def _bytes_of(name: str, direction: str, call: Call, size: int) -> int:
 def share_of_step(
     *, width: int = 256, num_layers: int = 4, batch_size: int = 2, tokens: int = 256, repeats: int = 7
 ) -> pd.DataFrame:
-    """The share of a training step that the norms take, 2 L + 1 in a decoder of L layers, in operations and in time.
+    """The share of a training step spent on norms, 2 L + 1 of them in L layers, in operations and in time.
 
     Returns:
-        Columns norm, flops_share (matrix products and norms counted) and time_share: the norms' forward and backward
-        passes alone over the model's, which runs with our kernel.
+        Columns norm, flops_share (of matrix products and norms) and time_share: the time of the norms' forward and
+        backward passes over that of the model, which uses our kernel.
     """
     config = small_config(d_model=width, num_layers=num_layers, context_length=tokens)
     torch.manual_seed(0)

@@ -1,7 +1,7 @@
-"""Chapter 2: what the place of a norm does to gradients at initialization, and to the residual stream.
+"""Chapter 2: the effect of a norm's place on gradients at initialization, and on a single step.
 
-``gradient_at_init`` stays in the setting of a theorem, ``gradient_by_layer`` and ``depth_stability`` measure whole
-language models. Training comparisons are in :mod:`course_lib.chapters.ch02_normalization.experiments.placements`.
+``gradient_at_init`` uses the setting of a theorem; ``gradient_by_layer`` and ``depth_stability`` measure whole language
+models. Training comparisons are in :mod:`course_lib.chapters.ch02_normalization.experiments.placements`.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,14 +65,14 @@ def gradient_at_init(
 ) -> pd.DataFrame:
     """Norm of the gradient of the last layer's second FFN matrix, W^{2,L}, before the first step.
 
-    Inputs are normal (``tokens``, width), the output head is normal with variance 1, as in theorem 1 of Xiong et al.
-    2020. Its loss is that of "one token", the last. The loss of "all tokens", their mean, is what one trains on.
+    Inputs (``tokens``, width) and output head are standard normal, as in theorem 1 of Xiong et al. 2020. The theorem is
+    about the loss of "one token", the last; training uses the mean over "all tokens".
 
     Args:
         depths: Numbers of layers.
         widths: Values of d; every depth is combined with every width.
         seeds: Number of initializations, seeded 0, 1, ….
-        placements: Of the norms.
+        placements: Placements of the norms.
         tokens: Length of the sequence.
         draws: Random targets for each initialization; the norm is the root mean square over them.
         vocab_size: Number of classes.
@@ -129,9 +129,9 @@ def exponents(results: pd.DataFrame, by: str, *, loss: str = "one token") -> pd.
     """Exponent b of gradient_norm ≈ a · size^b, by least squares on logarithms, for each placement and seed.
 
     Args:
-        results: What :func:`gradient_at_init` gave.
+        results: From :func:`gradient_at_init`.
         by: The size: "depth" or "width".
-        loss: Which loss.
+        loss: "one token" or "all tokens".
 
     Returns:
         Index seed, a column for each placement.
@@ -161,7 +161,7 @@ def gradient_by_layer(
     """Gradient norm of every layer of a language model, over all its parameters, for a batch of stories.
 
     Args:
-        placement: Of the norms (LayerNorm), see :class:`ModelConfig`.
+        placement: Placement of the norms (LayerNorm), see :class:`ModelConfig`.
         depth: Number of layers, L.
         width: d_model; heads have 16 features, the ReLU FFN 2 d.
         gain: Factor on the standard deviation of every matrix in the layers.
@@ -169,7 +169,7 @@ def gradient_by_layer(
         seed: Of weights and batches.
 
     Returns:
-        Columns layer (1 … L) and gradient_norm. The same arguments give the same frame again, do not change it.
+        Columns layer (1 … L) and gradient_norm. The frame is cached: do not change it.
     """
     model = _language_model(placement, depth, width, gain, when, seed)
     with one_thread():
@@ -182,7 +182,7 @@ def gradient_by_layer(
 def warmup_damage(
     states: Sequence[tuple[str, str]], *, depth: int = 8, width: int = 64, seeds: Sequence[int] = (0, 1)
 ) -> pd.DataFrame:
-    """What became of a network: the gradient of its first layer, what its norms read, and how alike its tokens are.
+    """The state of a network: its first layer's gradient, the size of its norms' inputs, the similarity of its tokens.
 
     Args:
         states: Pairs of placement and a key of ``WARMUPS``.
@@ -192,7 +192,7 @@ def warmup_damage(
 
     Returns:
         Columns placement, when, seed, first_layer (gradient norm), first_over_last (its ratio to the last layer's),
-        norm_input (standard deviation of what the norms read, mean over norms and tokens), similarity (mean cosine of
+        norm_input (standard deviation of the norms' inputs, mean over norms and tokens), similarity (mean cosine of
         two tokens in the output of the last layer).
     """
     rows = []
@@ -242,7 +242,7 @@ def _scaled(gain: float) -> Callable[[TransformerLM], None]:
 
 
 def _backward(model: TransformerLM, *, batch_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Fill the gradients for one batch of stories; return its inputs and logits."""
+    """Compute the gradients for one batch of stories; return its inputs and logits."""
     generator = torch.Generator().manual_seed(seed)
     x, y = get_batch(story_bytes(), batch_size, model.config.context_length, generator=generator)
     logits = model(x)
@@ -262,7 +262,7 @@ def depth_stability(
     placements: Sequence[str] = ("post", "deepnorm", "pre"),
     width: int = 32,
 ) -> pd.DataFrame:
-    """What one step does to networks of many layers, and how gradients of first and last layer compare.
+    """The effect of one step on very deep networks, and the gradients of their first and last layers.
 
     Returns:
         Columns placement, depth, seed, first_over_last (gradient norms of the second FFN matrix), adam and sgd: how far
@@ -291,7 +291,7 @@ def depth_stability(
 
 @torch.no_grad()
 def _change(model: TransformerLM, optimizer: Optimizer, x: Tensor, before: Tensor) -> float:
-    """Relative change of the logits in one step, which is taken back."""
+    """Relative change of the logits in one step, which is then undone."""
     weights = snapshot(model)
     optimizer.step()
     change = float((model(x) - before).norm() / before.norm())

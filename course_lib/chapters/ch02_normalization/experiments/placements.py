@@ -1,4 +1,4 @@
-"""Chapter 2: training with norms in different places, and what the layers of a trained network do."""
+"""Chapter 2: training with norms in different places, and the contribution of each layer of a trained network."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -27,7 +27,7 @@ _WINDOWS = 32  # of held-out text, to look at a trained network
 
 
 def placement_config(placement: str, **changes: Any) -> ModelConfig:
-    """A decoder as the papers on placement use it: LayerNorm and a ReLU FFN, no gate."""
+    """A decoder as in the papers on placement: LayerNorm and a ReLU FFN without a gate."""
     fields = {"norm": "layernorm", "activation": "relu", "norm_placement": placement}
     return small_config(**(fields | changes))
 
@@ -71,7 +71,7 @@ def warmup_runs(
 def placement_runs(cases: Iterable[tuple[str, float, bool]], seeds: Sequence[int] = (0, 1)) -> Comparison:
     """Placements at the same budget, without warm-up; labels placement, lr, qk_norm.
 
-    ``cases``: placement, learning rate, and whether queries and keys are normed.
+    ``cases``: placement, learning rate, and whether queries and keys are normalized.
     """
     labelled = [
         (
@@ -112,15 +112,15 @@ def _narrow_config(placement: str, depth: int) -> ModelConfig:
     return placement_config(placement, **shape)
 
 
-# --- what the layers do -----------------------------------------------------------------------------------------------
+# --- contributions of the layers --------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def layer_contributions(model: TransformerLM) -> pd.DataFrame:
-    """How much each layer adds to the residual stream, and how much it turns it.
+    """The size of each layer's increment to the residual stream, and how far it turns the stream.
 
     Returns:
-        A row a layer: layer (1 … L), increment, the norm of output minus input relative to the input's, and cosine
+        One row per layer: layer (1 … L), increment, the norm of output minus input relative to the input's, and cosine
         between output and input, both means over tokens of held-out stories.
     """
     x, _ = held_out_batch(_WINDOWS, model.config.context_length)
@@ -137,13 +137,13 @@ def layer_contributions(model: TransformerLM) -> pd.DataFrame:
 
 @torch.no_grad()
 def layer_surgery(model: TransformerLM) -> pd.DataFrame:
-    """What a trained network loses without one of its layers, or with two neighbours side by side instead of in a row.
+    """The loss of a trained network without one of its layers, or with two neighbours in parallel.
 
-    Side by side, both read the same input x and both increments are added to it: one wider layer in place of two.
+    In parallel, both layers read the same input x and both increments are added to it: one wider layer instead of two.
 
     Returns:
-        A row a layer: layer (1 … L) and the loss on held-out stories, in nats a byte: intact, left_out (without this
-        layer), side_by_side (this layer and the next; missing for the last one).
+        One row per layer: layer (1 … L) and the loss on held-out stories, in nats per byte: intact, left_out (without
+        this layer), side_by_side (this layer and the next in parallel; missing for the last one).
     """
     with one_thread():
         x, y = held_out_batch(_WINDOWS, model.config.context_length)
@@ -163,7 +163,7 @@ def layer_surgery(model: TransformerLM) -> pd.DataFrame:
 
 
 class _SideBySide(nn.Module):
-    """Layers that read the same input; their increments are summed."""
+    """Layers in parallel: they read the same input, and their increments are summed."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class _SideBySide(nn.Module):
 
 
 def _loss_of(model: TransformerLM, blocks: Sequence[nn.Module], x: Tensor, y: Tensor) -> float:
-    """Loss of the model with other blocks in the place of its own."""
+    """Loss of the model with its blocks replaced by ``blocks``."""
     h = model.token_embeddings(x)
     for block in blocks:
         h = block(h)

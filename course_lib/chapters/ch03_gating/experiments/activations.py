@@ -1,4 +1,4 @@
-"""Chapter 3: activation functions by themselves: curves, moments, what they do to a gradient, what they cost."""
+"""Chapter 3: activation functions by themselves: curves, moments, effect on gradients, and cost."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from course_lib.lab.small_runs import one_thread
 from course_lib.model import ACTIVATIONS, FFN, GatedFFN
 
 NAMES = ("relu", "gelu", "silu", "relu2")
-"""The plain activations that the chapter compares; the tanh form of GELU differs too little to be seen."""
+"""The plain activations that the chapter compares; the tanh form of GELU is visually the same as the exact one."""
 
 
 @float32_on_cpu()
@@ -41,8 +41,8 @@ def moments(names: Sequence[str] = NAMES) -> pd.DataFrame:
     """Means over a standard normal input z, by the trapezoid rule on a fine grid.
 
     Returns:
-        Columns activation, mean E[f], power E[f²], slope_power E[f'²], and gradient_factor E[f'²] / E[f²]: what one
-        layer does to the squared norm of a gradient if its weights are scaled so that activations keep their size (He
+        Columns activation, mean E[f], power E[f²], slope_power E[f'²], and gradient_factor E[f'²] / E[f²]: the
+        factor of one layer on the squared norm of a gradient if weights are scaled to keep the size of activations (He
         et al. 2015, section 2.2, for any f).
     """
     grid = curves(names, low=-12.0, high=12.0, points=240_001)
@@ -59,10 +59,10 @@ def moments(names: Sequence[str] = NAMES) -> pd.DataFrame:
 def size_through_chain(
     names: Sequence[str] = NAMES, *, depth: int = 30, width: int = 256, seeds: Sequence[int] = range(9)
 ) -> pd.DataFrame:
-    """Activations and gradients in a chain x → f(W x) without residual connections and norms.
+    """Activations and gradients in a chain x → f(W x) without residual connections or norms.
 
     Weights are normal with variance 1 / (width · E[f²]), so that activations would keep their size if every layer's
-    input was normal with variance 1.
+    input were standard normal.
 
     Returns:
         Columns activation, seed, layer (0, the input, … depth), size (mean square, relative to the input's) and
@@ -92,8 +92,8 @@ def ffn_costs(*, width: int = 256, tokens: int = 1024, repeats: int = 7) -> pd.D
     """Forward and backward pass of feed-forward layers with (nearly) equal parameters on one thread, in turns.
 
     Returns:
-        Columns ffn, parameters, megabytes (read and written by what is not a matrix product; the fused SwiGLU kernel
-        is counted by hand) and cpu_seconds (least of all turns).
+        Columns ffn, parameters, megabytes (read and written outside matrix products; the fused SwiGLU kernel is
+        counted by hand) and cpu_seconds (least of all turns).
     """
     torch.manual_seed(0)
     hidden, gated = 4 * width, round(8 * width / 3)
@@ -124,7 +124,7 @@ def _round_trip(layer: Callable[[Tensor], Tensor], x: Tensor, dy: Tensor) -> Cal
 
 
 def _formula(layer: FFN | GatedFFN) -> Callable[[Tensor], Tensor]:
-    """SwiGLU as it is written: the product of an activated gate with a value."""
+    """SwiGLU by its formula: the product of an activated gate and a value."""
     return lambda x: layer.w2(ACTIVATIONS["silu"](layer.w1(x)) * layer.w3(x))  # type: ignore[operator]
 
 

@@ -34,9 +34,9 @@ _WINDOWS = 64  # of held-out text, to look at hidden units
 
 
 def equal_width(activation: str, d_model: int = D_MODEL) -> int:
-    """The hidden width that gives a layer the parameters of a plain one of 4 d: 4 d, or 8/3 d if it is gated.
+    """The hidden width with the parameters of a plain layer of width 4 d: 4 d, or 8/3 d if gated.
 
-    Rounded to a whole number only: at d = 64 a multiple of 64 would give the gated layer an eighth more.
+    Rounded to a whole number, not to a multiple of 64, which at d = 64 would give the gated layer an eighth more.
     """
     plain = 4 * d_model
     return plain if not _is_gated(activation) else round(2 * plain / 3)
@@ -113,7 +113,7 @@ def _feed_forward(model: TransformerLM) -> list[FFN | GatedFFN]:
 
 
 def hidden_stats(model: TransformerLM) -> pd.DataFrame:
-    """What the hidden units of each layer do on 2,048 tokens of held-out stories.
+    """Statistics of each layer's hidden units on 2,048 tokens of held-out stories.
 
     Returns:
         Columns layer (1 … L), zeros (share of hidden values that are exactly 0), small (share below a tenth of the root
@@ -154,10 +154,10 @@ def dead_units(
 def keep_largest(
     models: Mapping[str, TransformerLM], shares: Iterable[float] = (0.05, 0.1, 0.2, 0.4, 1.0)
 ) -> pd.DataFrame:
-    """Loss on held-out stories when each token uses only the largest hidden values of each FFN and the rest are 0.
+    """Loss on held-out stories when each token keeps only the largest hidden values of each FFN.
 
     Returns:
-        Columns activation, kept (share of the hidden units), loss (nats a byte).
+        Columns activation, kept (share of the hidden units), loss (nats per byte).
     """
     rows = []
     with one_thread():
@@ -171,7 +171,7 @@ def keep_largest(
 
 
 class _Keep:
-    """A hook that lets the largest values of every row pass, at least one."""
+    """A hook that keeps the largest values of every row, at least one, and sets the rest to 0."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -184,13 +184,13 @@ class _Keep:
 
 
 def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.DataFrame:
-    """How the activation's inputs and the hidden values are distributed, before and after training.
+    """Distributions of the activation's inputs and of the hidden values, before and after training.
 
     Inputs are counted between -6 and 6, hidden values in units of their root mean square between -3 and 6; shares
-    are of all values, also of those that lie beyond.
+    are of all values, including those outside this range.
 
     Args:
-        models: Trained models by activation; what they were before is made from seed 0.
+        models: Trained models by activation; the state before training is made from seed 0.
         bins: Number of bins.
 
     Returns:
@@ -216,7 +216,7 @@ def _histogram(values: Tensor, edges: NDArray[np.float64]) -> dict[str, NDArray[
     return {"x": (edges[1:] + edges[:-1]) / 2, "share": counts / values.numel()}
 
 
-# --- what a gate can do -----------------------------------------------------------------------------------------------
+# --- products ---------------------------------------------------------------------------------------------------------
 
 
 @float32_on_cpu()
@@ -243,7 +243,7 @@ def learn_product(
         widths: Hidden width by activation.
         seeds: Number of initializations.
         steps: Of Adam on 256 points, with a linearly falling learning rate.
-        lr: Its first value.
+        lr: Initial learning rate.
 
     Returns:
         Columns activation, seed, error: root mean square on a grid, relative to the product's own.

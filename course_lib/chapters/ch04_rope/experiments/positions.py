@@ -1,4 +1,4 @@
-"""Chapter 4's training runs: position encodings on sequences longer than those of training, and stretched contexts."""
+"""Chapter 4's training runs: position encodings beyond the trained length, and stretched contexts."""
 
 import math
 from collections.abc import Sequence
@@ -62,10 +62,10 @@ def lengthened(
 ) -> TransformerLM:
     """A copy of ``model`` with the same weights that takes ``context_length`` tokens.
 
-    Raises ValueError for learned positions: there are no weights for the new ones.
+    Raises ValueError for learned positions, which have no weights beyond the trained length.
     """
     if model.config.position == "learned":
-        raise ValueError("model has learned positions, and none for places beyond its context_length")
+        raise ValueError("model has learned positions, and none beyond its context_length")
     copy = TransformerLM(replace(model.config, context_length=context_length, rope_scaling=scaling))
     copy.load_state_dict(model.state_dict())
     return copy
@@ -76,7 +76,7 @@ def lengthened(
 def loss_by_position(
     model: TransformerLM, length: int, *, windows: int = 128, bin_size: int = 8
 ) -> pd.DataFrame:
-    """Loss of predicting the byte after each position of held-out text, in nats, averaged over bins of positions.
+    """Loss in nats at each position of held-out text, averaged over bins of positions.
 
     Every model sees the same windows. Columns: position (the middle of the bin), loss.
     """
@@ -92,7 +92,7 @@ def loss_by_position(
 
 
 def beyond_training(models: Sequence[EncodedModel], length: int = 4 * TRAINED_LENGTH) -> pd.DataFrame:
-    """Loss by position up to ``length``; learned positions end where training ended.
+    """Loss by position up to ``length``; with learned positions, only up to the trained length.
 
     Columns: encoding, seed, position, loss.
     """
@@ -108,9 +108,9 @@ def beyond_training(models: Sequence[EncodedModel], length: int = 4 * TRAINED_LE
 
 @float32_on_cpu()
 def other_layout(models: Sequence[EncodedModel]) -> pd.DataFrame:
-    """Give weights trained with interleaved pairs to a model that pairs features half a head apart.
+    """Loss of weights trained with interleaved pairs in a model whose pairs are half a head apart.
 
-    Columns: seed, weights ("as trained", "other layout", "other layout, reordered"), loss (held out, nats a byte).
+    Columns: seed, weights ("as trained", "other layout", "other layout, reordered"), loss (held out, nats per byte).
     """
     rows = []
     for trained in models:
@@ -130,8 +130,8 @@ def other_layout(models: Sequence[EncodedModel]) -> pd.DataFrame:
 def scalings(factor: float, *, beta_fast: float = 8.0) -> dict[str, RopeScaling | None]:
     """The ways to stretch by ``factor`` that the chapter compares, by name.
 
-    YaRN's thresholds are rotations within the trained length. Its 32 suits thousands of tokens; in 64 only waves
-    shorter than two tokens turn as often, and there are none.
+    YaRN's thresholds count rotations within the trained length. Its default of 32 suits thousands of tokens; within 64
+    tokens, no pair turns that often.
     """
     return {
         "as it is": None,
@@ -144,9 +144,9 @@ def scalings(factor: float, *, beta_fast: float = 8.0) -> dict[str, RopeScaling 
 def stretch(
     models: Sequence[EncodedModel], *, factor: int = 4, tuning_steps: int = 40, lr: float = 0.003
 ) -> pd.DataFrame:
-    """Read ``factor`` times the trained length with each way of stretching, before and after a little training on it.
+    """Loss at ``factor`` times the trained length with each way of stretching, before and after a little tuning.
 
-    ``models``: with rotary positions. A step of tuning reads as many tokens as one of training did, in fewer and longer
+    ``models``: with rotary positions. A tuning step reads as many tokens as a training step, in fewer and longer
     sequences. Columns: method, tuned (steps), seed, position, loss.
     """
     length = factor * TRAINED_LENGTH
@@ -165,7 +165,7 @@ def stretch(
 
 @float32_on_cpu()
 def slowed_pairs(head_dim: int, *, factor: float = 4, theta: float = 10000.0) -> pd.DataFrame:
-    """How much slower each pair turns when stretched. Columns: method, pair, wavelength (before), ratio of speeds."""
+    """The slow-down of each pair when stretched. Columns: method, pair, wavelength (before), ratio (of speeds)."""
     plain, _ = rotary_frequencies(theta, head_dim)
     parts = []
     for name, scaling in scalings(factor).items():

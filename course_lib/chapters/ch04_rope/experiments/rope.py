@@ -1,4 +1,4 @@
-"""Chapter 4: what turning queries and keys does to scores, how exact it must be, and what it costs."""
+"""Chapter 4: rotated queries and keys: their scores, the precision that is needed, and the cost."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def order_matters(
     seeds: Sequence[int] = (0, 1, 2),
     length: int = 32,
 ) -> pd.DataFrame:
-    """Shuffle all tokens but the last; by how much do the logits at the last one change?
+    """The change of the last token's logits when all other tokens are shuffled.
 
     Untrained models with random tokens. Columns: position, layers, seed, change (norm of the difference of the last
     logits, relative to their norm).
@@ -63,7 +63,7 @@ def order_matters(
 def placed_scores(
     length: int = 48, head_dim: int = 32, *, theta: float = 10000.0, seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """One query and one key, the same at every place: their score for each pair of positions, (length, length).
+    """The scores of one query and one key for each pair of their positions, (length, length).
 
     Keys: "added" (sinusoidal vectors added to both), "rotated" (RoPE). The query's position is the row.
     """
@@ -77,7 +77,7 @@ def placed_scores(
 
 
 def diagonal_spread(scores: NDArray[np.float64]) -> float:
-    """How much of the scores' variation is left among pairs of the same offset: 0 if only the offset counts, up to 1.
+    """The share of the scores' variation among pairs with the same offset: 0 if only the offset matters, at most 1.
 
     The root of the mean variance within the diagonals, relative to the standard deviation of all scores.
     """
@@ -96,11 +96,11 @@ def score_precision(
     draws: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Move query and key together by ``shift``: the score should stay. How far is it off, if angles are of ``dtype``?
+    """The error of scores when query and key are moved together by ``shift`` and angles are computed in ``dtype``.
 
-    Positions, frequencies and their product are rounded to ``dtype``; cosine, sine and all that follows are computed in
-    float64, so that the error of the angle alone is seen. Offsets are 0 … 31. Columns: dtype, shift, error (root mean
-    square, relative to that of the exact scores).
+    Exact scores do not change. Positions, frequencies and their product are rounded to ``dtype``; everything after that
+    is computed in float64, so that the error is the angle's alone. Offsets are 0 … 31. Columns: dtype, shift, error
+    (root mean square, relative to that of the exact scores).
     """
     generator = torch.Generator().manual_seed(seed)
     q, k = torch.randn(2, draws, head_dim, generator=generator, dtype=torch.float64)
@@ -127,7 +127,7 @@ def score_precision(
     return pd.DataFrame(rows, columns=["dtype", "shift", "error"])
 
 
-# --- frequencies and what offset does to a score ----------------------------------------------------------------------
+# --- frequencies, and scores by offset --------------------------------------------------------------------------------
 
 
 @float32_on_cpu()
@@ -156,9 +156,9 @@ def score_by_offset(
 ) -> pd.DataFrame:
     """Scores q·k / sqrt(head_dim) of normal vectors by offset: independent ones, and a key that equals its query.
 
-    Columns: vectors ("independent", "equal"), offset, mean, std, and bound: what RoFormer's section 3.4.3 calls
-    long-range decay, the mean over i of |e^(i a_0) + … + e^(i a_i)| with a_i the angle of pair i at that offset, as a
-    share of its value at offset 0.
+    Columns: vectors ("independent", "equal"), offset, mean, std, and bound: the long-range decay of RoFormer's section
+    3.4.3, the mean over i of |e^(i a_0) + … + e^(i a_i)| with a_i the angle of pair i at that offset,
+    as a share of its value at offset 0.
     """
     generator = torch.Generator().manual_seed(seed)
     q, other = torch.randn(2, draws, head_dim, generator=generator)
@@ -175,17 +175,17 @@ def score_by_offset(
     return pd.DataFrame(rows, columns=["vectors", "offset", "mean", "std", "bound"])
 
 
-# --- what a rotation costs --------------------------------------------------------------------------------------------
+# --- the cost of a rotation -------------------------------------------------------------------------------------------
 
 
 @float32_on_cpu()
 def rotation_costs(
     shape: tuple[int, int, int, int] = (2, 8, 512, 64), *, repeats: int = 7, seed: int = 0
 ) -> pd.DataFrame:
-    """CPU time of turning queries of ``shape`` (B, H, T, head_dim), one formula written in different ways.
+    """CPU time of rotating queries of ``shape`` (B, H, T, head_dim) with one formula, written in different ways.
 
-    All must agree (AssertionError otherwise). They take turns, so that what else the machine does hits all alike.
-    Columns: form, milliseconds (median of ``repeats``), relative (to the fastest).
+    All must agree (AssertionError otherwise); they take turns. Columns: form, milliseconds (median of
+    ``repeats``), relative (to the fastest).
     """
     *_, length, head_dim = shape
     generator = torch.Generator().manual_seed(seed)
@@ -194,7 +194,7 @@ def rotation_costs(
     expected = forms["real, table kept"](x)
     for name, form in forms.items():
         torch.testing.assert_close(form(x.clone()), expected, atol=1e-4, rtol=1e-4, msg=name)
-    # Each form has a copy to itself: one of them works in place.
+    # One form works in place, so each gets its own copy.
     work = {name: partial(form, x.clone()) for name, form in forms.items()}
     with one_thread():
         seconds = take_turns(work, repeats, description="turning")
@@ -204,7 +204,7 @@ def rotation_costs(
 
 
 def _forms(length: int, head_dim: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Ways to turn (..., length, head_dim), pairs interleaved."""
+    """Ways to rotate the interleaved pairs of (..., length, head_dim)."""
     rope = RotaryEmbedding(10000.0, head_dim, length)
     cos, sin = rope.tables(length)
     turns = torch.complex(cos, sin)

@@ -1,4 +1,4 @@
-"""Chapter 5: what the parts of attention are for, and what a trained model's heads do."""
+"""Chapter 5: the purpose of attention's parts, and the heads of a trained model."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -41,10 +41,10 @@ def scale_effect(
     draws: int = 200,
     seeds: Sequence[int] = (0, 1, 2),
 ) -> pd.DataFrame:
-    """Scores of standard normal queries and keys, with and without the factor 1/sqrt(d): how sharp is the softmax?
+    """The sharpness of the softmax over scores of standard normal vectors, with and without the factor 1/sqrt(d).
 
     Columns: head_dim, scaled, seed, score_std, largest_weight (mean over queries), sensitivity (Frobenius norm of the
-    derivative of the weights with respect to the scores, mean over queries: what gradients are multiplied with).
+    derivative of the weights with respect to the scores, mean over queries; gradients are multiplied by it).
     """
     rows = []
     for head_dim in head_dims:
@@ -77,7 +77,7 @@ def mask_after(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 @float32_on_cpu()
 def future_leaks(*, length: int = 16, head_dim: int = 32, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
-    """Change the last token's key and value: by how much do the results of the tokens before it change?
+    """The change of earlier tokens' results when the last token's key and value change.
 
     Columns: mask ("none", "after softmax", "before softmax"), seed, change (largest, in any feature).
     """
@@ -102,7 +102,7 @@ def future_leaks(*, length: int = 16, head_dim: int = 32, seeds: Sequence[int] =
 
 
 def heads_one_by_one(attention: CausalSelfAttention, x: Tensor) -> Tensor:
-    """The module's result, a head at a time, straight from its weights; query head h reads key head h // group."""
+    """The module's result, one head at a time, from its weights; query head h reads key head h // group."""
     d, group = attention.head_dim, attention.num_heads // attention.num_kv_heads
     weights = (attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)
     results = []
@@ -118,7 +118,7 @@ def heads_one_by_one(attention: CausalSelfAttention, x: Tensor) -> Tensor:
 def heads_by_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention of all heads: q (B, H, T, d), k and v (B, H_kv, T, d) → (B, T, H d).
 
-    Query heads are named (g, r): r of them share the key and value head g. Nothing is copied.
+    Query heads have two indices (g, r): all r share the key and value head g, without copies.
     """
     q = torch.unflatten(q, 1, (k.shape[1], -1))
     scores = torch.einsum("bgrtd, bgsd -> bgrts", q, k) / math.sqrt(q.shape[-1])
@@ -126,12 +126,12 @@ def heads_by_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.einsum("bgrts, bgsd -> btgrd", softmax(scores, -1), v).flatten(-3)
 
 
-# --- what the heads of a trained model do -----------------------------------------------------------------------------
+# --- the heads of a trained model -------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def attention_weights(model: TransformerLM, token_ids: Tensor) -> Tensor:
-    """Who looks at whom: (T,) ids → (layers, heads, T, T) weights, rows are queries; (B, T) → (B, layers, …)."""
+    """Attention weights: (T,) ids → (layers, heads, T, T), where rows are queries; (B, T) → (B, layers, …)."""
     found: list[Tensor] = []
 
     def look(attention: CausalSelfAttention, inputs: tuple[Tensor, ...]) -> None:
@@ -151,8 +151,8 @@ def attention_weights(model: TransformerLM, token_ids: Tensor) -> Tensor:
 def patterns(model: TransformerLM, texts: Sequence[str]) -> dict[str, tuple[list[str], NDArray[np.float32]]]:
     """Tokens and attention weights (layers, heads, T, T) of a byte-level model on the first T letters of each text.
 
-    T is the model's context length. By the first words of the text. Raises ValueError for a text that is shorter than
-    that or not ASCII.
+    T is the model's context length. The keys are the first letters of each text. Raises ValueError for a text that is
+    shorter than T or not ASCII.
     """
     length = model.config.context_length
     found = {}
@@ -167,9 +167,9 @@ def patterns(model: TransformerLM, texts: Sequence[str]) -> dict[str, tuple[list
 
 @float32_on_cpu()
 def head_habits(model: TransformerLM, *, windows: int = 64) -> pd.DataFrame:
-    """Where each head looks, on held-out stories.
+    """The places that each head attends to, on held-out stories.
 
-    Columns: layer, head, and the mean over queries (but for the first quarter, which has little to look at) of: self,
+    Columns: layer, head, and the means over queries (without the first quarter, which sees few tokens) of: self,
     previous (the token before), first (of the window), distance (in tokens) and entropy (nats).
     """
     length = model.config.context_length
@@ -196,7 +196,7 @@ def head_habits(model: TransformerLM, *, windows: int = 64) -> pd.DataFrame:
     )
 
 
-# --- attention without the matrix, and attention to the last tokens ---------------------------------------------------
+# --- attention without the whole matrix, and sliding windows ----------------------------------------------------------
 
 
 @float32_on_cpu()
@@ -208,7 +208,7 @@ def attention_costs(
     block_size: int = 128,
     repeats: int = 3,
 ) -> pd.DataFrame:
-    """Peak memory and CPU time of causal attention over T tokens, three ways, which must agree.
+    """Peak memory and CPU time of causal attention over T tokens in three forms, which must agree.
 
     Columns: form ("whole matrix", "online, in Python", "fused"), length, bytes (peak above the inputs), cpu_seconds
     (median).
@@ -242,7 +242,7 @@ def reach(
     length: int = 48,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How far back the last logits depend on the input, with sliding windows: the farthest token with a gradient.
+    """With sliding windows, the farthest token on which the last logits depend: the farthest with a gradient.
 
     Columns: window, layers, reach (tokens, the last one included), law (1 + layers · (window - 1)).
     """

@@ -1,4 +1,4 @@
-"""Chapter 5: what the KV cache holds, and what it does to the speed of generation."""
+"""Chapter 5: the size of the KV cache, and its effect on the speed of generation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -61,7 +61,7 @@ def measured_caches(
     *,
     batch_size: int = 4,
 ) -> pd.DataFrame:
-    """What torch's allocator gives out while a cache is made, and the formula.
+    """Memory that torch allocates for a cache, and the formula.
 
     Columns: kv_heads, layers, context, measured and formula (bytes).
     """
@@ -84,28 +84,26 @@ def intensity(
     batches: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
     length: int = 4096,
 ) -> pd.DataFrame:
-    """Operations a byte, when a prompt is read at once (prefill) and when each sequence gets one more token (decode).
+    """Operations per byte when a prompt is read at once (prefill) and when each sequence gets one more token (decode).
 
-    Bytes, in 16 bits: each weight once, and the cache of ``length`` tokens a sequence once, written or read; other
-    traffic is left out, so these are upper bounds. Columns: phase, kv_heads, batch, flops, weight_bytes, cache_bytes,
-    intensity (flops / bytes).
+    Bytes, with 16-bit numbers: each weight once, and the cache of ``length`` tokens per sequence once, written or read;
+    other traffic is ignored, so these are upper bounds.
+
+    Columns: phase, kv_heads, batch, flops, weight_bytes, cache_bytes, intensity (flops / bytes).
     """
     rows = []
     for number in kv_heads:
         shape = replace(config, num_kv_heads=number)
-        weights = 2 * (
-            parameters(shape).total - parameters(shape)["embedding"]
-        )  # a look-up reads next to nothing
+        counted = parameters(shape)
+        weights = 2 * (counted.total - counted["embedding"])  # a look-up reads next to nothing
         for batch in batches:
             cache = kv_cache_bytes(shape, batch, length, _TWO_BYTES)
             read = flops(shape, batch, length).forward.total
-            # One token more: each weight multiplies once, and query and weights meet the whole cache.
+            # One more token: each weight multiplies once, queries meet all keys, and their weights all values.
             attention = 4 * batch * length * shape.num_layers * shape.num_heads * shape.head_width
             step = batch * weights + attention
-            for phase, operations in (("prefill", read), ("decode", step)):
-                rows.append(
-                    (phase, number, batch, operations, weights, cache, operations / (weights + cache))
-                )
+            for phase, count in (("prefill", read), ("decode", step)):
+                rows.append((phase, number, batch, count, weights, cache, count / (weights + cache)))
     columns = ["phase", "kv_heads", "batch", "flops", "weight_bytes", "cache_bytes", "intensity"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -121,7 +119,7 @@ def _decoder(d_model: int, context_length: int, kv_heads: int, num_layers: int =
 
 
 def _filled_cache(model: TransformerLM, batch_size: int, length: int) -> KVCache:
-    """A cache as after reading ``length`` tokens; for the time it takes, any numbers do."""
+    """A cache as after reading ``length`` tokens, with random numbers, since only its size matters for the time."""
     cache = model.new_cache(batch_size)
     for layer in cache.layers:
         shape = (batch_size, model.config.kv_heads, length, model.config.head_width)
@@ -132,9 +130,9 @@ def _filled_cache(model: TransformerLM, batch_size: int, length: int) -> KVCache
 @float32_on_cpu()
 @torch.no_grad()
 def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.DataFrame:
-    """CPU time a token at ``length`` tokens: reading them at once, one more with the cache, one more without.
+    """CPU time per token at ``length`` tokens: reading them at once, one more with the cache, one more without.
 
-    Columns: phase, tokens (computed), milliseconds (for all of them), per_token (milliseconds a token that is of use).
+    Columns: phase, tokens (computed), milliseconds (for all of them), per_token (milliseconds per useful token).
     """
     model = _decoder(d_model, length + 1, 8)
     ids = torch.randint(256, (1, length + 1), generator=torch.Generator().manual_seed(0))
@@ -166,7 +164,7 @@ def decode_speed(
     *,
     repeats: int = 7,
 ) -> pd.DataFrame:
-    """Tokens a CPU second in generation, by number of key and value heads, for (d_model, tokens so far, batch) shapes.
+    """Tokens per CPU second in generation by number of KV heads, for shapes (d_model, tokens so far, batch).
 
     Four layers, eight query heads. Columns: d_model, length, batch, kv_heads, tokens_per_second, relative (to the
     largest number of heads), cache_mb, weights_mb.
@@ -187,16 +185,8 @@ def decode_speed(
             (d_model, length, batch, number, batch / time, slowest / time, *sizes[number])
             for number, time in seconds.items()
         ]
-    columns = [
-        "d_model",
-        "length",
-        "batch",
-        "kv_heads",
-        "tokens_per_second",
-        "relative",
-        "cache_mb",
-        "weights_mb",
-    ]
+    labels = ["d_model", "length", "batch", "kv_heads"]
+    columns = [*labels, "tokens_per_second", "relative", "cache_mb", "weights_mb"]
     return pd.DataFrame(rows, columns=columns)
 
 

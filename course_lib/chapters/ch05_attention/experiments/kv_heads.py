@@ -1,4 +1,4 @@
-"""Chapter 5's training runs: fewer key and value heads, from scratch and made from a trained model's heads."""
+"""Chapter 5's training runs: fewer key and value heads, trained from scratch or made from a trained model's heads."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ LR = 0.005
 
 @float32_on_cpu()
 def merge_heads(weight: Tensor, heads: int, kv_heads: int, how: str, *, seed: int = 0) -> Tensor:
-    """Make ``kv_heads`` heads of ``heads``: rows of a key or value projection, (heads · d, D) → (kv_heads · d, D).
+    """Merge ``heads`` heads into ``kv_heads``: rows of a key or value projection, (heads · d, D) → (kv_heads · d, D).
 
     ``how``: "mean" of a group's heads (Ainslie et al. 2023, section 2.1), its "first" head, or "random" numbers of the
     same size as the weights. Raises ValueError for another way or numbers that do not divide.
@@ -42,9 +42,8 @@ def convert(model: TransformerLM, kv_heads: int, how: str, *, seed: int = 0) -> 
     """A copy of a model with fewer key and value heads, made as in :func:`merge_heads`."""
     config = model.config
     weights = dict(model.state_dict())
-    for place, name in enumerate(
-        n for n in weights if n.endswith(("attn.k_proj.weight", "attn.v_proj.weight"))
-    ):
+    projections = [name for name in weights if name.endswith(("attn.k_proj.weight", "attn.v_proj.weight"))]
+    for place, name in enumerate(projections):
         weights[name] = merge_heads(weights[name], config.kv_heads, kv_heads, how, seed=seed + place)
     smaller = TransformerLM(replace(config, num_kv_heads=kv_heads))
     smaller.load_state_dict(weights)
@@ -53,7 +52,7 @@ def convert(model: TransformerLM, kv_heads: int, how: str, *, seed: int = 0) -> 
 
 @float32_on_cpu()
 def head_similarity(model: TransformerLM) -> pd.DataFrame:
-    """How alike the key heads, and the value heads, of a layer are: the cosine of each two heads' weights.
+    """The similarity of a layer's key heads, and of its value heads: the cosine of each two heads' weights.
 
     Columns: layer, projection ("k" or "v"), cosine.
     """
@@ -88,9 +87,9 @@ def uptrain(
     tuning_steps: Sequence[int] = (10, 40),
     lr: float = 0.6 * LR,
 ) -> pd.DataFrame:
-    """Convert each model to ``kv_heads`` in each of ``ways`` and go on training: validation losses on the way.
+    """Validation losses while training continues after converting each model to ``kv_heads`` in each of ``ways``.
 
-    Columns: how, model (its place in ``models``), tuned (steps so far, from 0), loss (nats a byte).
+    Columns: how, model (its place in ``models``), tuned (steps so far, from 0), loss (nats per byte).
     """
     jobs = [(how, place) for how in ways for place in range(len(models))]
     rows = []

@@ -208,7 +208,7 @@ def _log_z(logits: Sequence[float]) -> float:
 def _one_pass(
     chunks: Iterable[Sequence[float]], *, rescale: Callable[[float, float], float], shift_back: bool = True
 ) -> float:
-    """The right way, but for what becomes of the sum when the maximum grows from one number to another."""
+    """The right way except for ``rescale``, the factor on the sum when the maximum grows from one number to another."""
     largest, total = -math.inf, 0.0
     for chunk in chunks:
         new = max(largest, *chunk)
@@ -268,7 +268,7 @@ STREAM = Exercise(
         ),
         Mistake(
             lambda chunks: max(map(_log_z, chunks)),
-            "This is the largest chunk's; the others count as well.",
+            "This is log Z of the largest chunk alone; the others also count.",
         ),
         Mistake(
             lambda chunks: max(itertools.chain(*chunks)),

@@ -1,4 +1,4 @@
-"""The exercises of chapter 6, Loss. Results come from numbers worked out by hand, and torch."""
+"""The exercises of chapter 6, Loss. Results are worked out by hand or come from torch."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def _ignorance_cases() -> Iterator[Case]:
         yield Case(
             (vocab_size, tokens, size),
             float(nats) / math.log(2) * tokens / size,
-            "A vocabulary is seldom a power of two: its logarithm is no whole number, and the result is none either.",
+            "A vocabulary is seldom a power of two: neither its logarithm nor the result is a whole number.",
         )
 
 
@@ -65,12 +65,12 @@ IGNORANCE = Exercise(
         ),
         Mistake(
             lambda vocab_size, tokens, size: math.ceil(math.log2(vocab_size)) * tokens / size,
-            "This rounds the bits of a token up, as for an id in a file. A loss is no number of binary digits: it need "
-            "not be whole.",
+            "This rounds the bits of a token up, as for an id in a file. A loss is not a number of binary digits: it "
+            "need not be whole.",
         ),
         Mistake(
             lambda vocab_size, tokens, size: (vocab_size.bit_length() - 1) * tokens / size,
-            "This rounds the bits of a token down. A loss is no number of binary digits: it need not be whole.",
+            "This rounds the bits of a token down. A loss is not a number of binary digits: it need not be whole.",
         ),
     ),
 )
@@ -139,15 +139,15 @@ GRADIENT = Exercise(
         ),
         Mistake(
             _by_probability,
-            "This is the derivative with respect to the probability. Go on through softmax, to the logits.",
+            "This is the derivative with respect to the probability. Continue through softmax, to the logits.",
         ),
         Mistake(
             lambda logits, target: [p - 1 for p in softmax(logits)],
-            "1 is subtracted from every entry. Only the target's logit has a term of its own in the loss.",
+            "1 is subtracted from every entry. Only the target's logit has a separate term in the loss.",
         ),
         Mistake(
             lambda logits, target: [g / len(logits) for g in _by_autograd(logits, target)],
-            "This is divided by the number of logits. The loss of one row is no mean over its logits.",
+            "This is divided by the number of logits. The loss of one row is not a mean over its logits.",
         ),
     ),
 )

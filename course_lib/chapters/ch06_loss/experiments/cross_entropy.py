@@ -1,4 +1,4 @@
-"""Chapter 6: the same loss by several formulas, in several number formats, in several units, and with less memory."""
+"""Chapter 6: the same loss by several formulas, in several number formats and units, and with less memory."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -52,7 +52,7 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def formats() -> pd.DataFrame:
-    """What the number formats can hold.
+    """The ranges and steps of the number formats.
 
     Columns: format, largest, exp overflows at (log of the largest), smallest (positive, denormal), exp is 0 below (its
     logarithm), step at 1 and at 256 (distance to the next number).
@@ -63,15 +63,8 @@ def formats() -> pd.DataFrame:
         smallest = info.smallest_normal * info.eps
         limits = (info.max, np.log(info.max), smallest, np.log(smallest))
         rows.append((name, *limits, info.eps, 256 * info.eps))
-    columns = [
-        "format",
-        "largest",
-        "exp overflows at",
-        "smallest",
-        "exp is 0 below",
-        "step at 1",
-        "step at 256",
-    ]
+    limit_columns = ["largest", "exp overflows at", "smallest", "exp is 0 below"]
+    columns = ["format", *limit_columns, "step at 1", "step at 256"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -79,8 +72,7 @@ def formats() -> pd.DataFrame:
 def in_formats(rows: Sequence[Sequence[float]] | NDArray[np.float64], target: int) -> pd.DataFrame:
     """The loss of each row of logits (N, V) by every formula in every format.
 
-    Columns: formula, format, row, loss, exact. ``exact`` is that of log-sum-exp in float64, on logits nothing was
-    rounded of.
+    Columns: formula, format, row, loss, exact (log-sum-exp in float64 on unrounded logits).
     """
     logits = torch.as_tensor(np.asarray(rows, dtype=np.float64))
     targets = torch.full((len(logits),), target)
@@ -113,9 +105,9 @@ def over_gap(gaps: Sequence[float]) -> pd.DataFrame:
 
 @float32_on_cpu()
 def after_rounding(logits: Tensor, targets: Tensor, offsets: Sequence[float]) -> pd.DataFrame:
-    """What is lost when all logits (N, V) drift by an offset and are then stored in a format; the loss is in float32.
+    """The excess loss when all logits (N, V) drift by an offset and are stored in a format; the loss is in float32.
 
-    Columns: format, offset, excess (mean loss in nats above that of the logits as they are).
+    Columns: format, offset, excess (mean loss in nats minus that of the original logits).
     """
     rows = []
     with one_thread():
@@ -133,10 +125,10 @@ def after_rounding(logits: Tensor, targets: Tensor, offsets: Sequence[float]) ->
 def units(
     vocab_sizes: Sequence[int], *, seeds: Sequence[int] = (0, 1, 2), num_bytes: int = 600_000
 ) -> pd.DataFrame:
-    """The same kind of model on the same text in tokens of several sizes.
+    """The same kind of model on the same text, tokenized with vocabularies of several sizes.
 
-    The model counts pairs of tokens on ``num_bytes`` of generated stories (a bigram with Witten-Bell smoothing; no
-    training loop) and is tested on others.
+    The model is a bigram with Witten-Bell smoothing, counted on ``num_bytes`` of generated stories and tested on
+    others.
 
     Columns: vocab_size, seed, tokens, bytes, nats per token, perplexity, bits per byte.
     """
@@ -151,19 +143,11 @@ def units(
         held_out = "\n\n".join(stories(num_bytes // 6, seed=10_000 + seed))
         ids = tokenizer.encode_to_numpy(held_out).astype(np.int64)
         loss = bigram_loss(tokenizer.encode_to_numpy("\n\n".join(documents)).astype(np.int64), ids, size)
-        # The first token is given, not predicted: its bytes do not count either.
+        # The first token is given, not predicted, so its bytes do not count.
         size_bytes = len(held_out.encode()) - len(tokenizer.vocab[int(ids[0])])
-        rows.append(
-            (
-                size,
-                seed,
-                len(ids) - 1,
-                size_bytes,
-                loss,
-                perplexity(loss),
-                bits_per_byte(loss, len(ids) - 1, size_bytes),
-            )
-        )
+        tokens = len(ids) - 1
+        in_bits = bits_per_byte(loss, tokens, size_bytes)
+        rows.append((size, seed, tokens, size_bytes, loss, perplexity(loss), in_bits))
     columns = ["vocab_size", "seed", "tokens", "bytes", "nats per token", "perplexity", "bits per byte"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -184,7 +168,7 @@ def bigram_loss(train: NDArray[np.int64], test: NDArray[np.int64], vocab_size: i
     together = np.where(pairs[place] == wanted, counts[place], 0)
     before, after = test[:-1], test[1:]
     total = followed[before] + kinds[before]
-    # A token that was never followed by anything leaves only P(b).
+    # After a token that was never followed by anything, only P(b) is left.
     probability = np.where(
         total > 0, (together + kinds[before] * single[after]) / np.maximum(total, 1), single[after]
     )
@@ -200,16 +184,16 @@ HEAD_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         hidden, weight, targets, chunk_size=64
     ),
 }
-"""From hidden states (N, D) and output head (V, D) to the loss, by how much is held at once."""
+"""From hidden states (N, D) and output head (V, D) to the loss, by how much is in memory at once."""
 
 
 @float32_on_cpu()
 def head_memory(
     vocab_sizes: Sequence[int], *, tokens: int = 384, d_model: int = 96, repeats: int = 3
 ) -> pd.DataFrame:
-    """Forward and backward pass of output head and loss, by each of ``HEAD_LOSSES``.
+    """Forward and backward pass of output head and loss with each of ``HEAD_LOSSES``.
 
-    Columns: method, vocab_size, loss, peak_bytes (what torch held at most beyond its inputs), cpu_seconds (least of
+    Columns: method, vocab_size, loss, peak_bytes (most that torch held beyond its inputs), cpu_seconds (least of
     ``repeats`` turns), gradient_difference (largest difference from the gradients of "all logits", over the
     largest gradient).
     """

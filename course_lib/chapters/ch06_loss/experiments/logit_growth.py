@@ -1,6 +1,6 @@
-"""Chapter 6: two kinds of logits that grow when the learning rate is high, and what holds them.
+"""Chapter 6: two kinds of logits that grow at a high learning rate, and their remedies.
 
-Logits of attention, q·k / sqrt(d), held by QK-norm; and those of the output, whose log Z is held by z-loss.
+QK-norm limits the logits of attention, q·k / sqrt(d); z-loss limits log Z of the output logits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def watch_attention(_step: int, model: TransformerLM) -> Mapping[str, float]:
 
 @torch.no_grad()
 def watch_output(_step: int, model: TransformerLM) -> Mapping[str, float]:
-    """Mean log Z, the largest output logit, and how much the held-out loss grows when the logits are kept in bf16."""
+    """Mean log Z, the largest output logit, and the increase of the held-out loss when logits are stored in bf16."""
     x, y = held_out_batch(_WINDOWS, model.config.context_length)
     logits = model(x)
     return {
@@ -98,7 +98,7 @@ def held_out_logits(model: TransformerLM) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def first_attention_logit(*, qk_norm: bool, head_dim: int, scale: float, seed: int = 0) -> float:
-    """The largest attention logit before training when the weights of queries and keys are ``scale`` times as large."""
+    """The largest attention logit before training, with query and key weights multiplied by ``scale``."""
     config = small_config(qk_norm=qk_norm, head_dim=head_dim)
     model = new_model(SmallRun(config=config), seed)
     for layer in model.layers:

@@ -1,4 +1,4 @@
-"""Chapter 7: when which optimizer is the right one, what a step costs, and where Adam's root may come from."""
+"""Chapter 7: the right optimizer for a problem, the cost of a step, and a derivation of Adam's root."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ from course_lib.optim import reference
 
 @float32_on_cpu()
 def convex_race(*, evaluations: int = 100, seed: int = 0) -> pd.DataFrame:
-    """Full-batch logistic regression: how far each optimizer is from the minimum after each evaluation of the gradient.
+    """Full-batch logistic regression: each optimizer's distance from the minimum after each gradient evaluation.
 
     500 points, 20 features of standard deviations from 3 to 0.1, labels from a random direction with noise, L2
-    1e-3. The learning rates of the first three are the best of a grid of half decades, by the final gap.
+    1e-3. The first three optimizers have the learning rate of a grid of half decades that gives the smallest final gap.
 
     Returns:
-        One row an optimizer and evaluation: optimizer, lr, evaluation (from 1), gap (best loss so far minus the
+        One row per optimizer and evaluation: optimizer, lr, evaluation (from 1), gap (best loss so far minus the
         minimum).
     """
     loss = _logistic(seed)
@@ -101,12 +101,12 @@ def _lbfgs(loss: Callable[[Tensor], Tensor], evaluations: int) -> list[float]:
 def adaptive_trap(*, points: int = 200, steps: int = 500, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
     """Separable data on which gradient descent generalizes and Adam does not (Wilson et al. 2017, section 3.3).
 
-    Point i has the label y = ±1, +1 with probability 0.7, and the features y, 1, 1, then zeros but for features of
-    its own: one that is 1 where y = 1, five where y = -1. Only the first feature helps on new points. Least squares
-    from zero.
+    Point i has the label y = ±1, +1 with probability 0.7, and the features y, 1, 1, then zeros except for features that
+    no other point has: one of them is 1 if y = 1, five if y = -1. Only the first feature helps on new points. Least
+    squares, starting from zero.
 
     Returns:
-        One row an optimizer and seed: optimizer, seed, train_error, test_error (shares of wrong signs).
+        One row per optimizer and seed: optimizer, seed, train_error, test_error (shares of wrong signs).
     """
     makers: dict[str, Callable[[nn.Parameter], torch.optim.Optimizer]] = {
         "SGD + momentum": lambda w: optim.SGD([w], 0.02, 0.9),
@@ -116,7 +116,7 @@ def adaptive_trap(*, points: int = 200, steps: int = 500, seeds: Sequence[int] =
     for seed in seeds:
         x, y = _own_features(points, seed)
         new_x, new_y = _own_features(points, seed + 1000)
-        new_x[:, 3:] = 0  # the features that new points own were never trained
+        new_x[:, 3:] = 0  # the private features of new points were never trained
         for name, make in makers.items():
             w = nn.Parameter(torch.zeros(x.shape[1]))
             optimizer = make(w)
@@ -150,11 +150,11 @@ def language_model_race(
 
     Args:
         rates: Learning rates to try, by "SGD + momentum" and "AdamW".
-        seeds: Of weights and batches.
+        seeds: Seeds of weights and batches.
         steps: Number of updates.
 
     Returns:
-        One row a run: optimizer, lr, seed, validation_loss (nats a byte), cpu_seconds.
+        One row per run: optimizer, lr, seed, validation_loss (nats per byte), cpu_seconds.
     """
     base = SmallRun(
         steps=steps,
@@ -181,10 +181,10 @@ def language_model_race(
 def language_model_decay(
     decays: Sequence[float], *, seeds: Sequence[int] = (0, 1, 2), steps: int = 200, lr: float = 0.01
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AdamW with different decays of the matrices on the course's smallest language model; no byte is seen twice.
+    """AdamW with different decays of the matrices on the course's smallest language model.
 
     Returns:
-        Finals, one row a run: weight_decay, seed, validation_loss, weight_rms (of the matrices). Curves, one row a
+        Finals, one row per run: weight_decay, seed, validation_loss, weight_rms (of the matrices). Curves, one row a
         run and step: weight_decay, seed, step, loss, gradient_norm, update_norm (of the step before), weight_rms.
     """
 
@@ -209,7 +209,7 @@ def language_model_decay(
 
 
 class _Norms:
-    """Watches a run: norms of the whole gradient and of the whole last update, root mean square of the matrices."""
+    """Watches a run: norms of the full gradient and of the full last update, root mean square of the matrices."""
 
     def __init__(self) -> None:
         self._before: Snapshot = {}
@@ -227,7 +227,7 @@ class _Norms:
         }
 
 
-# --- what a step costs ------------------------------------------------------------------------------------------------
+# --- the cost of a step -----------------------------------------------------------------------------------------------
 
 
 @float32_on_cpu()
@@ -235,8 +235,8 @@ def step_costs(*, num_parameters: int = 4_000_000, repeats: int = 5, seed: int =
     """AdamW's step in three forms, on one thread: the readable one, lists of tensors, and one fused kernel.
 
     Returns:
-        One row a form: form, state_bytes (optimizer state, bytes a parameter), cpu_ns (median CPU nanoseconds a
-        parameter).
+        One row per form: form, state_bytes (optimizer state, bytes per parameter), cpu_ns (median CPU nanoseconds
+        per parameter).
     """
     generator = torch.Generator().manual_seed(seed)
     param = nn.Parameter(torch.randn(num_parameters, generator=generator))
@@ -263,16 +263,16 @@ def step_costs(*, num_parameters: int = 4_000_000, repeats: int = 5, seed: int =
 def filter_rates(
     gradient_sizes: Sequence[float], *, drift: float = 1e-6, shrink: float = 0.0
 ) -> pd.DataFrame:
-    """The step size of a Kalman filter that tracks one weight, against the size of the gradients it sees.
+    """The step size of a Kalman filter that tracks one weight, by the size of its gradients.
 
     Aitchison 2020, "Bayesian filtering unifies adaptive and non-adaptive neural network optimization methods", in
     one dimension: the best value of the weight drifts, z ← (1 - shrink) · z + noise of variance ``drift``; a
-    gradient of mean square g² is an observation of precision g². The filter keeps a mean and a variance s²; the
-    mean first shrinks by the drift's own factor, outside the gradient (decoupled decay), then moves by s² times the
+    gradient of mean square g² is an observation of precision g². The filter keeps a mean and a variance s²; the mean
+    first shrinks by the drift's factor, independently of the gradient (decoupled decay), then moves by s² times the
     gradient.
 
     Returns:
-        One row a size: gradient_size, rate (s² once it no longer changes), law (sqrt(drift) / gradient_size: Adam's
+        One row per size: gradient_size, rate (s² once it no longer changes), law (sqrt(drift) / gradient_size: Adam's
         root).
     """
     rows = []

@@ -1,8 +1,7 @@
-"""Chapter 7: what weight decay does inside Adam and beside it.
+"""Chapter 7: weight decay inside Adam (L2) and beside it (AdamW).
 
-Problems small enough to know the answer: a quadratic in two dimensions, quadratic forms of the propositions of
-Loshchilov & Hutter, weights that only feel noise, and a small noisy classification for a whole grid of
-hyperparameters.
+The problems are small enough to know the answer: a quadratic in two dimensions, the propositions of Loshchilov &
+Hutter, weights under pure noise, and a small noisy classification for a whole grid of hyperparameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ OPTIMIZERS = ("SGD", "SGD + momentum", "Adam + L2", "AdamW")
 
 @dataclass(frozen=True)
 class Path:
-    """The way of one optimizer over a quadratic in two dimensions.
+    """The path of one optimizer over a quadratic in two dimensions.
 
     ``points`` (steps + 1, 2); ``gradient_norms`` and ``update_norms`` (steps,).
     """
@@ -40,8 +39,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Bowl:
-    """f(w) = (w - minimum)ᵀ H (w - minimum) / 2; H has the eigenvalues 1 and 1 / condition, its axes turned by
-    ``angle``.
+    """f(w) = (w - minimum)ᵀ H (w - minimum) / 2, where H has the eigenvalues 1 and 1 / condition.
 
     ``angle``: degrees from the first axis to the steep direction.
     """
@@ -58,7 +56,7 @@ class Bowl:
         return np.outer(steep, steep) + (np.eye(2) - np.outer(steep, steep)) / self.condition
 
     def minimum_with_l2(self, l2: float) -> np.ndarray:
-        """Where f(w) + l2 · |w|² / 2 is smallest, (2,)."""
+        """The minimum of f(w) + l2 · |w|² / 2, (2,)."""
         hessian = self.hessian
         return np.asarray(np.linalg.solve(hessian + l2 * np.eye(2), hessian @ np.array(self.minimum)))
 
@@ -83,14 +81,14 @@ def path(
         optimizer: Its name.
         bowl: The loss.
         lr: Learning rate.
-        decay: L2 factor of the first three; AdamW's weight decay.
+        decay: L2 factor of the first three optimizers, or AdamW's weight decay.
         beta1: Momentum, or Adam's first beta.
         beta2: Adam's second beta.
-        noise: Size of the noise in each gradient, whose covariance is noise² · H, as that of sampling noise is where a
-            model fits. Every optimizer gets the same numbers.
+        noise: Size of the noise in each gradient, with covariance noise² · H, like sampling noise near a good fit.
+            Every optimizer gets the same noise.
         steps: Number of updates.
         start: First point.
-        seed: Of the noise.
+        seed: Seed of the noise.
     """
     w = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     make: dict[str, Callable[[], torch.optim.Optimizer]] = {
@@ -120,13 +118,13 @@ def path(
 
 
 def best_l2_for_decay(preconditioner: Sequence[float]) -> tuple[float, float]:
-    """How well L2 can imitate decoupled decay through a diagonal preconditioner M (Loshchilov & Hutter, proposition 2).
+    """The best imitation of decoupled decay by L2 under a diagonal preconditioner M (Loshchilov & Hutter, prop. 2).
 
-    A step decays by λ·w decoupled and by λ'·M·w with L2. Over all λ', the smallest mismatch |λ·w - λ'·M·w|² for
+    A step decays by λ·w if decoupled, and by λ'·M·w with L2. The λ' with the smallest mismatch |λ·w - λ'·M·w|² for
     weights w of equal size is a least-squares problem.
 
     Returns:
-        λ' / λ, and what remains of the decay: |1 - (λ'/λ)·diag(M)| / |1|.
+        λ' / λ, and the remaining mismatch |1 - (λ'/λ)·diag(M)| / |1|.
     """
     m = np.asarray(preconditioner, dtype=float)
     factor = m.sum() / (m @ m)
@@ -140,12 +138,12 @@ def best_l2_for_decay(preconditioner: Sequence[float]) -> tuple[float, float]:
 def decay_under_noise(
     gradient_sizes: Sequence[float], *, lr: float = 1e-3, decay: float = 1.0, steps: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """What is left of weights that start at 1 and whose gradients are pure noise of different sizes.
+    """The mean of weights that start at 1 and get pure noise of different sizes as gradients.
 
-    256 weights a size; ``decay`` is AdamW's, and Adam's L2 factor as well.
+    256 weights per size; ``decay`` is AdamW's weight decay and also Adam's L2 factor.
 
     Returns:
-        One row an optimizer, size and step (every twentieth): optimizer, gradient_size, step, weight (mean).
+        One row per optimizer, size and step (every twentieth): optimizer, gradient_size, step, weight (mean).
     """
     sizes = torch.tensor(gradient_sizes, dtype=torch.float64).unsqueeze(1)
     rows = []
@@ -182,7 +180,7 @@ def rotation(
     steps: int = 1200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """AdamW on a vector whose length does not matter to the loss, as before a normalization; gradients are pure noise.
+    """AdamW on a vector whose length does not affect the loss, as before a norm; gradients are pure noise.
 
     The gradient of such a loss is orthogonal to w and shrinks as 1 / |w|. Noise makes w longer, decay shorter,
     until |w|² = lr · size / (2 · weight_decay); then each step turns w by sqrt(2 · lr · weight_decay · (1 - beta1)
@@ -195,10 +193,10 @@ def rotation(
         beta1: Adam's first beta.
         size: Numbers in w.
         steps: Number of updates.
-        seed: Of the noise.
+        seed: Seed of the noise.
 
     Returns:
-        One row a start and step (every tenth): start, weight_decay, step, rms, angle (radians turned in this step).
+        One row per start and step (every tenth): start, weight_decay, step, rms, angle (radians turned in this step).
     """
     rows = []
     for start in starts:
@@ -221,10 +219,10 @@ def rotation(
 
 @float32_on_cpu()
 def lost_in_bfloat16(weight_rms: Sequence[float], *, lr: float = 1e-3, seed: int = 0) -> pd.DataFrame:
-    """The share of updates of size ``lr`` that bfloat16 weights of a given size do not feel: w + update rounds to w.
+    """The share of updates of size ``lr`` that are lost in bfloat16 weights because w + update rounds to w.
 
     Returns:
-        One row a size: weight_rms, lost (share of 100,000 normal weights with normal updates).
+        One row per size: weight_rms, lost (share of 100,000 normal weights with normal updates).
     """
     generator = torch.Generator().manual_seed(seed)
     weights, updates = torch.randn(2, 100_000, generator=generator)
@@ -246,8 +244,8 @@ _FLIPPED = 0.25
 def noisy_data(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     """A small classification: "train" (400 points), "validation" and "test" (2,000 each), as (x, y).
 
-    32 features whose standard deviations fall geometrically from 3 to 0.1; the class of four is what a random
-    network of one hidden layer says; a quarter of the labels, in all three parts, is replaced by a random class.
+    The 32 features have standard deviations that fall geometrically from 3 to 0.1; a random network with one hidden
+    layer chooses one of four classes; in all three parts, a quarter of the labels are replaced by random classes.
     """
     generator = torch.Generator().manual_seed(seed)
     count = _TRAIN + 2 * _HELD_OUT
@@ -258,13 +256,8 @@ def noisy_data(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
     noise = torch.rand(count, generator=generator) < _FLIPPED
     y = torch.where(noise, torch.randint(_CLASSES, (count,), generator=generator), y)
     sizes = [_TRAIN, _HELD_OUT, _HELD_OUT]
-    return dict(
-        zip(
-            ("train", "validation", "test"),
-            zip(torch.split(x, sizes), torch.split(y, sizes), strict=True),
-            strict=True,
-        )
-    )
+    parts = zip(torch.split(x, sizes), torch.split(y, sizes), strict=True)
+    return dict(zip(("train", "validation", "test"), parts, strict=True))
 
 
 @float32_on_cpu()
@@ -279,20 +272,20 @@ def grid(
 ) -> pd.DataFrame:
     """Train a small network with every pair of learning rate and decay, all pairs at once.
 
-    The networks of a grid are one batch: three-dimensional weights, multiplied with ``bmm``, updated with the readable
-    steps of ``course_lib.optim.reference``, in which ``lr`` may be a tensor. Batches are the same
-    for all of them; the learning rate falls to zero in a cosine.
+    All networks of a grid are computed at once: three-dimensional weights, multiplied with ``bmm``, updated with the
+    readable steps of ``course_lib.optim.reference``, in which ``lr`` may be a tensor. They see the same batches; the
+    learning rate falls to zero along a cosine.
 
     Args:
-        form: One of ``FORMS``: what the decay is.
+        form: One of ``FORMS``, the form of the decay.
         rates: Peak learning rates.
-        decays: L2 factor; AdamW's weight decay; or the decay of a step itself (at the peak of the schedule).
-        seeds: Of data and initial weights.
+        decays: L2 factors, AdamW's weight decays, or the decays of a step itself (at the peak of the schedule).
+        seeds: Seeds of data and initial weights.
         steps: Number of updates.
-        batch_size: Points in each, drawn at random; None for all of them every time.
+        batch_size: Number of points in each batch, drawn at random; None for all of them.
 
     Returns:
-        One row a pair and seed: form, lr, decay, seed, train, validation, test (cross-entropy, nats), weight_rms.
+        One row per pair and seed: form, lr, decay, seed, train, validation, test (cross-entropy, nats), weight_rms.
     """
     if form not in FORMS:
         raise ValueError(f"form is {form!r}; it must be one of {', '.join(FORMS)}")
@@ -338,7 +331,7 @@ def _train_batch(
             if form == "Adam + L2":
                 reference.adam_step(weight, gradient, state, lr=rate, l2=decay)
             else:
-                # A decay that is not multiplied with the learning rate is one that was divided by it before.
+                # AdamW multiplies the decay by the learning rate; dividing by the peak rate first cancels that.
                 factor = decay if form == "AdamW" else decay / lr
                 reference.adamw_step(weight, gradient, state, lr=rate, weight_decay=factor)
     with torch.no_grad():
@@ -356,7 +349,7 @@ def _losses(weights: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
 
 
 def best_cells(results: pd.DataFrame) -> pd.DataFrame:
-    """For each form and learning rate the decay with the best validation loss, and its test loss (means over seeds)."""
+    """The decay with the best validation loss for each form and learning rate, and its test loss (means over seeds)."""
     means = results.groupby(["form", "lr", "decay"], sort=False)[["validation", "test"]].mean().reset_index()
     best = means.loc[means.groupby(["form", "lr"], sort=False)["validation"].idxmin()]
     return best.reset_index(drop=True)

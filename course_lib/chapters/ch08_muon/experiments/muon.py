@@ -1,7 +1,7 @@
-"""Chapter 8: Muon and AdamW on the hidden matrices of a small language model, and which way they go.
+"""Chapter 8: Muon and AdamW on the hidden matrices of a small language model, and the directions of their updates.
 
-Only the hidden matrices change hands. Embedding, output head and gains get the same AdamW in every run, so that a
-difference between two runs comes from the optimizer of the hidden matrices and its learning rate.
+Only the optimizer of the hidden matrices changes. Embedding, output head and gains have the same AdamW in every run, so
+that the difference between two runs comes from the hidden matrices' optimizer and its learning rate.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +20,11 @@ from course_lib.model import TransformerLM
 from course_lib.optim import AdamW, Muon, linear, param_groups
 
 REST_LR = 0.03
-"""AdamW's learning rate for everything but the hidden matrices: the best of 0.003, 0.01 and 0.03 in both camps."""
+"""AdamW's learning rate for everything but the hidden matrices: the best of 0.003, 0.01 and 0.03 with either
+optimizer."""
 
 BEST_LR = {"AdamW": 0.01, "Muon": 0.03}
-"""What ``compare_rates`` finds for the hidden matrices, in 100 steps."""
+"""Best learning rates of the hidden matrices in 100 steps, found with ``compare_rates``."""
 
 _BETAS = (0.9, 0.95)
 _WARMUP = 0.1  # of the run
@@ -31,7 +32,7 @@ _WARMUP = 0.1  # of the run
 
 @dataclass(frozen=True)
 class HiddenOptimizer:
-    """Which optimizer the hidden matrices get: "AdamW" or "Muon", its learning rate, and Muon's other options."""
+    """The optimizer of the hidden matrices: "AdamW" or "Muon", its learning rate, and Muon's other options."""
 
     name: str
     lr: float
@@ -54,7 +55,7 @@ class HiddenOptimizer:
 
 
 def settings(hidden: HiddenOptimizer, steps: int) -> SmallRun:
-    """A run with a tenth of warm-up and a straight line down to (nearly) zero."""
+    """A run with a tenth of warm-up, then a linear decay to (nearly) zero."""
     warmup = round(_WARMUP * steps)
     return SmallRun(
         steps=steps,
@@ -64,7 +65,7 @@ def settings(hidden: HiddenOptimizer, steps: int) -> SmallRun:
 
 
 def best(name: str, *, lr: float | None = None, **options: Any) -> HiddenOptimizer:
-    """An optimizer at the rate that ``compare_rates`` finds best for it in 100 steps, or at the one found elsewhere."""
+    """An optimizer at its best rate in 100 steps (``BEST_LR``), or at another one."""
     return HiddenOptimizer(name, BEST_LR[name] if lr is None else lr, options)
 
 
@@ -75,8 +76,8 @@ def compare_rates(
 
     Args:
         rates: Learning rates of the hidden matrices by optimizer, "AdamW" or "Muon".
-        seeds: Of weights and batches.
-        steps: Updates in a run.
+        seeds: Seeds of weights and batches.
+        steps: Updates per run.
     """
     cases = [
         ({"optimizer": name, "lr": lr}, settings(HiddenOptimizer(name, lr), steps))
@@ -95,21 +96,21 @@ def compare_options(
 
 
 def summary(runs: Comparison, by: Sequence[str]) -> pd.DataFrame:
-    """Validation loss by label, over seeds: mean, lowest, highest, and CPU seconds a run (median)."""
+    """Validation loss by label, over seeds: mean, lowest, highest, and CPU seconds per run (median)."""
     groups = runs.finals.groupby(list(by), sort=False)
     frame = groups["validation_loss"].agg(["mean", "min", "max"])
     return frame.assign(cpu_seconds=groups["cpu_seconds"].median()).reset_index()
 
 
-# --- which way the updates go -----------------------------------------------------------------------------------------
+# --- the directions of the updates ------------------------------------------------------------------------------------
 
 
 @dataclass
 class Directions:
     """Watches a run: spectra of gradient, momentum and update of each hidden matrix, and snapshots of all weights.
 
-    At every ``every``-th step ``s``: the gradient before step s, the momentum that the optimizer keeps after it, and
-    what step s added to the matrix, over its learning rate.
+    For every ``every``-th step: the gradient before the step, the momentum after it, and the update of the matrix over
+    its learning rate.
     """
 
     hidden: HiddenOptimizer
@@ -185,9 +186,9 @@ class Watched:
     """Watched runs.
 
     Attributes:
-        directions: A row a run, step, matrix and direction ("gradient", "momentum", "update"): optimizer, seed, step,
-            layer, matrix, direction, condition (largest over smallest singular value), effective_rank (as a share of
-            the shorter side), norm (Frobenius), rms (root mean square of the entries).
+        directions: One row per run, step, matrix and direction ("gradient", "momentum", "update"): optimizer, seed,
+            step, layer, matrix, direction, condition (largest over smallest singular value), effective_rank (as a share
+            of the shorter side), norm (Frobenius), rms (root mean square of the entries).
         runs: The trained models, by (optimizer, seed).
         snapshots: Weights along the way, oldest first, by (optimizer, seed); the last is the final model.
         matrices: The last measured matrices of each run, by name and direction.
@@ -206,7 +207,7 @@ def watch_directions(
     steps: int = 100,
     every: int = 5,
 ) -> Watched:
-    """Train with each optimizer at its best learning rate and look at its directions every ``every`` steps."""
+    """Train with each optimizer at its best learning rate and measure its directions every ``every`` steps."""
     frames, runs, snapshots, matrices = [], {}, {}, {}
     jobs = [(name, seed) for name in optimizers for seed in seeds]
     for name, seed in progress(jobs, description="watching", unit="run"):
@@ -221,7 +222,7 @@ def watch_directions(
 
 
 def spectra(matrices: Mapping[str, Tensor]) -> pd.DataFrame:
-    """Singular values of some matrices over the largest. Columns: matrix, rank (from 1), value."""
+    """Singular values of matrices, relative to the largest. Columns: matrix, rank (from 1), value."""
     frames = []
     for name, matrix in matrices.items():
         values = singular_values(matrix)
@@ -231,5 +232,5 @@ def spectra(matrices: Mapping[str, Tensor]) -> pd.DataFrame:
 
 
 def shards(matrix: Tensor, number: int, orthogonalize: Callable[[Tensor], Tensor]) -> Tensor:
-    """Orthogonalize ``number`` blocks of rows apart, as a worker would that sees only its own rows."""
+    """Orthogonalize ``number`` blocks of rows separately, like workers that each see only their own rows."""
     return torch.cat([orthogonalize(part) for part in matrix.chunk(number)])

@@ -1,4 +1,4 @@
-"""Chapter 8: what Newton-Schulz polynomials do to singular values, how good ones are designed, and what they cost."""
+"""Chapter 8: Newton-Schulz polynomials: their effect on singular values, their design and their cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ Triple = tuple[float, float, float]
 CUBIC: Triple = (1.5, -0.5, 0.0)
 """The classical iteration: 1.5·x - 0.5·x³, Newton's method for the inverse square root of x²."""
 TAYLOR: Triple = (15 / 8, -10 / 8, 3 / 8)
-"""The quintic that touches 1 most flatly: value 1, first and second derivative 0 at x = 1."""
+"""The quintic that is flattest at x = 1: its value there is 1, its first and second derivative are 0."""
 
 
 def polynomial(x: ArrayLike, coefficients: Triple) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def polynomial(x: ArrayLike, coefficients: Triple) -> NDArray[np.float64]:
 
 
 def composed(x: ArrayLike, triples: Sequence[Triple]) -> NDArray[np.float64]:
-    """What becomes of singular values ``x`` after one step with each of ``triples``."""
+    """Singular values ``x`` after one step with each of ``triples``."""
     values = np.asarray(x, dtype=float)
     for triple in triples:
         values = polynomial(values, triple)
@@ -40,10 +40,10 @@ def composed(x: ArrayLike, triples: Sequence[Triple]) -> NDArray[np.float64]:
 
 
 def polar_express(lower: float, steps: int) -> list[Triple]:
-    """The best coefficients for each of ``steps`` steps, if all singular values lie between ``lower`` and 1.
+    """The best coefficients for each of ``steps`` steps if all singular values lie between ``lower`` and 1.
 
-    Amsel et al. 2025, "The Polar Express", theorem 3.1: to compose, in every step, the odd quintic with the smallest
-    largest distance from 1 on the interval that the last step left is the best of all compositions.
+    Amsel et al. 2025, "The Polar Express", theorem 3.1: the best composition takes, in every step, the odd quintic with
+    the smallest maximal distance from 1 on the interval that results from the step before.
 
     Raises:
         ValueError: ``lower`` is not between 0 and 1, or ``steps`` is negative.
@@ -62,12 +62,12 @@ def polar_express(lower: float, steps: int) -> list[Triple]:
 
 
 def best_quintic(low: float, high: float) -> tuple[Triple, float]:
-    """The odd quintic p with the smallest largest |1 - p(x)| on [low, high], and that error.
+    """The odd quintic p with the smallest maximal |1 - p(x)| on [low, high], and that error.
 
-    Remez' algorithm: find p with errors of one size and changing sign at four points, move the two inner points to
+    Remez' algorithm: find p with errors of equal size and alternating sign at four points, move the two inner points to
     the extrema of p, repeat.
     """
-    if high - low < 1e-4 * high:  # the four points can no longer be told apart; the limit is known
+    if high - low < 1e-4 * high:  # the four points are nearly equal; use the known limit
         middle = (low + high) / 2
         a, b, c = TAYLOR
         triple = (a / middle, b / middle**3, c / middle**5)
@@ -77,9 +77,8 @@ def best_quintic(low: float, high: float) -> tuple[Triple, float]:
     error = np.inf
     while True:
         points = np.array([low, *inner, high])
-        a, b, c, new_error = np.linalg.solve(
-            np.column_stack([points, points**3, points**5, signs]), np.ones(4)
-        )
+        equations = np.column_stack([points, points**3, points**5, signs])
+        a, b, c, new_error = np.linalg.solve(equations, np.ones(4))
         if abs(error - new_error) < 1e-14:
             return (float(a), float(b), float(c)), abs(float(new_error))
         error = new_error
@@ -88,7 +87,7 @@ def best_quintic(low: float, high: float) -> tuple[Triple, float]:
 
 
 def methods(lower: float = 1e-3, steps: int = 5) -> dict[str, list[Triple]]:
-    """The designs that the chapter compares, by name, as one triple a step."""
+    """The designs that the chapter compares, by name, as one triple per step."""
     return {
         "cubic": [CUBIC] * steps,
         "Jordan": [MUON_COEFFICIENTS] * steps,
@@ -142,15 +141,16 @@ def counted_flops(rows: int, columns: int, steps: int = 5) -> int:
 
 
 def overhead(d_model: int, tokens: int, *, d_ff: int | None = None, steps: int = 5) -> float:
-    """Newton-Schulz FLOPs over those of forward and backward, for the matrices of one layer.
+    """Newton-Schulz FLOPs relative to those of forward and backward, for the matrices of one layer.
 
-    Six FLOPs a weight and token (2 forward, 4 backward); four matrices of attention and three of SwiGLU.
+    Training takes six FLOPs per weight and token (2 forward, 4 backward); a layer has four matrices of attention and
+    three of SwiGLU.
 
     Args:
         d_model: Width.
-        tokens: In a batch: the optimizer's work is done once a batch.
+        tokens: Tokens per batch; the optimizer works once per batch.
         d_ff: Width of the hidden layer, by default 8/3 of d_model.
-        steps: Of Newton-Schulz.
+        steps: Number of Newton-Schulz steps.
     """
     hidden = round(8 * d_model / 3) if d_ff is None else d_ff
     shapes = [(d_model, d_model)] * 4 + [(hidden, d_model)] * 3
@@ -163,7 +163,7 @@ def timings(size: int = 256, repeats: int = 5) -> pd.DataFrame:
     """CPU time to orthogonalize a square matrix on one thread: float32, bfloat16, and by SVD.
 
     Returns:
-        One row a way: way, milliseconds (median), error (largest |σ - 1| of the result).
+        One row per way: way, milliseconds (median), error (largest |σ - 1| of the result).
     """
     matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0))
     ways: dict[str, Callable[[], Tensor]] = {

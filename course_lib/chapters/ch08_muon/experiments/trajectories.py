@@ -1,4 +1,4 @@
-"""Chapter 8: the path of training on a plane, what a path without any training looks like there, and the loss on it."""
+"""Chapter 8: the path of training on a plane, the loss on that plane, and a random walk for comparison."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from course_lib.loss import cross_entropy
 from course_lib.model import TransformerLM
 
 VIEWS = ("PCA", "random", "random, enlarged")
-"""The planes that ``planes`` looks at: a random plane at the scale of the path's length, and at that of its shadow."""
+"""The views of ``planes``; a random plane is shown at the scale of the path and enlarged to the path's projection."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Plane:
     Attributes:
         projection: What :func:`course_lib.diagnostics.trajectory_projection` found.
         grid: The loss on the plane: x, y, loss.
-        along: The loss at each snapshot, and at its shadow on the plane: snapshot, x, y, loss, shadow_loss.
+        along: The loss at each snapshot and at its projection onto the plane: snapshot, x, y, loss, shadow_loss.
     """
 
     projection: Projection
@@ -61,7 +61,7 @@ def random_walk_law(axis: int) -> float:
 
 
 def explained(paths: Mapping[str, Sequence[Snapshot] | Tensor]) -> pd.DataFrame:
-    """How much of each path its best plane shows. Columns: path, first, second (shares), both."""
+    """The shares of each path that its first two principal axes explain. Columns: path, first, second, both."""
     rows = []
     for name, path in paths.items():
         first, second = trajectory_projection(list(path)).explained.tolist()
@@ -77,14 +77,14 @@ def planes(
     batch_size: int = 8,
     margin: float = 0.25,
 ) -> dict[tuple[str, str], Plane]:
-    """The views of some paths of one model's weights, and the held-out loss on their planes.
+    """Views of paths of a model's weights, with the held-out loss on their planes.
 
     Args:
-        model: Of the shape that the paths are of; its weights are put back.
+        model: A model of the paths' shape; its weights are restored.
         paths: Snapshots by name.
-        points: Of the grid along each axis.
-        batch_size: Windows of held-out text that the loss is taken on.
-        margin: How far the grid goes beyond the path, as a share of the path's extent.
+        points: Grid points along each axis.
+        batch_size: Windows of held-out text for the loss.
+        margin: Extension of the grid beyond the path, as a share of the path's extent.
 
     Returns:
         By (path, view); the views are ``VIEWS``.
@@ -101,7 +101,7 @@ def planes(
             projection = trajectory_projection(paths[name], "pca" if view == "PCA" else "random")
             shadow = projection.coordinates.numpy()
             low, high = shadow.min(0), shadow.max(0)
-            if view == "random":  # as far as the path's start is away
+            if view == "random":  # the distance between the path's ends
                 high = np.full(2, _distance(paths[name]))
                 low = -high
             x, y = (
@@ -114,7 +114,7 @@ def planes(
 
 
 def _distance(path: Sequence[Snapshot]) -> float:
-    """How far the start of a path is from its end."""
+    """The distance between the start and the end of a path."""
     return float(sum((path[0][name] - path[-1][name]).square().sum() for name in path[0]) ** 0.5)
 
 

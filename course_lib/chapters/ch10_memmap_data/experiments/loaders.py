@@ -1,4 +1,4 @@
-"""Chapter 10: ways to make batches from a token file, and what each costs in time and memory."""
+"""Chapter 10: ways to make batches from a token file, and their cost in time and memory."""
 
 import itertools
 import time
@@ -21,18 +21,18 @@ from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 
 PATTERNS = ("at random", "in order")
-"""Where in the file the windows of a batch begin: anywhere, or each where the last one ended."""
+"""Starts of a batch's windows in the file: anywhere, or each at the end of the one before."""
 
 
 def row_by_row(data: NDArray[np.integer], starts: NDArray[np.integer], context: int) -> tuple[Tensor, Tensor]:
-    """The plain way: slice, convert and stack, row after row."""
+    """The plain way: slice, convert and stack row by row."""
     x = torch.stack([torch.from_numpy(data[i : i + context].astype(np.int64)) for i in starts])
     y = torch.stack([torch.from_numpy(data[i + 1 : i + 1 + context].astype(np.int64)) for i in starts])
     return x, y
 
 
 def _places(pattern: str, length: int, batch: int, context: int) -> Iterator[NDArray[np.int64]]:
-    """The first tokens of the windows, batch after batch, without end."""
+    """The starts of the windows, batch by batch, without end."""
     random = np.random.default_rng(0)
     follow = np.arange(batch) * context
     for number in itertools.count():
@@ -45,7 +45,7 @@ def _places(pattern: str, length: int, batch: int, context: int) -> Iterator[NDA
 def ways(
     tokens: TokenFile, pattern: str, batch: int, context: int
 ) -> dict[str, Callable[[], tuple[Tensor, Tensor]]]:
-    """Functions that make the next batch, by the name of the way; a map of its own for each call of ``ways``."""
+    """Functions that make the next batch, by the name of the way. Each call of ``ways`` maps the file again."""
     mapped = np.memmap(tokens.path, tokens.dtype, mode="r")
     view = np.asarray(mapped)
     places = _places(pattern, len(tokens), batch, context)
@@ -68,7 +68,7 @@ def loader_speed(
     *,
     patterns: Sequence[str] = PATTERNS[:1],
 ) -> pd.DataFrame:
-    """CPU time of making a batch in four ways, taking turns.
+    """CPU time per batch in four ways, which take turns.
 
     Columns: way, pattern (of ``PATTERNS``), batch, context, repeat, microseconds.
     """
@@ -102,21 +102,20 @@ def resident_after(
     patterns: Sequence[str] = PATTERNS,
     number: int = 10,
 ) -> pd.DataFrame:
-    """Memory that has become resident after ``number`` batches from a freshly opened file.
+    """Memory that is resident after ``number`` batches from a freshly opened file.
 
     Columns: way, pattern, batch, context, megabytes.
     """
     rows = []
     for pattern, batch, context in itertools.product(patterns, batches, contexts):
         for name in ways(tokens, pattern, batch, context):
-            make = ways(tokens, pattern, batch, context)[
-                name
-            ]  # a map of its own, no page of which was touched
+            fresh = ways(tokens, pattern, batch, context)  # a new map, with no page touched yet
+            make = fresh[name]
             before = resident_bytes()
             for _ in range(number):
                 make()
             rows.append((name, pattern, batch, context, (resident_bytes() - before) / 1e6))
-            del make
+            del make, fresh
     return pd.DataFrame(rows, columns=["way", "pattern", "batch", "context", "megabytes"])
 
 
@@ -144,16 +143,14 @@ def worker_speed(
     context: int = 256,
     batches: int = 100,
 ) -> pd.DataFrame:
-    """Wall time a batch from torch's DataLoader with helper processes, and from BatchStream.
+    """Wall time per batch from torch's DataLoader with helper processes, and from BatchStream.
 
-    Columns: way, start_milliseconds (until the first batch is there), microseconds (each batch after it).
+    Columns: way, start_milliseconds (until the first batch), microseconds (per batch after it).
     """
     rows = []
     for number in progress(workers, description="helper processes"):
-        loader = DataLoader(
-            WindowDataset(tokens.path, context), batch, shuffle=True, num_workers=number,
-            generator=torch.Generator().manual_seed(0),
-        )  # fmt: skip
+        windows, generator = WindowDataset(tokens.path, context), torch.Generator().manual_seed(0)
+        loader = DataLoader(windows, batch, shuffle=True, num_workers=number, generator=generator)
         rows.append((f"DataLoader, {number} workers", *_first_and_rest(iter(loader), batches)))
     stream = BatchStream(tokens, batch, context, seed=0)
     rows.append(("BatchStream", *_first_and_rest(stream, batches)))

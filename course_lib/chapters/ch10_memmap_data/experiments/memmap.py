@@ -1,4 +1,4 @@
-"""Chapter 10: token files, what mapping one costs, batches from it, epochs, documents."""
+"""Chapter 10: token files, the cost of mapping them, epochs and documents."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def make_corpus(
 
 
 def large_file(folder: PathLike, num_tokens: int, seed: int = 0) -> TokenFile:
-    """A token file of random ids below 50,000: for its size, not for its sense."""
+    """A token file of random ids below 50,000, where only the size matters."""
     random = np.random.default_rng(seed)
     sizes = [min(1 << 22, num_tokens - start) for start in range(0, num_tokens, 1 << 22)]
     parts = (
@@ -63,10 +63,10 @@ def large_file(folder: PathLike, num_tokens: int, seed: int = 0) -> TokenFile:
 
 
 def storage(corpus: Corpus) -> pd.DataFrame:
-    """Bytes that the same tokens take in different forms. Columns: form, bytes, bytes_per_token."""
+    """Size of the same tokens in different forms. Columns: form, bytes, bytes_per_token."""
     ids = np.asarray(corpus.tokens)
     numbers = ids.tolist()
-    # A list holds a reference to each integer; integers up to 256 exist once, others each on their own.
+    # A list holds a reference to each integer; Python shares integers up to 256, others are separate objects.
     own = sum(sys.getsizeof(number) for number in numbers if number > 256)
     sizes = {
         "the text, UTF-8": corpus.text.stat().st_size,
@@ -80,7 +80,7 @@ def storage(corpus: Corpus) -> pd.DataFrame:
 
 
 def damage(tokens: TokenFile, folder: PathLike) -> pd.DataFrame:
-    """Five accidents to a copy of a token file: what NumPy makes of it, and what TokenFile says.
+    """A damaged copy of a token file as NumPy and TokenFile read it, for five kinds of damage.
 
     Columns: accident, numpy (the first ids), token_file (the message).
     """
@@ -111,12 +111,12 @@ def damage(tokens: TokenFile, folder: PathLike) -> pd.DataFrame:
 
 
 def resident_bytes() -> int:
-    """The memory of this process that is in RAM now, mapped file pages included (the "resident set")."""
+    """The memory of this process that is in RAM, including mapped file pages (the "resident set")."""
     return int(psutil.Process().memory_info().rss)
 
 
 def forget(path: PathLike) -> None:
-    """Ask the system to drop a file's pages from its cache, where it knows how (Linux)."""
+    """Ask the system to drop a file's pages from its cache, where this is possible (Linux)."""
     if not hasattr(os, "posix_fadvise"):
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -128,16 +128,16 @@ def forget(path: PathLike) -> None:
 
 
 def _disk_bytes() -> int:
-    """Bytes that this process had read from a disk so far; 0 where the system does not tell."""
+    """Bytes that this process has read from a disk; 0 where the system does not report them."""
     process = psutil.Process()
     return int(process.io_counters().read_bytes) if hasattr(process, "io_counters") else 0
 
 
 def opening(tokens: TokenFile, repeats: int = 5) -> pd.DataFrame:
-    """Time and memory to have the first token, mapped and read. Columns: way, milliseconds, megabytes.
+    """Time and memory to get the first token by mapping and by reading. Columns: way, milliseconds, megabytes.
 
-    The time is the shortest of ``repeats``: opening a map takes a tenth of a millisecond, and any other process that
-    runs in between takes many times that.
+    The time is the shortest of ``repeats``: opening a map takes a tenth of a millisecond, far less than an interruption
+    by another process.
     """
     path, dtype = tokens.path, tokens.dtype
     ways: dict[str, Callable[[], NDArray[np.integer]]] = {
@@ -160,7 +160,7 @@ def opening(tokens: TokenFile, repeats: int = 5) -> pd.DataFrame:
 
 
 def touched(tokens: TokenFile, context_length: int = 256, seed: int = 0) -> pd.DataFrame:
-    """What becomes resident when parts of a freshly mapped file are used.
+    """Memory that becomes resident when parts of a freshly mapped file are used.
 
     Columns: used, windows, used_megabytes, resident_megabytes.
     """
@@ -181,10 +181,10 @@ def touched(tokens: TokenFile, context_length: int = 256, seed: int = 0) -> pd.D
 def cold_and_warm(
     tokens: TokenFile, windows: int = 2000, context_length: int = 256, repeats: int = 3, seed: int = 0
 ) -> pd.DataFrame:
-    """Seconds to copy the same number of windows in order and at random places, from disk, page cache and array.
+    """Time to copy the same number of windows in order and at random places, from disk, page cache and array.
 
-    Columns: pattern ("in order", "random"), source ("disk", "page cache", "array"), repeat, microseconds (wall time a
-    window), disk_megabytes (what the system really read: 0 if it kept its cache).
+    Columns: pattern ("in order", "random"), source ("disk", "page cache", "array"), repeat, microseconds (wall time per
+    window), disk_megabytes (really read from disk: 0 if the system kept its cache).
     """
     random = np.random.default_rng(seed)
     in_ram = np.fromfile(tokens.path, tokens.dtype)
@@ -203,7 +203,7 @@ def cold_and_warm(
                 read, started = _disk_bytes(), time.perf_counter()
                 gather_windows(array, starts, context_length)
                 seconds = time.perf_counter() - started
-                del array  # pages that are mapped cannot be dropped
+                del array  # mapped pages cannot be dropped from the cache
                 rows.append((pattern, source, repeat, seconds / windows * 1e6, (_disk_bytes() - read) / 1e6))
     return pd.DataFrame(rows, columns=["pattern", "source", "repeat", "microseconds", "disk_megabytes"])
 
@@ -262,7 +262,7 @@ def coverage(num_windows: int = 2000, epochs: int = 4, seeds: Sequence[int] = (0
 
 
 def dealing(num_windows: int = 39, batch: int = 3, processes: int = 2, seed: int = 0) -> pd.DataFrame:
-    """Which process gets which window, in two epochs. Columns: batch, rank, window, epoch."""
+    """The windows that each process gets in two epochs. Columns: batch, rank, window, epoch."""
     tokens = np.arange(num_windows + 1)
     rows = []
     for rank in range(processes):
@@ -278,11 +278,11 @@ def dealing(num_windows: int = 39, batch: int = 3, processes: int = 2, seed: int
 
 
 def boundaries(corpus: Corpus, contexts: Sequence[int] = (32, 64, 128, 256, 512, 1024)) -> pd.DataFrame:
-    """What windows cut from a stream of documents hold, and what one document a window would waste.
+    """The contents of windows cut from a stream of documents, and the waste of one document per window.
 
     Columns: context; mixed_windows: share of windows with tokens of two documents; foreign_context: share of targets
-    whose context holds another document; padding: share of places left empty with one document a window (longer ones
-    cut into several); documents: mean number in a window.
+    whose context contains another document; padding: share of empty places with one document per window (longer ones
+    are cut); documents: mean number per window.
     """
     ids = np.asarray(corpus.tokens)
     ends = ids == corpus.end_of_text
@@ -293,14 +293,8 @@ def boundaries(corpus: Corpus, contexts: Sequence[int] = (32, 64, 128, 256, 512,
         # A window is mixed if a document ends in it before its last token.
         ended_before = np.cumsum(windows, axis=1) - windows
         padded = -(-lengths // context) * context
-        rows.append(
-            (
-                context,
-                float((ended_before[:, -1] > 0).mean()),
-                float((ended_before > 0).mean()),
-                float(1 - lengths.sum() / padded.sum()),
-                float(1 + ended_before[:, -1].mean()),
-            )
-        )
+        mixed, foreign = (ended_before[:, -1] > 0).mean(), (ended_before > 0).mean()
+        padding, documents = 1 - lengths.sum() / padded.sum(), 1 + ended_before[:, -1].mean()
+        rows.append((context, *map(float, (mixed, foreign, padding, documents))))
     columns = ["context", "mixed_windows", "foreign_context", "padding", "documents"]
     return pd.DataFrame(rows, columns=columns)

@@ -1,4 +1,4 @@
-"""Chapter 11: counts by formula beside counts by torch, published runs, and what this machine reaches."""
+"""Chapter 11: counts by formula and by torch, published runs, and the speed of this machine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from course_lib.optim import AdamW
 Call = Callable[[], object]
 
 GPU_MEMORY = 80e9
-"""Bytes of the accelerator that the tables fill: an A100 or H100 of 80 GB."""
+"""Memory of the tables' accelerator in bytes: an A100 or H100 with 80 GB."""
 
 
 # --- counts -----------------------------------------------------------------------------------------------------------
@@ -31,8 +31,9 @@ GPU_MEMORY = 80e9
 def known_models() -> pd.DataFrame:
     """Published models: shape, parameters as published and by formula, shares of the parts.
 
-    Columns: model, D, L, H, parameters, formula (biases that the course leaves out included), 12 L D², embedding (with
-    positions), attention, ffn, head (shares; norms are the small rest), D / L, d_ff / D, head size, H·head / D, V.
+    Columns: model, D, L, H, parameters, formula (including biases, which the course leaves out), 12 L D², embedding
+    (with positions), attention, ffn, head (shares; norms are the small rest), D / L, d_ff / D, head size, H·head / D,
+    V.
     """
     rows = []
     for name, known in KNOWN_MODELS.items():
@@ -66,8 +67,8 @@ def torch_counts(
 ) -> pd.DataFrame:
     """Parameters and operations by formula and as torch counts them, for changes of the small model by name.
 
-    Torch's flop counter watches a forward and a backward pass through the plain attention, whose products it knows. The
-    context is long, since the model has a kernel of its own for short ones, which the counter cannot see into.
+    Torch's flop counter watches a forward and a backward pass through plain attention, whose products it can count. The
+    context is long because for short ones the model uses its own kernel, which the counter does not see.
 
     Columns: variant, parameters, module (numbers in the module), flops, counter (torch's), ratio.
     """
@@ -87,9 +88,9 @@ def torch_counts(
 
 
 def by_context(names: Sequence[str], lengths: Sequence[int]) -> pd.DataFrame:
-    """Operations a token of a training step against the context, for known models.
+    """Operations per token of a training step by context length, for known models.
 
-    Columns: model, context, flops (a token), attention (share of the products of T x T), rule (6 times the parameters
+    Columns: model, context, flops (per token), attention (share of the T x T products), rule (6 times the parameters
     without the embedding table, which is only looked up, over flops).
     """
     rows = []
@@ -99,9 +100,8 @@ def by_context(names: Sequence[str], lengths: Sequence[int]) -> pd.DataFrame:
         multiplied = counted["attention"] + counted["ffn"] + config.vocab_size * config.d_model
         for length in lengths:
             step = flops(replace(config, context_length=length))
-            rows.append(
-                (name, length, step / length, step.share("attention"), 6 * multiplied * length / step)
-            )
+            rule = 6 * multiplied * length / step
+            rows.append((name, length, step / length, step.share("attention"), rule))
     return pd.DataFrame(rows, columns=["model", "context", "flops", "attention", "rule"])
 
 
@@ -124,11 +124,11 @@ def memory_cases(
 
 
 def what_fits(names: Sequence[str], *, memory_bytes: float = GPU_MEMORY) -> pd.DataFrame:
-    """What known models need of one accelerator, to train with AdamW and to serve in bfloat16.
+    """Memory that known models need on one accelerator, to train with AdamW and to serve in bfloat16.
 
     Columns: model, parameters, state (GB of float32 weights, gradients and two moments), trains (whether that leaves
-    room for one sequence under autocast), weights (GB in bfloat16), KV cache a token (bytes), cached tokens (that fit
-    beside the weights, in thousands; negative where the weights do not fit).
+    room for one sequence under autocast), weights (GB in bfloat16), KV cache a token (bytes), cached tokens (thousands
+    that fit beside the weights; negative if the weights do not fit).
     """
     rows = []
     for name in names:
@@ -136,17 +136,9 @@ def what_fits(names: Sequence[str], *, memory_bytes: float = GPU_MEMORY) -> pd.D
         count, length = known.published, known.config.context_length
         trains = memory(known.config, 1, "adamw", "mixed", loss_chunk=1024) <= memory_bytes
         token = kv_cache_bytes(known.config, 1, length, "bfloat16") / length
-        rows.append(
-            (
-                name,
-                count,
-                16 * count / 1e9,
-                trains,
-                2 * count / 1e9,
-                token,
-                (memory_bytes - 2 * count) / token / 1e3,
-            )
-        )
+        weights = 2 * count
+        cached = (memory_bytes - weights) / token / 1e3
+        rows.append((name, count, 16 * count / 1e9, trains, weights / 1e9, token, cached))
     columns = ["model", "parameters", "state", "trains", "weights", "KV cache a token", "cached tokens"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -172,14 +164,14 @@ PUBLISHED_RUNS = (
     PublishedRun("LLaMA 65B", 1_022_362, _A100, "Touvron et al. 2023 (LLaMA), table 15"),
     PublishedRun("Llama 2 70B", 1_720_320, _A100, "Touvron et al. 2023 (Llama 2), table 2"),
 )
-"""Pre-training on A100-80GB; the hours are those of the table of carbon emissions."""
+"""Pre-training on A100-80GB; the hours are from the papers' tables of carbon emissions."""
 
 
 def published_runs() -> pd.DataFrame:
     """The utilization that published GPU hours imply.
 
-    Columns: model, tokens, GPU hours, flops (of the whole run), MFU (over what the GPUs could have done), 6ND (the
-    rule's operations over the formula's).
+    Columns: model, tokens, GPU hours, flops (of the whole run), MFU (flops over the GPUs' peak in those hours), 6ND
+    (the rule's operations over the formula's).
     """
     rows = []
     for run in PUBLISHED_RUNS:
@@ -189,24 +181,16 @@ def published_runs() -> pd.DataFrame:
         length = known.config.context_length
         needed = flops(known.config) / length * tokens
         possible = run.gpu_hours * 3600 * run.peak
-        rows.append(
-            (
-                run.model,
-                tokens,
-                run.gpu_hours,
-                needed,
-                needed / possible,
-                6 * known.published * tokens / needed,
-            )
-        )
+        rule = 6 * known.published * tokens / needed
+        rows.append((run.model, tokens, run.gpu_hours, needed, needed / possible, rule))
     return pd.DataFrame(rows, columns=["model", "tokens", "GPU hours", "flops", "MFU", "6ND"])
 
 
 @float32_on_cpu()
 def operations(*, width: int = 256, tokens: int = 512, repeats: int = 7) -> pd.DataFrame:
-    """What a model is made of, on one thread: operations, bytes that must be moved, and the speed reached.
+    """A model's operations on one thread: floating-point operations, bytes to move, and the speed reached.
 
-    Bytes are the least possible: every input read once, every result written once.
+    Bytes are the minimum: every input read once, every result written once.
 
     Columns: name, flops, bytes, cpu_seconds, intensity (FLOP/byte), flops_per_second.
     """
@@ -214,7 +198,7 @@ def operations(*, width: int = 256, tokens: int = 512, repeats: int = 7) -> pd.D
     x, y = torch.randn(2, tokens, width, generator=generator)
     weight = torch.randn(4 * width, width, generator=generator)
     one, norm = x[:1].clone(), RMSNorm(width)
-    # Large enough that the weights of one token's step come from memory and not from a cache.
+    # Large enough that the weights for one token come from memory, not from a cache.
     large = torch.randn(16 * width, 16 * width, generator=generator)
     wide = torch.randn(1, 16 * width, generator=generator)
     logits = torch.randn(tokens, 4096, generator=generator)
@@ -251,8 +235,8 @@ def _product(x: torch.Tensor, weight: torch.Tensor) -> tuple[float, float, Call]
 def training_steps(widths: Sequence[int], *, batch: int = 8, repeats: int = 5) -> pd.DataFrame:
     """Training steps of the small model at several widths, on one thread, in turns with a large matrix product.
 
-    Columns: width, parameters, flops (a step), cpu_seconds, tokens_per_second, MFU (the step's operations a second over
-    the product's).
+    Columns: width, parameters, flops (per step), cpu_seconds, tokens_per_second, MFU (the step's operations per second
+    over the product's).
     """
     matrix = torch.randn(1024, 1024, generator=torch.Generator().manual_seed(0))
     with one_thread():

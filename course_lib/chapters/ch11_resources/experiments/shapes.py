@@ -16,7 +16,7 @@ SHAPES = {
     "1 head of 64": ("heads", {"num_heads": 1}),
     "16 heads of 4": ("heads", {"num_heads": 16}),
 }
-"""By name: which rule is broken, and fields of the small model; layers hold the same number of parameters to 0.1 %."""
+"""By name: the rule that is broken, and fields of the small model. Parameters in layers are equal to within 0.1 %."""
 
 
 def shapes() -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 The stored runs, ``ablations.json``, were made by
 ``python -m course_lib.chapters.ch12_capstone.experiments.ablations``.
-The chapter makes one of them again: this machine comes to the same result, nearly.
+The chapter repeats one of them; the result is nearly the same on every machine.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ MENU: dict[str, dict[str, Any]] = {
     "schedule: cosine to a tenth": {"schedule": "cosine", "min_learning_rate_ratio": 0.1},
     "schedule: constant": {"schedule": "constant"},
 }
-"""What may be changed, by name: fields of the model and of the run. The GELU layer has the parameters of the gated one;
-AdamW alone, for which the tables' learning rate is far too high, has the best of 0.005, 0.01 and 0.02."""
+"""Possible changes by name: fields of the model and of the run. The GELU layer has as many parameters as the gated one.
+AdamW alone has the best learning rate of 0.005, 0.01 and 0.02; that of the tables would be far too high for it."""
 
 _NUM_BYTES, _HELD_OUT_BYTES = 1_000_000, 50_000
 _STORED = files("course_lib.chapters.ch12_capstone.experiments") / "ablations.json"
@@ -54,7 +54,7 @@ def ablation_configuration(material: Material, name: str, *, seed: int = 0) -> T
     if name not in MENU:
         raise ValueError(f"name={name!r} is not on the menu; there are {', '.join(map(repr, MENU))}")
     fields = dict(MENU[name])
-    # At any COURSE_SCALE the same run: it is to be compared with stored ones.
+    # The same run at any COURSE_SCALE, since it is compared with stored ones.
     shape = ModelConfig(
         vocab_size=material.tokenizer.vocab_size, context_length=64, d_model=96, num_layers=2, num_heads=4
     )
@@ -74,7 +74,7 @@ def ablation_configuration(material: Material, name: str, *, seed: int = 0) -> T
 
 @cache
 def material() -> Material:
-    """The text and the tokenizer of all ablations, made once a session in a temporary folder."""
+    """The text and the tokenizer of all ablations, made once per session in a temporary folder."""
     folder = tempfile.mkdtemp(prefix="ablations-")
     return prepare(folder, _NUM_BYTES, _HELD_OUT_BYTES)
 
@@ -103,7 +103,7 @@ def store(runs: pd.DataFrame, path: PathLike) -> None:
 
 
 def against_baseline(runs: pd.DataFrame) -> pd.DataFrame:
-    """What each change did, as a table: the best first.
+    """The effect of each change, the best first.
 
     Columns: change, runs, bits_per_byte (mean), difference (to the unchanged run's mean), standard_error (of the
     difference, from both spreads over seeds).

@@ -1,4 +1,4 @@
-"""Chapter 12: a text, a tokenizer and a model, and what the model has to beat on text it has not seen."""
+"""Chapter 12: a text, a tokenizer and a model, and the baselines that the model has to beat on unseen text."""
 
 import gzip
 import lzma
@@ -25,15 +25,15 @@ from course_lib.train import Callback, TrainConfig, TrainResult, train
 
 _HELD_OUT_SEED = 1_000_003  # stories that nothing is trained on
 _XZ_WINDOW = 1 << 28
-_LEAST_TRAINING, _LEAST_HELD_OUT = 2_000, 200  # tokens: a few windows of each
+_LEAST_TRAINING, _LEAST_HELD_OUT = 2_000, 200  # tokens, enough for a few windows
 _LEAST_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a run needs, in one folder: two texts, the tokenizer trained on the first, and the token files of both.
+    """The files of a run in one folder: two texts, the tokenizer trained on the first, and the token files of both.
 
-    ``least_steps``: how many the run makes at least; where the text is too short for them, it is read more than once.
+    ``least_steps``: minimum number of steps; a text that is too short for them is read more than once.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Material:
 
     @property
     def held_out(self) -> Path:
-        """The text to be judged by."""
+        """The text to evaluate on."""
         return self.folder / "held_out.txt"
 
     @property
@@ -73,8 +73,8 @@ def prepare(
 ) -> Material:
     """Write stories to ``folder``, train a tokenizer on those for training, and encode both texts.
 
-    In place of stories, the two texts may be the beginning of ``own_text`` and the sixteenth of it that follows, but no
-    more than ``held_out_bytes`` characters. Raises ReaderError if that is too little to train on and to be judged by.
+    Instead of stories, the two texts can be the beginning of ``own_text`` and its last sixteenth, at most
+    ``held_out_bytes`` characters. Raises ReaderError if that is too little to train or to evaluate on.
     """
     material = Material(Path(folder), least_steps=1 if own_text is None else _LEAST_STEPS)
     if own_text is None:
@@ -83,14 +83,15 @@ def prepare(
     else:
         whole = own_text.read(num_bytes + held_out_bytes)
         end = len(whole) - min(len(whole) // 16, held_out_bytes)
-        end = whole.rfind("\n", end * 3 // 4, end) + 1 or end  # behind a line, if lines are not too long
+        end = (
+            whole.rfind("\n", end * 3 // 4, end) + 1 or end
+        )  # at the end of a line, if lines are not too long
         for path, part in ((material.text, whole[:end]), (material.held_out, whole[end:])):
             with atomic_write(path) as file:
                 file.write(part.encode())
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="no pair is left"
-        )  # a short text makes a smaller vocabulary
+        # A short text makes a smaller vocabulary.
+        warnings.filterwarnings("ignore", message="no pair is left")
         tokenizer = train_bpe(material.text, vocab_size, [SEPARATOR])
     tokenizer.save(material.tokenizer_file)
     for text, needed in ((material.text, _LEAST_TRAINING), (material.held_out, _LEAST_HELD_OUT)):
@@ -104,7 +105,7 @@ def prepare(
 
 
 def configuration(material: Material, **changes: Any) -> TrainConfig:
-    """The chapter's run, one pass over the text, more over a short one of the reader's; ``changes`` to any field.
+    """The chapter's run: one pass over the text, or several over a reader's short one. ``changes``: other fields.
 
     The small one is a model of 1.0 M parameters, 0.8 M of them in its two tables.
     """
@@ -147,9 +148,9 @@ def configuration(material: Material, **changes: Any) -> TrainConfig:
 def run_anew(
     config: TrainConfig, *, callbacks: Sequence[Callback] = (), progress: bool = True
 ) -> TrainResult:
-    """Train from the first step: what an earlier run left in ``config.directory`` is thrown away.
+    """Train from the first step, after deleting an earlier run in ``config.directory``.
 
-    Raises ValueError, before that, when the text to train on or the tokenizer lies there.
+    Raises ValueError, and deletes nothing, if the training text or the tokenizer is in that folder.
     """
     read = (config.train_tokens, config.valid_tokens, config.tokenizer)
     check_not_sources([], [path for path in read if path is not None], folders=[config.directory])
@@ -158,10 +159,10 @@ def run_anew(
 
 
 def compressors(material: Material) -> pd.DataFrame:
-    """Bits that general compressors need for a byte of the held-out text.
+    """Bits per byte of the held-out text with general compressors.
 
-    Columns: name, alone (the held-out text by itself), bits_per_byte (what it adds to the compressed training text:
-    the compressor has "trained" on that).
+    Columns: name, alone (the held-out text by itself), bits_per_byte (its addition to the compressed training text,
+    on which the compressor has "trained").
     """
     training, held_out = material.text.read_bytes(), material.held_out.read_bytes()
     rows = []
@@ -176,15 +177,15 @@ def _gzip_size(data: bytes) -> int:
 
 
 def _xz_size(data: bytes) -> int:
-    # As xz -9e does it, with a window that holds all of a course's text.
+    # Like xz -9e, with a window that holds all of a chapter's text.
     method = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": _XZ_WINDOW}
     return len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=[method]))
 
 
 def ngrams(material: Material, config: TrainConfig, orders: Sequence[int] = (1, 2, 3, 4, 5)) -> pd.DataFrame:
-    """Bits per byte of n-gram models on the very tokens that ``config``'s run is judged by.
+    """Bits per byte of n-gram models on exactly the tokens that ``config``'s run is evaluated on.
 
-    They have the model's tokenizer and the model's training text, all of it. Columns: name, n, bits_per_byte, entries
+    They use the model's tokenizer and its whole training text. Columns: name, n, bits_per_byte, entries
     (n-grams counted).
     """
     training = np.asarray(material.tokens(material.text))
@@ -217,7 +218,7 @@ def held_out_bits(result: TrainResult) -> "pd.Series[float]":
 
 
 def samples(result: TrainResult, count: int = 4) -> pd.DataFrame:
-    """Some of the samples, the first and the last among them. Columns: step, sample."""
+    """Evenly spaced samples, including the first and the last. Columns: step, sample."""
     rows = [(record["step"], record["sample"]) for record in result.records if "sample" in record]
     chosen = sorted({round(i) for i in np.linspace(0, len(rows) - 1, count)})
     return pd.DataFrame([rows[i] for i in chosen], columns=["step", "sample"])

@@ -1,4 +1,4 @@
-"""N-gram language models with modified Kneser-Ney smoothing: what a network has to beat."""
+"""N-gram language models with modified Kneser-Ney smoothing: a baseline for networks."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ Floats = NDArray[np.float64]
 class _Order:
     """All n-grams of one order, numbered in the order of their keys.
 
-    The key of an n-gram is (number of its first n - 1 tokens) * V + last token. To the n-grams belong ``keys``
-    (ascending) and ``discounted``, what an n-gram's own count gives to its probability; to the contexts, which are the
-    (n - 1)-grams, belongs ``backoff``, the share of probability left to the next lower order.
+    The key of an n-gram is (number of its first n - 1 tokens) * V + last token. ``keys`` (ascending) and
+    ``discounted``, the part of the probability from an n-gram's own count, have one entry per n-gram. ``backoff``, the
+    share of probability left to the next lower order, has one per context: the (n - 1)-grams.
     """
 
     keys: Ids
@@ -30,13 +30,13 @@ class NGramModel:
 
         P(w | h) = (c(h w) - D(c(h w))) / c(h ·)  +  backoff(h) P(w | h')
 
-    D is D1, D2 or D3 for counts of 1, 2 and more, and ``backoff`` hands on exactly what it took away. Below the highest
-    order c is not how often h w occurred but after how many different tokens: "Francisco" is frequent, and yet a poor
-    guess after anything but "San". Below the single tokens stands 1 / V, so that no probability is zero.
+    D is D1, D2 or D3 for counts of 1, 2 and more, and ``backoff`` passes on exactly what D took away. Below the highest
+    order, c counts not the occurrences of h w but the different tokens before it: "Francisco" is frequent, and yet a
+    poor guess after anything but "San". Below the single tokens is 1 / V, so that no probability is zero.
 
     Args:
-        tokens: the training text, ids (N,) in 0 … vocab_size - 1.
-        n: the order, at least 1.
+        tokens: The training text, ids (N,) in 0 … vocab_size - 1.
+        n: The order, at least 1.
         vocab_size: V.
 
     Raises:
@@ -54,11 +54,11 @@ class NGramModel:
 
     @property
     def num_entries(self) -> int:
-        """How many different n-grams of all orders the model holds."""
+        """The number of different n-grams of all orders."""
         return sum(len(order.keys) for order in self._orders)
 
     def probabilities(self, tokens: ArrayLike) -> Floats:
-        """P of each token given those before it, (N,); the first n - 1 have only what there is of a context.
+        """P of each token given those before it, (N,); the first n - 1 tokens have a shorter context.
 
         Raises ValueError for an id out of range.
         """
@@ -73,7 +73,7 @@ class NGramModel:
         return result
 
     def _contexts(self, ids: Ids, length: int) -> Ids:
-        """The number of the ``length``-gram before each place; -1 where the training text does not hold it."""
+        """The number of the ``length``-gram before each place, or -1 if it is not in the training text."""
         numbers = np.zeros(len(ids), np.int64)
         for back, order in zip(range(length, 0, -1), self._orders, strict=False):
             before = np.concatenate([np.full(min(back, len(ids)), -1), ids[:-back]])
@@ -81,7 +81,7 @@ class NGramModel:
         return numbers
 
     def _extend(self, order: _Order, context: Ids, ids: Ids) -> Ids:
-        """The numbers of context + token, -1 where there is no such n-gram."""
+        """The numbers of context + token, or -1 if there is no such n-gram."""
         keys = context * self.vocab_size + ids
         places = np.searchsorted(order.keys, keys).clip(max=len(order.keys) - 1)
         return np.where((context >= 0) & (order.keys[places] == keys), places, -1)
@@ -107,7 +107,7 @@ def _count(ids: Ids, n: int, vocab_size: int) -> list[_Order]:
             all_keys, return_index=True, return_inverse=True, return_counts=True
         )
         if distinct:
-            # Each distinct n-gram is one token that its last n - 1 tokens have come after.
+            # Each distinct n-gram counts as one token that occurs before its last n - 1 tokens.
             keys_below = distinct[-1][0]
             distinct[-1] = keys_below, np.bincount(shorter[first + 1], minlength=len(keys_below))
         distinct.append((keys, counts))
@@ -122,9 +122,8 @@ def _smooth(keys: Ids, context: Ids, counts: Ids, num_contexts: int) -> _Order:
     discount = _discounts(counts)[np.minimum(counts, 3)]
     total = np.bincount(context, counts, num_contexts)
     taken = np.bincount(context, discount, num_contexts)
-    known = (
-        total > 0
-    )  # a context that only ends the text has nothing after it, and leaves all to the lower order
+    # A context that occurs only at the end of the text has no successor, and leaves all to the lower order.
+    known = total > 0
     backoff = np.divide(taken, total, out=np.ones(num_contexts), where=known)
     discounted = np.divide(counts - discount, total[context], out=np.zeros(len(keys)), where=known[context])
     return _Order(keys, discounted, backoff)

@@ -1,4 +1,4 @@
-"""Chapter 12: a run by the command line, killed and resumed, and one shared by two processes."""
+"""Chapter 12: a command-line run that is killed and resumed, and a run on two processes."""
 
 import dataclasses
 import os
@@ -23,12 +23,11 @@ _PATIENCE_SECONDS = 120
 
 @dataclasses.dataclass(frozen=True)
 class Survival:
-    """Three ways through one run.
+    """The results of one run made in three ways.
 
-    ``losses``: columns run, step, loss (nats a token); the runs are "never stopped", "killed" (up to its death),
-    "resumed" and "two processes". ``exit_status``: of the killed process, -9. ``resumed_from``: the step of the
-    checkpoint that was there when it died. ``left_over``: what lies in the folder after resuming that the run that was
-    never stopped does not have.
+    ``losses``: columns run, step, loss (nats per token); the runs are "never stopped", "killed" (until it was killed),
+    "resumed" and "two processes". ``exit_status``: that of the killed process, -9. ``resumed_from``: the step of its
+    last checkpoint. ``left_over``: files in the folder of the resumed run that the uninterrupted run does not have.
     """
 
     losses: pd.DataFrame
@@ -56,10 +55,10 @@ def short_configuration(material: Material) -> TrainConfig:
 
 
 def survive(material: Material, *, kill_at: int = 47) -> Survival:
-    """Make the short run in this process; by ``course train``, killed (signal 9) after step ``kill_at`` and started
-    again with ``--resume``; and by ``torchrun`` on two processes.
+    """Make the short run in this process; with ``course train``, killed (signal 9) after step ``kill_at`` and started
+    again with ``--resume``; and with ``torchrun`` on two processes.
 
-    Raises RuntimeError where a command fails, with what it said.
+    Raises RuntimeError with a command's output if it fails.
     """
     whole, stopped, shared = (
         dataclasses.replace(short_configuration(material), directory=str(material.folder / name))
@@ -93,7 +92,7 @@ def _toml(config: TrainConfig) -> str:
 
 
 def _killed_run(config: TrainConfig, kill_at: int) -> int:
-    """Start ``course train`` anew and kill it when it has made ``kill_at`` steps; return its exit status."""
+    """Start ``course train`` from the first step, kill it after ``kill_at`` steps, and return its exit status."""
     shutil.rmtree(config.directory, ignore_errors=True)
     metrics = Path(config.directory) / "metrics.jsonl"
     command = [*_COURSE, "train", _toml(config)]
@@ -102,7 +101,9 @@ def _killed_run(config: TrainConfig, kill_at: int) -> int:
         while not (metrics.exists() and len(read_metrics(metrics)) >= kill_at):
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
-                raise RuntimeError(f"course train made less than {kill_at} steps: {process.communicate()[1]}")
+                raise RuntimeError(
+                    f"course train made fewer than {kill_at} steps: {process.communicate()[1]}"
+                )
             time.sleep(0.002)
         process.kill()
         process.communicate()
