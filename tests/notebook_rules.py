@@ -1,7 +1,7 @@
-"""The rules that notebooks keep to, each as a function from a notebook to its complaints.
+"""The rules for notebooks: each is a function from a notebook to its complaints.
 
-Chapter 0 is the way in, not a chapter with experiments: it needs neither a recap nor numbered sections, and names its
-further reading in a sentence.
+Chapter 0 is an introduction without experiments: it needs neither a recap nor numbered sections, and its further
+reading is a sentence.
 """
 
 import ast
@@ -28,7 +28,7 @@ _MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|content|mnt)/"
 
 @dataclass
 class Chapter:
-    """A notebook and what its file name says."""
+    """A notebook and the number in its file name."""
 
     path: Path
     notebook: nbformat.NotebookNode
@@ -90,7 +90,7 @@ def prose_lines(source: str) -> Iterator[str]:
 
 
 def form(chapter: Chapter) -> Iterator[str]:
-    """Valid, with stable cell ids and slide metadata, without outputs and without traces of a machine."""
+    """The file is valid, with stable cell ids and slide metadata, and without outputs or traces of a machine."""
     notebook = chapter.notebook
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
         yield "the kernel is not python3"
@@ -118,7 +118,7 @@ def form(chapter: Chapter) -> Iterator[str]:
 
 
 def opening(chapter: Chapter) -> Iterator[str]:
-    """Title, question, objectives, prerequisites and run time stand in the first cell."""
+    """The first cell has title, question, objectives, prerequisites and run time."""
     first = chapter.cells[0].source
     if not re.match(rf"# {chapter.number}\. \S", first):
         yield f'the first cell does not begin with "# {chapter.number}. Title"'
@@ -134,7 +134,7 @@ def opening(chapter: Chapter) -> Iterator[str]:
 
 
 def headings(chapter: Chapter) -> Iterator[str]:
-    """One title; sections numbered 1, 2, …; a heading begins its cell, and no level is left out."""
+    """There is one title; sections are numbered 1, 2, …; headings begin their cells, and no level is skipped."""
     found = chapter.headings
     if [level for level, _, _ in found].count(1) != 1:
         yield "there must be one # heading"
@@ -156,7 +156,7 @@ def headings(chapter: Chapter) -> Iterator[str]:
 
 
 def closing(chapter: Chapter) -> Iterator[str]:
-    """Recap with a table, exercises, further reading with full references stand at the end, in this order."""
+    """The chapter ends with a recap that has a table, exercises, and further reading with full references."""
     sections = dict(chapter.sections)
     if chapter.number == 0:
         if "Exercises" not in sections:
@@ -176,7 +176,7 @@ def closing(chapter: Chapter) -> Iterator[str]:
 
 
 def exercises(chapter: Chapter) -> Iterator[str]:
-    """Three to five (chapter 0: a warm-up), numbered, in the section Exercises."""
+    """There are three to five exercises (chapter 0: a warm-up), numbered, in the section Exercises."""
     found = places(chapter.notebook)
     allowed = range(1, 4) if chapter.number == 0 else range(3, 6)
     if len(found) not in allowed:
@@ -192,7 +192,7 @@ def exercises(chapter: Chapter) -> Iterator[str]:
 
 
 def checks(chapter: Chapter) -> Iterator[str]:
-    """A section that runs something checks something: an assert, or an exercise's check."""
+    """A section that runs code also checks something, with an assert or an exercise's check."""
     for title, cells in chapter.sections:
         sources = [cell.source for cell in cells if cell.cell_type == "code"]
         if sources and not any(_asserts(source) for source in sources):
@@ -216,7 +216,7 @@ def syntax(source: str) -> ast.Module:
 
 
 def code(chapter: Chapter) -> Iterator[str]:
-    """Short cells that install nothing and import what the course is about."""
+    """Cells are short, install nothing and import only the course's packages."""
     for cell in chapter.code:
         lines = [line for line in cell.source.splitlines() if line.strip()]
         if len(lines) > MAX_LINES:
@@ -237,7 +237,7 @@ def code(chapter: Chapter) -> Iterator[str]:
 
 
 def tables(chapter: Chapter) -> Iterator[str]:
-    """Every row of a Markdown table has the columns of its head, and a blank line stands before it."""
+    """Every row of a Markdown table has as many columns as its head, and a blank line precedes the table."""
     for cell in chapter.cells:
         if cell.cell_type != "markdown":
             continue
@@ -258,7 +258,7 @@ def _columns(row: str) -> int:
 
 
 def definitions(chapter: Chapter) -> list[str]:
-    """The functions and classes that a notebook defines, solutions of exercises excepted."""
+    """The functions and classes that a notebook defines, except solutions of exercises."""
     return [
         node.name
         for cell in chapter.code

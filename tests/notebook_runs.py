@@ -1,4 +1,4 @@
-"""Running some of a chapter's cells, with changes, in a kernel of their own."""
+"""Running some of a chapter's cells, with changes, in a separate kernel."""
 
 import ast
 import os
@@ -14,7 +14,7 @@ Cell = nbformat.NotebookNode
 
 
 def dependent_cells(chapter: Chapter, name: str) -> list[Cell]:
-    """The code cells that ``name`` has an influence on, and those that they need, in their order."""
+    """The code cells that ``name`` influences, and the cells that they need, in order."""
     cells = chapter.code
     names = [global_names(cell.source) for cell in cells]
     influenced, chosen = {name}, set()
@@ -33,14 +33,14 @@ def dependent_cells(chapter: Chapter, name: str) -> list[Cell]:
 
 
 def _handed_over(statement: ast.stmt, names: set[str]) -> Iterator[str]:
-    """Variables that a method of one of ``names`` gets, and may change: ``corpus`` in ``text.save(corpus)``."""
+    """Arguments that a method of one of ``names`` may change: ``corpus`` in ``text.save(corpus)``."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Call) and ast.unparse(node.func).partition(".")[0] in names:
             yield from (argument.id for argument in node.args if isinstance(argument, ast.Name))
 
 
 def run(sources: Sequence[str], *, timeout: int = 300) -> list[list[Cell]]:
-    """Run code cells in a fresh kernel, the later ones too after one has failed; the outputs of each."""
+    """Run code cells in a fresh kernel, also after one has failed, and return the outputs of each."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     environment = {name: value for name, value in os.environ.items() if name != "COURSE_SCALE"}
     client = NotebookClient(notebook, kernel_name="python3", timeout=timeout, allow_errors=True)
@@ -49,7 +49,7 @@ def run(sources: Sequence[str], *, timeout: int = 300) -> list[list[Cell]]:
 
 
 def errors(outputs: Sequence[Cell]) -> list[str]:
-    """What a reader sees of the exceptions that ended a cell."""
+    """The exceptions that ended a cell, as a reader sees them."""
     return ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
 
 
@@ -58,5 +58,5 @@ def printed(outputs: Sequence[Cell]) -> str:
     return "".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "")
         for output in outputs
-        if output.output_type != "error" and output.get("name") != "stderr"  # where bars of progress go
+        if output.output_type != "error" and output.get("name") != "stderr"  # progress bars go to stderr
     )

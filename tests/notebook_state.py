@@ -1,4 +1,4 @@
-"""Rules that let a reader go back: a cell run again, after any others, does what it did before."""
+"""Rules that let a reader go back: a cell that is run again, after any others, does the same as before."""
 
 import ast
 import dis
@@ -21,10 +21,10 @@ _PROCESS_STATE = re.compile(
 
 
 def rebinding(chapter: Chapter) -> Iterator[str]:
-    """A name means one thing: an earlier cell, run again after any other, gives the same picture.
+    """A name has one meaning: an earlier cell that is run again after any other gives the same picture.
 
-    No two sections bind one name, and in a section no cell reads what a later cell, or itself, binds anew. ``_`` and
-    the same import in two places are free.
+    No two sections bind the same name, and within a section no cell reads a name that it, or a later cell, binds again.
+    ``_`` and the same import in two places are allowed.
     """
     cells = [(section, cell.id, *global_names(cell.source)) for section, cell in chapter.scopes]
     first: dict[str, tuple[str, str, str]] = {}
@@ -42,8 +42,8 @@ def rebinding(chapter: Chapter) -> Iterator[str]:
 def global_names(source: str) -> tuple[set[str], dict[str, str]]:
     """The names that a cell reads before it binds them, and those that it binds or deletes.
 
-    The bytecode tells both: loops, ``with``, ``except``, ``:=``, ``def`` and ``global`` bind, variables of
-    comprehensions and functions do not. An imported name comes with what it is; others with "".
+    Both come from the bytecode: loops, ``with``, ``except``, ``:=``, ``def`` and ``global`` bind, variables of
+    comprehensions and functions do not. An imported name has its origin as value; others have "".
     """
     tree = syntax(source)
     origins = {
@@ -64,7 +64,7 @@ def global_names(source: str) -> tuple[set[str], dict[str, str]]:
 
 def _uses(code: CodeType, outermost: bool = True) -> Iterator[tuple[str, str]]:
     """("LOAD", "STORE" or "DELETE", name) of global names, in the order of the code."""
-    kinds = {"NAME", "GLOBAL"} if outermost else {"GLOBAL"}  # what has another kind is a local variable
+    kinds = {"NAME", "GLOBAL"} if outermost else {"GLOBAL"}  # other kinds are local variables
     for step in dis.get_instructions(code):
         operation, _, kind = step.opname.partition("_")
         if inspect.iscode(step.argval):
@@ -74,7 +74,7 @@ def _uses(code: CodeType, outermost: bool = True) -> Iterator[tuple[str, str]]:
 
 
 def changes(chapter: Chapter) -> Iterator[str]:
-    """No cell changes, or uses up, what another one made; the state of the process is set in the first cell only."""
+    """No cell changes or uses up an object of another; only the first cell sets the state of the process."""
     names = {cell.id: global_names(cell.source)[1] for cell in chapter.code}
     made = {name for bound in names.values() for name, origin in bound.items() if origin == ""}
     used_up = {name for cell in chapter.code for name in _iterators(syntax(cell.source))}
@@ -113,7 +113,7 @@ def _changed(node: ast.AST) -> str | None:
 
 
 def _iterators(tree: ast.Module) -> Iterator[str]:
-    """Variables that hold something that is not the same after it was used: iterators and random generators."""
+    """Variables whose objects change when they are used: iterators and random generators."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value

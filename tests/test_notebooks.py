@@ -1,4 +1,4 @@
-"""What every committed notebook keeps to, so that it reads well, runs anywhere and can be reviewed."""
+"""All committed notebooks follow the rules: they read well, run anywhere and can be reviewed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A reader who goes back finds what was there: after the last cell of a chapter, all run again, from the end."""
+"""Rerunning a chapter's cells after the last one, from the end to the beginning, gives the same results."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
 def words(outputs: list[Cell]) -> str:
-    """What a cell said, without numbers: some are times."""
+    """The text of a cell's outputs without numbers, since some are times."""
     return re.sub(r"[-+]?\d[\d.,e+-]*|\s+", " ", printed(outputs))
 
 

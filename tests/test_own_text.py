@@ -1,8 +1,8 @@
-"""Chapters 1 and 12 with a text of the reader's: any encoding, size, line end and language, and a path that is none.
+"""Chapters 1 and 12 with a reader's text in any encoding, size, line end and language, and with a wrong path.
 
-What is run are the cells that ``your_text`` has an influence on. To take seconds, chapter 1 keeps its tokenizers from
-file to file and measures less, and chapter 12 makes fewer steps and leaves out the runs that are
-killed; the weekly tests make no such changes.
+Only the cells that ``your_text`` influences are run. To take seconds, chapter 1 keeps its tokenizers from file to file
+and measures less, and chapter 12 makes fewer steps and skips the runs that are killed; the weekly tests make no such
+changes.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The checks themselves: typical mistakes get the message made for them, and results come from elsewhere."""
+"""Checking answers: typical mistakes get their messages, and results come from independent sources."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""Answers are compared by value, whatever holds it; nothing that is wrong passes, and nothing ends in another error."""
+"""Answers are compared by value in any container: nothing wrong passes, and nothing ends in another error."""
 
 import array
 import math

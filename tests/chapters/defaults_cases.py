@@ -1,4 +1,4 @@
-"""Run by tests/test_defaults.py in a process of its own: experiments and exercises under other defaults of torch."""
+"""Experiments and exercises under other defaults of torch; test_defaults.py runs this file in a separate process."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where the exercises stand in the notebooks."""
+"""Finding the exercises in the notebooks."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The exercises as they stand in the notebooks: solutions pass, stubs fail with their message, the student edition."""
+"""The exercises in the notebooks: solutions pass, stubs fail with a message, and the student edition has stubs."""
 
 import ast
 from pathlib import Path
@@ -22,7 +22,7 @@ each_exercise = pytest.mark.parametrize(
 
 
 def function_of(notebook: nbformat.NotebookNode, place: Place) -> Any:
-    """What the answer's cell defines, given only what the cells before it import: an exercise needs no experiment."""
+    """The names that the answer's cell defines after only the imports before it: exercises need no experiments."""
     namespace: dict[str, Any] = {}
     before = [cell for cell in notebook.cells[: place.answer] if cell.cell_type == "code"]
     statements = [statement for cell in before for statement in ast.parse(cell.source).body]

@@ -1,4 +1,4 @@
-"""Watched modules: what is seen, and that nothing stays behind."""
+"""Watched modules: which tensors are collected, and that no hook stays behind."""
 
 import pytest
 import torch

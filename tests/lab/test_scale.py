@@ -1,3 +1,5 @@
+"""The size of experiments follows ``COURSE_SCALE``, and a wrong value is reported on import."""
+
 import os
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Small runs learn, repeat themselves, and do what their settings say."""
+"""Small runs learn, are reproducible, and follow their settings."""
 
 from dataclasses import replace
 

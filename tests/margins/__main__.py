@@ -1,4 +1,4 @@
-"""How far each numeric assertion of notebooks and tests stays from its bound, over machines and seeds.
+"""The distance of each numeric assertion of notebooks and tests from its bound, over machines and seeds.
 
     make margins ARGS="record OUT.jsonl --seed 1 --threads 2 02 05"             two chapters
     make margins CPU=avx2 ARGS="record OUT.jsonl tests/optim tests/test_loss.py"  tests, capped

@@ -1,4 +1,4 @@
-"""How far every numeric assertion was from its bound: rewritten asserts that write down both sides.
+"""Recording the distance of numeric assertions from their bounds: rewritten asserts that store both sides.
 
 The rewriting leaves an assertion's verdict alone. Ordering comparisons (<, <=, >, >=), ``between``, ``isclose`` and
 ``allclose`` are recorded where they decide the verdict: under ``and`` and ``all``, not inside ``any``, ``or`` or a sum.
@@ -25,13 +25,13 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "GtE": operator.ge,
 }
 _CLOSE = {"isclose": (1e-5, 1e-8), "allclose": (1e-5, 1e-8)}  # rtol and atol of NumPy and torch
-_MANY = 64  # values of one comparison that are written down one by one; of more, only the worst
+_MANY = 64  # a comparison of more values than this is recorded by its worst value only
 
 
 class Instrument(ast.NodeTransformer):
     """Replaces the recorded comparisons of each assert statement by calls of the recorder.
 
-    ``place`` names the file or cell. ``keep_going``: a failing assert is written down and does not end the cell.
+    ``place`` names the file or cell. ``keep_going``: a failing assert is recorded and does not end the cell.
     """
 
     def __init__(self, place: str, *, keep_going: bool = False) -> None:
@@ -142,7 +142,7 @@ class Recorder:
         return verdict
 
     def verdict(self, where: str, text: str, test: Callable[[], Any]) -> None:
-        """Whether a whole assert holds; a notebook goes on where it does not."""
+        """Whether a whole assert holds; a notebook continues if it does not."""
         try:
             holds, error = bool(test()), ""
         except Exception as problem:  # whatever a cell raises is what the run is to report

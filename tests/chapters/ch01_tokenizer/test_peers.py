@@ -1,3 +1,5 @@
+"""The comparison of tokenizer packages runs all that are installed."""
+
 from pathlib import Path
 
 import pytest

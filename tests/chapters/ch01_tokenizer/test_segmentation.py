@@ -1,4 +1,4 @@
-"""The experiments on segmentation: what they report is what the methods do."""
+"""The experiments on segmentation report the results of the methods they name."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The comparison of subword algorithms measures what it says, on cases that can be worked out by hand."""
+"""The comparison of subword algorithms against cases worked out by hand."""
 
 import math
 
@@ -27,12 +27,10 @@ def test_measures_are_counted_by_hand() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_aligned_parts_make_up_the_text(language: str) -> None:
+def test_pieces_make_up_the_text(language: str) -> None:
     text = "".join(stories(3_000, 7, language)) + "  觥筹\x00 two  spaces "  # type: ignore[arg-type]
     for tokenizer in subwords.train(language, num_bytes=60_000).values():  # type: ignore[arg-type]
-        aligned = subwords._Aligned(tokenizer)
-        assert b"".join(aligned.cut(text)) == text.encode()
-        assert aligned.decode_bytes(aligned.encode_ordinary(text)) == text.encode()
+        assert b"".join(subwords.pieces(tokenizer, text)) == text.encode()
 
 
 def test_joints_are_found_where_parts_meet() -> None:

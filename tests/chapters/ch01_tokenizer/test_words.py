@@ -1,4 +1,4 @@
-"""Word statistics: the fit finds the law that made the data, and the counts are what a slow count says."""
+"""Word statistics: the fit recovers the law behind the data, and the counts match slow ones."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The experiments of chapter 2 measure what they say: against torch, closed forms and networks built by hand."""
+"""Chapter 2's experiments against torch, closed forms and networks built by hand."""
 
 from dataclasses import replace
 
@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
-from course_lib.lab.small_runs import SmallRun, new_model, small_config, validation_loss
+from course_lib.data import get_batch
+from course_lib.lab.small_runs import (
+    SmallRun,
+    held_out_batch,
+    new_model,
+    small_config,
+    story_bytes,
+    validation_loss,
+)
 from course_lib.loss import cross_entropy
 
 
@@ -70,6 +78,8 @@ class TestLanguageModels:
         frame = normalization.gradient_by_layer("pre", 2, 16, 0.5)
         assert list(frame["layer"]) == [1, 2]
         model = normalization._language_model("pre", 2, 16, 0.5, "at initialization", 0)
+        x, y = get_batch(story_bytes(), 2, 32, generator=torch.Generator().manual_seed(0))
+        cross_entropy(model(x), y).backward()
         squares = sum(float(p.grad.square().sum()) for p in model.layers[1].parameters())
         assert frame["gradient_norm"].iloc[1] == pytest.approx(squares**0.5, rel=1e-5)
 
@@ -125,7 +135,7 @@ class TestPlacements:
 
     def test_increments_are_measured_on_the_stream(self, model: nn.Module) -> None:
         frame = placements.layer_contributions(model)
-        x, _ = placements._held_out(model)
+        x, _ = held_out_batch(32, model.config.context_length)
         with torch.no_grad():
             h = model.token_embeddings(x)
             for row, layer in zip(frame.itertuples(), model.layers, strict=True):
@@ -148,7 +158,7 @@ class TestPlacements:
             False,
             True,
         ]
-        x, y = placements._held_out(model)
+        x, y = held_out_batch(32, model.config.context_length)
         with torch.no_grad():
             first, second, third = model.layers
             h = model.token_embeddings(x)

@@ -1,4 +1,4 @@
-"""Chapter 4's training runs, a few steps long."""
+"""Chapter 4's training runs, for a few steps."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Chapter 4's experiments without training: numbers that are known beforehand."""
+"""Chapter 4's experiments without training, against known numbers."""
 
 import math
 

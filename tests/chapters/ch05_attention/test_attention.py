@@ -1,4 +1,4 @@
-"""Chapter 5's experiments on the parts of attention: against torch, against hand, and where they must fail."""
+"""Chapter 5's experiments on the parts of attention against torch and hand calculation, and their failures."""
 
 import math
 

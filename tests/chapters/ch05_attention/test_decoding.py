@@ -1,4 +1,4 @@
-"""Chapter 5's numbers of the KV cache: against published figures, the model itself and counting by hand."""
+"""Chapter 5's numbers for the KV cache against published figures, the model itself and hand counts."""
 
 import pytest
 import torch

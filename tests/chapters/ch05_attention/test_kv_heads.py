@@ -1,4 +1,4 @@
-"""Making few key and value heads of many."""
+"""Merging many key and value heads into fewer."""
 
 import pytest
 import torch

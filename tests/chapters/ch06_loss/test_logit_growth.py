@@ -1,4 +1,4 @@
-"""What chapter 6 watches in training is what is in the model, and its two cures act."""
+"""Chapter 6's watched numbers match the model, and its two remedies work."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Muon's experiments: who gets which optimizer, and that what is measured is what happened."""
+"""Muon's experiments: the optimizer of each parameter, and measured directions against the real updates."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Polynomials on singular values: what they do to matrices, and that the designed ones are the best."""
+"""Polynomials on singular values: their effect on matrices, and the optimality of the designed ones."""
 
 import numpy as np
 import pytest

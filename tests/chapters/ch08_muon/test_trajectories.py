@@ -1,4 +1,4 @@
-"""Paths on planes: the null follows its law, and the losses are those of the points."""
+"""Paths on planes: a random walk follows its law, and losses are those of the points on the plane."""
 
 import numpy as np
 import pytest

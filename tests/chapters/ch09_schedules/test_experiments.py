@@ -1,4 +1,4 @@
-"""Schedules: shapes by hand, the bowl by brute force, runs that share what they should."""
+"""Schedules against hand calculation, the bowl against brute force, and runs that share their first steps."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Chapter 10's experiments on small files: what does not depend on the machine is as it must be."""
+"""Chapter 10's experiments on small files: the results that do not depend on the machine."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Chapter 11's counts against torch and hand arithmetic; its measurements against what was asked for."""
+"""Chapter 11's counts against torch and hand arithmetic, and its measurements against known limits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The n-gram models against the formulas, worked out with dictionaries."""
+"""The n-gram models against their formulas, computed with dictionaries."""
 
 from collections import Counter
 from collections.abc import Callable

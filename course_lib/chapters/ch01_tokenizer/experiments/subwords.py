@@ -74,7 +74,7 @@ def compare(
 
     - ``bytes/token``: UTF-8 bytes over tokens of the held-out text; white space counts, whether in a token or implied.
     - ``unused``, ``rare``: of the learned pieces (those longer than a byte or a character), the share that never
-      occur, and occur less than ``RARE`` times, in the tokenized training text.
+      occurs in the tokenized training text, and the share that occurs there less than ``RARE`` times.
     - ``efficiency``: the entropy of the held-out tokens' distribution over log V (Zouhar et al. 2023, with Shannon's
       entropy): 1 if all tokens were equally frequent.
     - ``unknown``: the share of tokens that are ``[UNK]``.
@@ -91,7 +91,7 @@ def compare(
         if language == "en":
             boundaries = joint_agreement(texts, held_out, tokenizers)
         else:
-            cuts = {name: partial(_pieces, tokenizer) for name, tokenizer in tokenizers.items()}
+            cuts = {name: partial(pieces, tokenizer) for name, tokenizer in tokenizers.items()}
             boundaries = cut_agreement("\n".join(held_out), cuts).set_index("cuts made by")
         for name, tokenizer in tokenizers.items():
             agreement = {
@@ -185,7 +185,7 @@ def joint_agreement(
         found[name] = {
             (word, end - 1)
             for word in joints
-            for end in accumulate(map(len, _pieces(tokenizer, f" {word}")))
+            for end in accumulate(map(len, pieces(tokenizer, f" {word}")))
             if 1 < end <= len(word)
         }
     rows = {
@@ -195,7 +195,7 @@ def joint_agreement(
     return pd.DataFrame.from_dict(rows, orient="index", columns=["precision", "recall"])
 
 
-def _pieces(tokenizer: TokenizerLike, text: str) -> list[bytes]:
+def pieces(tokenizer: TokenizerLike, text: str) -> list[bytes]:
     """The bytes of ``text`` that each token stands for, white space and unknown words included."""
     if not isinstance(tokenizer, WordPieceTokenizer):
         return [tokenizer.decode_bytes([token_id]) for token_id in tokenizer.encode(text)]
@@ -205,11 +205,11 @@ def _pieces(tokenizer: TokenizerLike, text: str) -> list[bytes]:
 
 def _wordpieces(tokenizer: WordPieceTokenizer, pretoken: str) -> list[str]:
     """The parts of a pre-token, where WordPiece itself drops white space and gives ``[UNK]`` for an unknown word."""
-    pieces = [tokenizer.vocab[token_id] for token_id in tokenizer.encode(pretoken)]
-    if not pieces or pieces == [UNKNOWN]:
+    parts = [tokenizer.vocab[token_id] for token_id in tokenizer.encode(pretoken)]
+    if not parts or parts == [UNKNOWN]:
         return [pretoken]
     spaces = pretoken[: len(pretoken) - len(pretoken.lstrip())]
-    return [spaces + pieces[0], *(piece.removeprefix(CONTINUES) for piece in pieces[1:])]
+    return [spaces + parts[0], *(part.removeprefix(CONTINUES) for part in parts[1:])]
 
 
 def _train(texts: Sequence[str], vocab_size: int) -> dict[str, TokenizerLike]:
