@@ -83,9 +83,8 @@ def prepare(
     else:
         whole = own_text.read(num_bytes + held_out_bytes)
         end = len(whole) - min(len(whole) // 16, held_out_bytes)
-        end = (
-            whole.rfind("\n", end * 3 // 4, end) + 1 or end
-        )  # at the end of a line, if lines are not too long
+        # Cut at the end of a line, if lines are not too long.
+        end = whole.rfind("\n", end * 3 // 4, end) + 1 or end
         for path, part in ((material.text, whole[:end]), (material.held_out, whole[end:])):
             with atomic_write(path) as file:
                 file.write(part.encode())
