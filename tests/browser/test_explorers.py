@@ -16,7 +16,8 @@ from playwright.sync_api import TimeoutError as TooLate
 
 from course_lib import show
 from tests.browser.conftest import lonely_page
-from tests.browser.explorer_cases import CASES, SETUP, Case
+from tests.browser.explorer_case import Case
+from tests.browser.explorer_cases import CASES, SETUP
 from tests.browser.jupyterlab_page import Lab, box
 from tests.pictures import full_drawing, pixels
 
