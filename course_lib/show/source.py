@@ -1,4 +1,4 @@
-"""Source code of the library, shown in a notebook where reading it is the lesson."""
+"""Source code of the library, shown in notebooks where reading it is the lesson."""
 
 import html
 import inspect
@@ -6,21 +6,25 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from pygments import lex
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
 from pygments.lexers.python import PythonLexer
-from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
-# Colours that keep at least 4.5:1 on a light page; the second is for dark pages. The theme's own come first.
+from course_lib.show.look import PALETTE
+
+# By CSS selector of Pygments' short class names ("k" for a keyword, "kn" for one of imports): the name of the
+# notebook theme's colour, then our own for light and for dark pages, with a contrast of at least 4.5:1 on light ones.
 _COLOURS = {
-    Comment: ("comment", "#5c6b73", "#9aa7ad"),
-    Keyword: ("keyword", "#0b7a3b", "#5cc98a"),
-    Name.Function: ("def", "#1750eb", "#82aaff"),
-    Name.Class: ("def", "#1750eb", "#82aaff"),
-    Name.Decorator: ("meta", "#7a3e9d", "#c792ea"),
-    Number: ("number", "#096e83", "#7fd1e0"),
-    String: ("string", "#a8320e", "#f0a583"),
-    Operator: ("operator", "#7a3e9d", "#c792ea"),
+    "[class^=cs-c]": ("comment", "#5c6b73", "#9aa7ad"),
+    "[class^=cs-k]": ("keyword", "#0b7a3b", "#5cc98a"),
+    ":is(.cs-nf,.cs-fm,.cs-nc)": ("def", "#1750eb", "#82aaff"),
+    ".cs-nd": ("meta", "#7a3e9d", "#c792ea"),
+    "[class^=cs-m]": ("number", "#096e83", "#7fd1e0"),
+    "[class^=cs-s]": ("string", "#a8320e", "#f0a583"),
+    "[class^=cs-o]": ("operator", "#7a3e9d", "#c792ea"),
 }
+
+_FORMATTER = HtmlFormatter(nowrap=True, classprefix="cs-")
 
 
 class Source:
@@ -35,7 +39,7 @@ class Source:
         return (
             f"<style>{_css()}</style>"
             f'<figure class="course-source"><figcaption>{html.escape(self.origin)}</figcaption>'
-            f"<pre>{''.join(_highlight(self.code))}</pre></figure>"
+            f"<pre>{highlight(self.code, PythonLexer(stripnl=False), _FORMATTER)}</pre></figure>"
         )
 
     def __repr__(self) -> str:
@@ -46,7 +50,7 @@ class Source:
 
 
 def show_source(obj: Any) -> Source:
-    """Show how something is written: a function, method, class or module, with its docstring and comments.
+    """Show the source of a function, method, class or module, with its docstring and comments.
 
     Raises TypeError for objects that have no Python source, such as compiled functions.
     """
@@ -66,35 +70,23 @@ def show_source(obj: Any) -> Source:
     return Source(code, f"{place}, line {first_line}")
 
 
-def _highlight(code: str) -> list[str]:
-    pieces = []
-    for kind, text in lex(code, PythonLexer(stripnl=False)):
-        escaped = html.escape(text)
-        name = next((colour[0] for token, colour in _COLOURS.items() if kind in token), "")  # type: ignore[comparison-overlap]
-        if kind in Token.Literal.String.Doc:  # type: ignore[comparison-overlap]
-            name = "string"
-        pieces.append(f'<span class="cs-{name}">{escaped}</span>' if name else escaped)
-    return pieces
-
-
 def _css() -> str:
-    light = {name: colour for name, colour, _ in _COLOURS.values()}
-    dark = {name: colour for name, _, colour in _COLOURS.values()}
+    def colours(page: str, place: int) -> list[str]:
+        return [
+            f"{page}.course-source {selector}{{color:var(--jp-mirror-editor-{entry[0]}-color,{entry[place]})}}"
+            for selector, entry in _COLOURS.items()
+        ]
+
     rules = [
         ".course-source{margin:4px 0 8px}",
         ".course-source figcaption{font-size:12px;opacity:.75;margin-bottom:3px}",
-        (
-            ".course-source pre{margin:0;padding:10px 14px;overflow-x:auto;font-size:13px;line-height:1.45;"
-            "border-left:3px solid #0077B4;background:rgba(127,127,127,.09);color:inherit;"
-            "font-family:var(--jp-code-font-family,monospace)}"
-        ),
-        *(f".course-source .cs-{n}{{color:var(--jp-mirror-editor-{n}-color,{c})}}" for n, c in light.items()),
-        ".course-source .cs-comment{font-style:italic}",
+        ".course-source pre{margin:0;padding:10px 14px;overflow-x:auto;font-size:13px;line-height:1.45}",
+        f".course-source pre{{border-left:3px solid {PALETTE['blue']};background:rgba(127,127,127,.09)}}",
+        ".course-source pre{color:inherit;font-family:var(--jp-code-font-family,monospace)}",
+        *colours("", 1),
+        ".course-source [class^=cs-c]{font-style:italic}",
         "@media (prefers-color-scheme:dark){",
-        *(
-            f":root:not([data-theme=light]) .course-source .cs-{n}{{color:var(--jp-mirror-editor-{n}-color,{c})}}"
-            for n, c in dark.items()
-        ),
+        *colours(":root:not([data-theme=light]) ", 2),
         "}",
     ]
     return "".join(rules)

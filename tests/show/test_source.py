@@ -38,7 +38,8 @@ def test_a_function_is_shown_whole_with_docstring_and_comment() -> None:
 
 def test_html_is_highlighted_and_escaped() -> None:
     markup = show_source(example).html()
-    assert '<span class="cs-keyword">def</span>' in markup
+    assert '<span class="cs-k">def</span>' in markup
+    assert "[class^=cs-k]{color:var(--jp-mirror-editor-keyword-color,#0b7a3b)}" in markup
     assert "<script>" not in markup
     assert "&lt;script&gt;" in markup
 
