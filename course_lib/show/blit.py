@@ -91,17 +91,15 @@ class BlitFigure:
         self._canvas.draw()
         self._background = self._canvas.copy_from_bbox(self.figure.bbox)
         self._still, self._frame = still, self._limits()
-        for (
-            artist
-        ) in still:  # also those that drew nothing, such as empty titles: from now on stale means touched
+        for artist in still:
+            # Also artists that drew nothing, such as empty titles: from now on, stale means touched.
             artist.stale = False
 
     def _encode(self) -> bytes:
         buffer = io.BytesIO()
-        # A light compression: on this size of picture a stronger one costs more time than the drawing.
-        Image.frombuffer("RGBA", self._canvas.get_width_height(), self._canvas.buffer_rgba()).convert(
-            "RGB"
-        ).save(buffer, format="png", compress_level=1)
+        image = Image.frombuffer("RGBA", self._canvas.get_width_height(), self._canvas.buffer_rgba())
+        # Light compression: for a picture of this size, stronger compression takes longer than drawing.
+        image.convert("RGB").save(buffer, format="png", compress_level=1)
         return buffer.getvalue()
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE, spread
+from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, spread
 
 COLUMNS = ("tokenizer", "corpus", "vocab_size", "bytes", "tokens")
 """What ``compression_explorer`` needs of its results: one row a measurement."""
@@ -79,18 +79,13 @@ class _Drawing:
         self._points = {
             n: upper.plot([], [], "D", color=PALETTE["grey"], markersize=5)[0] for n in self._point_names
         }
-        self._names = {n: upper.text(0, 0, n, fontsize=8.5, color=c) for n, c in self._colours.items()}
+        self._names = {n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=c) for n, c in self._colours.items()}
         self._names |= {
-            n: upper.text(0, 0, n, fontsize=8.5, color=PALETTE["grey"]) for n in self._point_names
+            n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=PALETTE["grey"]) for n in self._point_names
         }
         (self._share,) = lower.plot([], [], color=PALETTE["grey"])
-        self._markers = [
-            axes.axvline(1, color="#24292F", linewidth=0.9, linestyle=(0, (2, 2))) for axes in (upper, lower)
-        ]
-        self._dots = [
-            axes.plot([], [], "o", color="#24292F", markersize=7, zorder=4)[0] for axes in (upper, lower)
-        ]
-        box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
+        self._markers = [axes.axvline(1, **REFERENCE) for axes in (upper, lower)]
+        self._dots = [axes.plot([], [], "o", color=INK, markersize=7, zorder=4)[0] for axes in (upper, lower)]
         self._notes = [
             axes.annotate(
                 "",
@@ -98,7 +93,7 @@ class _Drawing:
                 xytext=(8, -11),
                 textcoords="offset points",
                 va="center",
-                bbox=box,
+                bbox=LABEL_BOX,
                 zorder=5,
                 weight="bold",
             )
@@ -120,7 +115,7 @@ class _Drawing:
         ticks = [2.0**power for power in range(int(np.ceil(np.log2(low))), int(np.log2(high)) + 1)]
         upper.xaxis.set_major_locator(NullLocator())
         lower.set_xticks(ticks[:: 1 + len(ticks) // 9])
-        lower.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size:,.0f}"))
+        lower.xaxis.set_major_formatter("{x:,.0f}")
         lower.xaxis.set_minor_locator(NullLocator())
         lower.set(
             ylim=(0, 100), xlabel="vocabulary size (tokens)", ylabel="embedding share\n(% of parameters)"

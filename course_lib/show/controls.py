@@ -111,9 +111,8 @@ class Slider:
         start = self._start(self.min)
         if self.log:
             low, high, step = math.log10(self.min), math.log10(self.max), 1 / (self.step or 10)
-            stop = low + step * round(
-                (math.log10(start) - low) / step
-            )  # elsewhere the page would not let it stand
+            # The page moves any other value to the nearest stop.
+            stop = low + step * round((math.log10(start) - low) / step)
             return _FloatLogSlider(
                 value=10 ** min(stop, high), min=low, max=high, step=step, readout_format=".2g", **common
             )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import NOTE_SIZE, PALETTE
 
 Measure = Callable[..., pd.DataFrame]
 PLACEMENT_COLOURS = {
@@ -19,6 +19,7 @@ PLACEMENT_COLOURS = {
     "branch": PALETTE["pink"],
     "none": PALETTE["grey"],
 }
+"""The same placement has the same colour in every picture of the course."""
 
 _LIMITS = (1e-5, 1e3)
 
@@ -69,19 +70,21 @@ class _Drawing:
 
     def __call__(self, figure: Figure) -> Callable[..., str]:
         axes = self._axes = figure.subplots()
-        axes.set(
-            yscale="log", ylim=_LIMITS, xlabel="layer",
-            ylabel="gradient norm of the layer",
-        )  # fmt: skip
+        axes.set(yscale="log", ylim=_LIMITS, xlabel="layer", ylabel="gradient norm of the layer")
         (self._reference,) = axes.plot([], [], "o-", color=PALETTE["grey"], markersize=3, linewidth=1)
         (self._curve,) = axes.plot([], [], "o-", markersize=5)
         self._note = axes.text(
             0.985, 0.955, "", transform=axes.transAxes, ha="right", va="top", linespacing=1.5
         )
         axes.text(
-            0.985, 0.03, "thin grey: pre-norm, all else equal", transform=axes.transAxes, ha="right",
-            color=PALETTE["grey"], fontsize=8.5,
-        )  # fmt: skip
+            0.985,
+            0.03,
+            "thin grey: pre-norm, all else equal",
+            transform=axes.transAxes,
+            ha="right",
+            color=PALETTE["grey"],
+            fontsize=NOTE_SIZE,
+        )
         return self._update
 
     def _update(

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 PALETTE = {
     "blue": "#0077B4",
@@ -39,6 +40,21 @@ def _style_settings() -> matplotlib.RcParams:
 SETTINGS = _style_settings()
 """The style sheet, ``course.mplstyle``, as matplotlib settings."""
 
+INK: str = SETTINGS["text.color"]
+"""The colour of text, and of marks that belong to no series."""
+
+PAPER: str = SETTINGS["axes.facecolor"]
+"""The background colour."""
+
+NOTE_SIZE: float = SETTINGS["legend.fontsize"]
+"""Font size of names and notes inside the axes, in points."""
+
+REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": (0, (2, 2))}
+"""Line style of a law, a limit or a baseline: thin, dashed, in ink."""
+
+LABEL_BOX: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, "pad": 1.5}
+"""The ``bbox`` of a label that must stay readable on top of lines."""
+
 
 def style() -> None:
     """Use the course's style sheet for every matplotlib figure made from here on; call it once, in the first cell."""
@@ -58,33 +74,48 @@ def figure(
         return result, result.subplots(rows, columns, **subplots)
 
 
-def direct_labels(axes: Axes, *, gap: float = 1.15) -> None:
-    """Write each labelled line's name at its right end, in its colour, instead of a legend.
+def label_point(
+    axes: Axes, text: str, point: tuple[Any, Any], offset: tuple[float, float], **options: Any
+) -> Annotation:
+    """Write a small label beside a point: ``offset`` points to the right of it and above it.
 
-    Call it last, when the limits are final. Names that would overlap are moved apart vertically; ``gap`` is their
-    smallest distance in line heights.
+    Other options go to ``Axes.annotate``; ``xycoords`` says what the point's coordinates are.
     """
+    options = {"fontsize": NOTE_SIZE, **options}
+    return axes.annotate(text, point, xytext=offset, textcoords="offset points", **options)
+
+
+def direct_labels(axes: Axes, *others: Axes, gap: float = 1.15) -> None:
+    """Write the name of each labelled line at its right end, in the line's colour, instead of a legend.
+
+    Call it last, once for all the axes of a figure: it lays the figure out and needs the final limits. Names that
+    would overlap are moved apart vertically; ``gap`` is their smallest distance in line heights.
+    """
+    root = axes.get_figure(root=True)
+    assert root is not None
+    root.draw_without_rendering()
+    height = gap * NOTE_SIZE * root.dpi / 72
+    for panel in (axes, *others):
+        _label_lines(panel, height)
+
+
+def _label_lines(axes: Axes, height: float) -> None:
+    """Name the lines of one panel, at least ``height`` pixels apart."""
     named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     points = [(line, np.asarray(line.get_xydata())) for line in named]
     lines = [(line, (float(data[-1, 0]), float(data[-1, 1]))) for line, data in points if len(data)]
     ends = [axes.transData.transform(end) for _, end in lines]
-    root = axes.get_figure(root=True)
-    assert root is not None
-    font_size = float(
-        matplotlib.font_manager.FontProperties(size=SETTINGS["legend.fontsize"]).get_size_in_points()
-    )
-    height = gap * font_size * root.dpi / 72
     order = sorted(range(len(lines)), key=lambda index: ends[index][1])
     places = spread([ends[index][1] for index in order], height)
+    to_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     for index, place in zip(order, places, strict=True):
         line, end = lines[index]
-        axes.annotate(
+        label_point(
+            axes,
             str(line.get_label()),
             end,
-            xytext=(6, (place - ends[index][1]) * 72 / root.dpi),
-            textcoords="offset points",
+            (6, (place - ends[index][1]) * to_points),
             color=line.get_color(),
-            fontsize=font_size,
             verticalalignment="center",
             annotation_clip=False,
         )
@@ -123,7 +154,7 @@ class Picture:
                 textwrap.fill(caption, width),
                 x=0.012,
                 horizontalalignment="left",
-                fontsize=SETTINGS["legend.fontsize"],
+                fontsize=NOTE_SIZE,
                 color=SETTINGS["xtick.labelcolor"],
                 linespacing=1.35,
             )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from course_lib.show.look import PALETTE, Picture, figure, spread
+from course_lib.show.look import PALETTE, Picture, figure, label_point, spread
 
 
 def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str = "") -> Picture:
@@ -17,7 +17,7 @@ def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str 
         limits: "flops" (peak, FLOP/s) and "bytes" (bandwidth, byte/s).
         caption: Below the picture.
     """
-    figure_, axes = figure(size=(7.6, 4.2))
+    fig, axes = figure(size=(7.6, 4.2))
     peak, bandwidth = limits["flops"], limits["bytes"]
     low = min(points["intensity"].min(), peak / bandwidth) / 2.5
     high = max(points["intensity"].max(), peak / bandwidth) * 2.5
@@ -26,20 +26,29 @@ def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str 
     axes.plot(points["intensity"], points["flops_per_second"] / 1e9, "o", color=PALETTE["blue"], markersize=7)
     bottom = points["flops_per_second"].min() / 1e9 / 3
     axes.set(
-        xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, peak / 1e9 * 2.2),
-        xlabel="arithmetic intensity (FLOP/byte)", ylabel="speed (GFLOP/s)",
-    )  # fmt: skip
+        xscale="log",
+        yscale="log",
+        xlim=(low, high),
+        ylim=(bottom, peak / 1e9 * 2.2),
+        xlabel="arithmetic intensity (FLOP/byte)",
+        ylabel="speed (GFLOP/s)",
+    )
     corner = peak / bandwidth
     axes.text(corner * 1.1, peak / 1e9 * 1.15, f"peak {peak / 1e9:,.0f} GFLOP/s", color=PALETTE["grey"])
-    figure_.canvas.draw()
+    fig.draw_without_rendering()
     across, up = _direction(axes)
     slope = float(np.degrees(np.arctan2(up, across)))
     axes.text(
-        corner / 2.6, peak / 2.6 / 1e9 * 1.2, f"memory {bandwidth / 1e9:,.0f} GB/s", rotation=slope,
-        rotation_mode="anchor", ha="center", color=PALETTE["grey"],
-    )  # fmt: skip
+        corner / 2.6,
+        peak / 2.6 / 1e9 * 1.2,
+        f"memory {bandwidth / 1e9:,.0f} GB/s",
+        rotation=slope,
+        rotation_mode="anchor",
+        ha="center",
+        color=PALETTE["grey"],
+    )
     _name_points(axes, points, peak)
-    return Picture(figure_, caption=caption)
+    return Picture(fig, caption=caption)
 
 
 def _direction(axes: Axes) -> tuple[float, float]:
@@ -56,8 +65,11 @@ def _name_points(axes: Axes, points: pd.DataFrame, peak: float) -> None:
     for (_, point), before, after in zip(ordered.iterrows(), places, spread(places, 17.0), strict=True):
         speed = point["flops_per_second"]
         below = speed > peak / 1.3
-        axes.annotate(
-            point["name"], (point["intensity"], speed / 1e9),
-            xytext=(0, -14) if below else (9, (after - before) * 0.72), textcoords="offset points",
-            ha="center" if below else "left", va="center", fontsize=8.5,
-        )  # fmt: skip
+        label_point(
+            axes,
+            point["name"],
+            (point["intensity"], speed / 1e9),
+            (0, -14) if below else (9, (after - before) * 0.72),
+            ha="center" if below else "left",
+            va="center",
+        )

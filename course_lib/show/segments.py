@@ -8,14 +8,8 @@ from typing import Any, Protocol
 MAX_TOKENS_SHOWN = 1500
 """Longer texts are counted whole, but only their first tokens are displayed."""
 
-_INVISIBLE = {
-    "Cc",
-    "Cf",
-    "Co",
-    "Cn",
-    "Zl",
-    "Zp",
-}  # control, format, private, unassigned, line and paragraph separators
+# control, format, private, unassigned, line and paragraph separators
+_INVISIBLE = {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}
 _MARKS = {"\n": "↵", "\r": "␍", "\t": "⇥"}
 
 
@@ -70,9 +64,7 @@ def tokenize(name: str, tokenizer: TokenizerLike, text: str) -> Row:
         num_bytes = len(text.encode("utf-8", errors="surrogatepass"))
         ids = list(tokenizer.encode(text))
         tokens = [_token(token_id, tokenizer.decode_bytes([token_id])) for token_id in ids[:MAX_TOKENS_SHOWN]]
-    except (
-        Exception
-    ) as error:  # whatever a reader's own tokenizer raises belongs into its row, not over the page
+    except Exception as error:  # a reader's own tokenizer may raise anything; the row shows the error
         return Row(name, 0, 0, 0.0, [], f"{type(error).__name__}: {error}")
     return Row(name, len(ids), num_bytes, num_bytes / len(ids) if ids else 0.0, tokens)
 

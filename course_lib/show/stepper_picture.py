@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from course_lib.show.look import PALETTE, Picture
 from course_lib.show.replay import TrainingState, places
 from course_lib.show.segments import face
-from course_lib.show.token_picture import DPI, drawable, picture_settings, text_width
+from course_lib.show.token_picture import DPI, drawable, picture_settings, text_width, token_box
 from course_lib.tokenizer.reference import Pair
 
 _WIDTH, _ROW, _TOP, _BOTTOM = 7.6, 0.27, 0.85, 0.5  # inches
@@ -63,11 +63,10 @@ def _write_tokens(figure: Figure, tokens: Sequence[bytes], best: Pair | None, y:
         text = drawable(face(token)).replace(" ", "\u00a0")
         width = text_width(figure, text, 11) + 0.1
         colour = PALETTE["orange" if index in chosen else "grey"]
-        box = {"facecolor": colour, "alpha": 0.28, "linewidth": 0, "boxstyle": "round,pad=0.12"}
         if x + width > _BARS - 1:
             _write(figure, x, y, "…")
             return
-        _write(figure, x + width / 2, y, text, horizontalalignment="center", bbox=box)
+        _write(figure, x + width / 2, y, text, horizontalalignment="center", bbox=token_box(colour))
         x += width + 0.05
 
 

@@ -21,7 +21,15 @@ _WIDTH = 7.6  # inches
 _LINE, _HEADER, _MARGIN = 0.40, 0.34, 0.14
 _MAX_TOKENS = 160
 DPI = 200
-"""Dots an inch of these pictures."""
+"""Dots per inch of these pictures."""
+
+_Placed = tuple[str, float, float, dict[str, Any]]
+"""A text, its x and y (from the top) in inches, and options for ``Figure.text``."""
+
+
+def token_box(colour: str) -> dict[str, Any]:
+    """The ``bbox`` of a token."""
+    return {"facecolor": colour, "alpha": 0.28, "linewidth": 0, "boxstyle": "round,pad=0.12"}
 
 
 def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
@@ -29,9 +37,7 @@ def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], d
     with matplotlib.rc_context(picture_settings()):
         figure = Figure(figsize=(_WIDTH, 1), dpi=DPI)
         FigureCanvasAgg(figure)
-        places: list[
-            tuple[str, float, float, dict[str, Any]]
-        ] = []  # (text, x, y from the top, options), in inches
+        places: list[_Placed] = []
         y = _MARGIN
         for row in rows:
             summary = row.error or f"{row.count:,} tokens · {row.ratio:.2f} bytes/token"
@@ -60,21 +66,19 @@ def picture_settings() -> Any:
     }
 
 
-def _flow(
-    figure: Figure, tokens: Sequence[Token], y: float
-) -> tuple[list[tuple[str, float, float, Any]], float]:
+def _flow(figure: Figure, tokens: Sequence[Token], y: float) -> tuple[list[_Placed], float]:
     """Set boxes one after another, in lines; return them and the height below the last line."""
-    boxes: list[tuple[str, float, float, Any]] = []
+    boxes: list[_Placed] = []
     x = _MARGIN
     for index, token in enumerate(tokens):
         face = "".join(drawable(part.text) for part in token.parts).replace(" ", "\u00a0")
         width = max(text_width(figure, face, 11), text_width(figure, str(token.id), 7)) + 0.09
         if x + width > _WIDTH - _MARGIN and x > _MARGIN:
             x, y = _MARGIN, y + _LINE
-        box = {"facecolor": _COLOURS[index % 6], "alpha": 0.28, "linewidth": 0, "boxstyle": "round,pad=0.12"}
         middle = {"horizontalalignment": "center"}
-        boxes.append((face, x + width / 2, y, {**middle, "bbox": box}))
-        boxes.append((str(token.id), x + width / 2, y + 0.225, {**middle, "size": 7, "color": "#4A5058"}))
+        below = {**middle, "size": 7, "color": SETTINGS["xtick.labelcolor"]}
+        boxes.append((face, x + width / 2, y, {**middle, "bbox": token_box(_COLOURS[index % 6])}))
+        boxes.append((str(token.id), x + width / 2, y + 0.225, below))
         x += width + 0.04
         if token.breaks:
             x, y = _MARGIN, y + _LINE

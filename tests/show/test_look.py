@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from course_lib import show
-from course_lib.show.look import SETTINGS, spread
+from course_lib.show.look import INK, NOTE_SIZE, SETTINGS, label_point, spread
 
 PAGES = {"light": "#ffffff", "dark": "#111111"}  # JupyterLab's two themes
 
@@ -135,3 +135,27 @@ def test_spread_keeps_order_distance_and_what_has_room() -> None:
     assert spread([], 1) == []
     places = spread([0, 0.1, 0.2, 1.5, 1.6], 1)
     assert all(np.diff(places) >= 1 - 1e-9)
+
+
+def test_direct_labels_lay_the_figure_out_before_they_measure() -> None:
+    figure, panels = show.figure(1, 2, size=(9, 3))
+    for axes in panels:
+        for name, height in (("a", 0.5), ("b", 0.505), ("c", 0.51)):
+            axes.plot([0, 1], [0, height], label=name)
+        axes.set(xlabel="two\nlines", ylabel="two\nlines", title="title", xlim=(0, 2))
+    show.direct_labels(*panels)
+    figure.canvas.draw()
+    for axes in panels:
+        heights = [text.get_window_extent().y0 for text in axes.texts]
+        assert np.diff(heights) == pytest.approx([1.15 * NOTE_SIZE * figure.dpi / 72] * 2, abs=1)
+
+
+def test_a_point_is_labelled_at_a_distance_in_points() -> None:
+    figure, axes = show.figure()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    name = label_point(axes, "here", (0.5, 0.5), (9, -3), color=INK)
+    figure.canvas.draw()
+    place = name.get_transform().transform(name.get_position())
+    shift = (np.array(place) - axes.transData.transform((0.5, 0.5))) * 72 / figure.dpi
+    assert shift == pytest.approx([9, -3])
+    assert (name.get_fontsize(), name.get_color()) == (NOTE_SIZE, INK)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_point
 
 _COLOURS = (PALETTE["blue"], PALETTE["orange"], PALETTE["green"], PALETTE["pink"])
 
@@ -35,7 +35,7 @@ def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerL
     ``counts``: by the name of a text, a frame with the columns ``rank``, ``count`` and ``per million``. ``fits``: the
     laws, by the same names; the band is two standard errors wide to either side, at the fit's own xmin.
     """
-    result, panels = figure(1, len(counts), size=(7.6, 3.7), sharex=True, sharey=True, squeeze=False)
+    fig, panels = figure(1, len(counts), size=(7.6, 3.7), sharex=True, sharey=True, squeeze=False)
     for axes, (name, frame), colour in zip(panels[0], counts.items(), _COLOURS, strict=False):
         fit = fits[name]
         scale = float(frame["per million"].iloc[0] / frame["count"].iloc[0])
@@ -73,7 +73,7 @@ def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerL
         "dotted mark, with ±2 standard errors; dashed: the same law where it was not fitted."
     )
     slopes = ", ".join(f"{name}: s = {fits[name].exponent:.2f}" for name in counts)
-    return Picture(result, caption=caption, alt=f"Log-log plots of word frequency against rank; {slopes}.")
+    return Picture(fig, caption=caption, alt=f"Log-log plots of word frequency against rank; {slopes}.")
 
 
 def growth_and_unknown(growth: Mapping[str, pd.DataFrame], unknown: Mapping[str, pd.DataFrame]) -> Picture:
@@ -83,7 +83,7 @@ def growth_and_unknown(growth: Mapping[str, pd.DataFrame], unknown: Mapping[str,
     with ``list size`` and ``unknown`` (a share), and ``seed`` where there are several runs. A name has one colour in
     both.
     """
-    result, (left, right) = figure(1, 2, size=(7.6, 3.7))
+    fig, (left, right) = figure(1, 2, size=(7.6, 3.7))
     names = list(dict.fromkeys([*growth, *unknown]))
     colours = dict(zip(names, _COLOURS, strict=False))
     for name, frame in growth.items():
@@ -96,12 +96,12 @@ def growth_and_unknown(growth: Mapping[str, pd.DataFrame], unknown: Mapping[str,
     for axes in (left, right):
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * (high / low) ** 0.35)
-        direct_labels(axes)
+    direct_labels(left, right)
     caption = (
         "Left: the vocabulary keeps growing with the text. Right: the share of running words outside a list of the "
         "most frequent words, in new text and, for the dictionary, in the text it was counted on."
     )
-    return Picture(result, caption=caption)
+    return Picture(fig, caption=caption)
 
 
 def _runs(axes: Axes, frame: pd.DataFrame, x: str, y: str, name: str, colour: str) -> None:
@@ -121,7 +121,7 @@ def boundary_agreement(agreement: pd.DataFrame) -> Picture:
     frame = agreement.set_index("cuts made by")
     base = float(frame["precision"]["every character"])
     frame = frame.drop(index="every character")
-    result, axes = figure(size=(7.6, 0.9 + 1.1 * len(frame)))
+    fig, axes = figure(size=(7.6, 0.9 + 1.1 * len(frame)))
     labels: dict[int, str] = {}
     for name, colour in zip(map(str, frame.index), _COLOURS, strict=False):
         rows = (
@@ -148,7 +148,7 @@ def boundary_agreement(agreement: pd.DataFrame) -> Picture:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
     caption = "Agreement of BPE tokens with words in Chinese text (dots), and of as many cuts at random places (bars)."
-    return Picture(result, caption=caption)
+    return Picture(fig, caption=caption)
 
 
 _LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -172,9 +172,7 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
     _check(results, ["language", "seed", "algorithm", "chance", *_MEASURES])
     languages, algorithms = list(results["language"].unique()), list(results["algorithm"].unique())
     size = (7.6, 0.8 + 1.6 * len(languages))
-    result, panels = figure(
-        len(languages), len(_MEASURES), size=size, sharex="col", sharey=True, squeeze=False
-    )
+    fig, panels = figure(len(languages), len(_MEASURES), size=size, sharex="col", sharey=True, squeeze=False)
     for row, language in zip(panels, languages, strict=True):
         of_language = results[results["language"] == language]
         for axes, measure in zip(row, _MEASURES, strict=True):
@@ -191,14 +189,8 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
                     clip_on=False,
                 )
                 form = "{:.2f}" if measure == "bytes/token" else "{:.0%}"
-                axes.annotate(
-                    form.format(values.mean()),
-                    (values.max(), place),
-                    xytext=(7, 0),
-                    textcoords="offset points",
-                    va="center",
-                    color=colour,
-                    fontsize=8.5,
+                label_point(
+                    axes, form.format(values.mean()), (values.max(), place), (7, 0), va="center", color=colour
                 )
             axes.set(
                 yticks=range(len(algorithms)), yticklabels=algorithms, ylim=(len(algorithms) - 0.4, -0.6)
@@ -215,7 +207,7 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
         f"Four tokenizers of the same size on held-out stories, a dot for each of {results['seed'].nunique()} seeds. "
         "Dashed: the share of cuts at random places."
     )
-    return Picture(result, caption=caption)
+    return Picture(fig, caption=caption)
 
 
 def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
@@ -224,7 +216,7 @@ def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
     ``profiles``: by the name of a text, frames as ``experiments.subwords.frequencies`` gives them. Raises
     ValueError for missing columns.
     """
-    result, panels = figure(1, len(profiles), size=(7.6, 3.6), sharey=True, squeeze=False)
+    fig, panels = figure(1, len(profiles), size=(7.6, 3.6), sharey=True, squeeze=False)
     for axes, (name, frame) in zip(panels[0], profiles.items(), strict=True):
         _check(frame, ["algorithm", "rank", "share"])
         groups = frame.groupby("algorithm", sort=False)
@@ -232,10 +224,10 @@ def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
             axes.loglog(group["rank"], 1e6 * group["share"], color=colour, label=str(algorithm))
         axes.set(title=name, xlabel="rank of the token", xlim=(1, 12 * frame["rank"].max()))
         axes.set_xticks([1, 10, 100, 1000])
-        direct_labels(axes)
     panels[0, 0].set_ylabel("occurrences per million tokens")
+    direct_labels(*panels[0])
     return Picture(
-        result, caption="How frequent the tokens of each tokenizer are, in the text that they learned from."
+        fig, caption="How frequent the tokens of each tokenizer are, in the text that they learned from."
     )
 
 
@@ -265,7 +257,7 @@ def training_work(results: pd.DataFrame) -> Picture:
 
     ``results``: columns trainer, bytes, cpu_seconds, pairs, candidates (missing where they were not counted).
     """
-    figure_, (left, middle, right) = figure(1, 3, size=(10.2, 3.9), sharex=True)
+    fig, (left, middle, right) = figure(1, 3, size=(10.2, 3.9), sharex=True)
     panels = (
         (left, "pairs", "neighbours counted"),
         (middle, "candidates", "pairs compared for the best"),
@@ -278,11 +270,9 @@ def training_work(results: pd.DataFrame) -> Picture:
             if len(rows):
                 axes.plot(rows["bytes"] / 1e3, rows[column], "o-", color=colour, label=trainer)
         axes.set_xlim(right=float(results["bytes"].max()) / 1e3 * 8)
-    figure_.canvas.draw()
-    for axes, _, _ in panels:
-        direct_labels(axes)
+    direct_labels(left, middle, right)
     return Picture(
-        figure_,
+        fig,
         caption="The same merges from four trainers: what each looks at, and what that costs. Incremental and heap "
         "count the same neighbours; naive and incremental compare the same pairs.",
         alt=_summary(results, "trainer"),
@@ -294,7 +284,7 @@ def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture
 
     ``results``: columns encoder, bytes, cpu_seconds; ``exponents`` by encoder.
     """
-    figure_, axes = figure(size=(7.6, 3.8))
+    fig, axes = figure(size=(7.6, 3.8))
     axes.set(xscale="log", yscale="log", xlabel="length of the pre-token (bytes)", ylabel="CPU time (s)")
     for encoder, (label, colour) in _ENCODERS.items():
         rows = results[results["encoder"] == encoder]
@@ -306,10 +296,9 @@ def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture
             label=f"{label}: slope {exponents[encoder]:.2f}",
         )
     axes.set_xlim(right=float(results["bytes"].max()) * 12)
-    figure_.canvas.draw()
     direct_labels(axes)
     return Picture(
-        figure_,
+        fig,
         caption="One pre-token of Chinese letters without punctuation, encoded three ways.",
         alt=_summary(results, "encoder"),
     )
@@ -320,13 +309,13 @@ def speed(results: pd.DataFrame) -> Picture:
 
     ``results``: columns job, package, pass, MB_per_cpu_second.
     """
-    figure_, panels = figure(1, 2, size=(9.6, 3.2))
+    fig, panels = figure(1, 2, size=(9.6, 3.2))
     for axes, (job, rows) in zip(panels, results.groupby("job", sort=False), strict=True):
         _bars(axes, rows)
         passes = " (first pass solid, caches filled light)" if rows["pass"].max() > 1 else ""
         axes.set(xscale="log", xlabel="MB per CPU second", title=f"{job}{passes}")
     return Picture(
-        figure_,
+        fig,
         caption="Packages a reader could use instead, in one process one after the other.",
         alt=_summary(results, "package", "MB_per_cpu_second"),
     )
@@ -342,10 +331,9 @@ def _bars(axes: Axes, rows: pd.DataFrame) -> None:
         axes.barh(packages, part[packages], color=colours, alpha=1 if number == 1 else 0.35, height=0.62)
     first = rows[rows["pass"] == 1].set_index("package")["MB_per_cpu_second"]
     for place, name in enumerate(packages):
-        axes.annotate(
-            f"{first[name]:,.0f}", (first[name], place), xytext=(-4, 0), textcoords="offset points",
-            ha="right", va="center", color="white", fontsize=8.5,
-        )  # fmt: skip
+        label_point(
+            axes, f"{first[name]:,.0f}", (first[name], place), (-4, 0), ha="right", va="center", color="white"
+        )
     axes.set_xlim(left=float(first.min()) / 4)
 
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from course_lib.show.gradient_explorer import PLACEMENT_COLOURS
 from course_lib.show.look import Picture, direct_labels, figure
 
-"""The same placement has the same colour in every picture of the course."""
-
 Law = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _DEPTH_LAWS: dict[str, tuple[Law, str]] = {
@@ -31,7 +29,7 @@ def gradient_laws(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Picture:
     Both frames: columns placement, depth, width, seed, loss, gradient_norm. The laws are drawn through the
     measurements' geometric mean; only their slope is a prediction.
     """
-    figure_, (left, right) = figure(1, 2, size=(9.6, 4.0), sharey=True)
+    fig, (left, right) = figure(1, 2, size=(9.6, 4.0), sharey=True)
     for axes, results, by, laws in (
         (left, by_depth, "depth", _DEPTH_LAWS),
         (right, by_width, "width", _WIDTH_LAWS),
@@ -45,11 +43,9 @@ def gradient_laws(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Picture:
         axes.minorticks_off()
     left.set(xlabel="layers L", ylabel="gradient norm, last FFN matrix")
     right.set(xlabel="width d")
-    figure_.canvas.draw()
-    for axes in (left, right):
-        direct_labels(axes)
+    direct_labels(left, right)
     return Picture(
-        figure_,
+        fig,
         caption="Before the first step, with the loss of one token: dots are seeds, large dots their geometric means. "
         f"Lines: the laws of the theorem, shifted to the measurements. Left d = {by_depth['width'].iloc[0]}, right "
         f"L = {by_width['depth'].iloc[0]}.",
@@ -72,7 +68,7 @@ def token_collapse(by_depth: pd.DataFrame) -> Picture:
 
     ``by_depth``: columns placement, depth, seed, loss, gradient_norm, similarity.
     """
-    figure_, (left, right) = figure(1, 2, size=(9.6, 3.6))
+    fig, (left, right) = figure(1, 2, size=(9.6, 3.6))
     rows = by_depth[by_depth["loss"] == "all tokens"]
     for placement, runs in rows.groupby("placement", sort=False):
         colour, label = PLACEMENT_COLOURS[str(placement)], _NAMES[str(placement)]
@@ -88,11 +84,9 @@ def token_collapse(by_depth: pd.DataFrame) -> Picture:
     left.set_yticks([3, 10, 30], labels=["3", "10", "30"])
     left.minorticks_off()
     right.set(ylim=(0, 1.04), ylabel="cosine of two tokens")
-    figure_.canvas.draw()
-    for axes in (left, right):
-        direct_labels(axes)
+    direct_labels(left, right)
     return Picture(
-        figure_,
+        fig,
         caption="The same networks, with the loss that one trains on. Right: mean cosine between the vectors of two "
         "different tokens after the last layer.",
     )
@@ -104,7 +98,7 @@ def warmup_curves(curves: pd.DataFrame) -> Picture:
     ``curves``: columns placement, warmup, seed, step, loss.
     """
     placements, warmups = curves["placement"].unique(), sorted(curves["warmup"].unique())
-    figure_, panels = figure(1, len(placements) * len(warmups), size=(10.2, 3.5), sharey=True, sharex=True)
+    fig, panels = figure(1, len(placements) * len(warmups), size=(10.2, 3.5), sharey=True, sharex=True)
     cases = [(placement, warmup) for placement in placements for warmup in warmups]
     for axes, (placement, warmup) in zip(panels, cases, strict=True):
         runs = curves[(curves["placement"] == placement) & (curves["warmup"] == warmup)]
@@ -114,7 +108,7 @@ def warmup_curves(curves: pd.DataFrame) -> Picture:
         title = f"{warmup} steps of warm-up" if warmup else "no warm-up"
         axes.set(title=f"{_NAMES[placement]}\n{title}", xlabel="step", ylim=(2.2, 4.2))
     panels[0].set_ylabel("training loss (nats/byte)")
-    return Picture(figure_, caption="One thin line a seed; mean over eight steps.")
+    return Picture(fig, caption="One thin line a seed; mean over eight steps.")
 
 
 def deep_networks(results: pd.DataFrame) -> Picture:
@@ -122,7 +116,7 @@ def deep_networks(results: pd.DataFrame) -> Picture:
 
     ``results``: columns placement, depth, seed, first_over_last, adam.
     """
-    figure_, (left, right) = figure(1, 2, size=(9.6, 3.8))
+    fig, (left, right) = figure(1, 2, size=(9.6, 3.8))
     for axes, column in ((left, "first_over_last"), (right, "adam")):
         for placement, runs in results.groupby("placement", sort=False):
             means = np.exp(np.log(runs[column]).groupby(runs["depth"]).mean())
@@ -135,11 +129,9 @@ def deep_networks(results: pd.DataFrame) -> Picture:
         axes.minorticks_off()
     left.set_ylabel("gradient, first layer / last layer")
     right.set_ylabel("change of the logits in one step\n(relative)")
-    figure_.canvas.draw()
-    for axes in (left, right):
-        direct_labels(axes)
+    direct_labels(left, right)
     return Picture(
-        figure_, caption="Narrow networks before training, one step of AdamW at a small learning rate."
+        fig, caption="Narrow networks before training, one step of AdamW at a small learning rate."
     )
 
 
@@ -151,7 +143,7 @@ def layer_roles(
     ``at_init``: columns placement, layer, increment; ``trained`` and ``surgery`` by placement: columns layer and
     increment; layer, intact, left_out, side_by_side.
     """
-    figure_, (left, right) = figure(1, 2, size=(9.6, 3.9))
+    fig, (left, right) = figure(1, 2, size=(9.6, 3.9))
     for placement, frame in trained.items():
         colour = PLACEMENT_COLOURS[placement]
         before = at_init[at_init["placement"] == placement]
@@ -171,11 +163,9 @@ def layer_roles(
     right.set(xlabel="layer", ylabel="loss added (nats/byte)", xlim=(0.5, last * 1.32))
     for axes in (left, right):
         axes.set_xticks(range(1, last + 1, 3))
-    figure_.canvas.draw()
-    for axes in (left, right):
-        direct_labels(axes)
+    direct_labels(left, right)
     return Picture(
-        figure_,
+        fig,
         caption="Left: norm of what a layer adds, relative to the stream it reads; dotted before training. Right: loss "
         "when one layer is left out (dots), or run beside the next one on the same input (triangles).",
     )

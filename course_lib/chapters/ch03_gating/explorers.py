@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from course_lib.chapters.ch03_gating.pictures import ACTIVATION_COLOURS, NAMES
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import INK, NOTE_SIZE, PALETTE
 
 # The gate of each gated unit.
 _CURVE_OF = {"glu": "sigmoid", "reglu": "relu", "geglu": "gelu", "swiglu": "silu"}
@@ -67,13 +67,18 @@ class _Drawing:
         self._fill = left.fill_between([], [], color=PALETTE["grey"], alpha=0.3, linewidth=0)
         (self._slope,) = left.plot([], [], linewidth=1.2, linestyle=(0, (4, 2)))
         (self._curve,) = left.plot([], [], linewidth=2.4)
-        (self._tangent,) = left.plot([], [], color="#24292F", linewidth=1)
-        (self._dot,) = left.plot([], [], "o", color="#24292F", markersize=6)
+        (self._tangent,) = left.plot([], [], color=INK, linewidth=1)
+        (self._dot,) = left.plot([], [], "o", color=INK, markersize=6)
         self._note = left.text(0.03, 0.96, "", transform=left.transAxes, va="top", linespacing=1.5)
         left.text(
-            0.985, 0.03, "grey: where the model's inputs lie", transform=left.transAxes, ha="right",
-            color=PALETTE["grey"], fontsize=8.5,
-        )  # fmt: skip
+            0.985,
+            0.03,
+            "grey: where the model's inputs lie",
+            transform=left.transAxes,
+            ha="right",
+            color=PALETTE["grey"],
+            fontsize=NOTE_SIZE,
+        )
         (self._hidden,) = right.plot([], [], drawstyle="steps-mid")
         self._share = right.text(
             0.97, 0.96, "", transform=right.transAxes, ha="right", va="top", linespacing=1.5

@@ -31,7 +31,7 @@ NAMES = {
 
 def shapes(curves: pd.DataFrame) -> Picture:
     """Activation functions and their slopes. ``curves``: columns activation, z, value, slope."""
-    figure_, (left, right) = figure(1, 2, size=(9.6, 3.8))
+    fig, (left, right) = figure(1, 2, size=(9.6, 3.8))
     near = curves[curves["z"].between(-3, 2)]
     for name, curve in near.groupby("activation", sort=False):
         style = {"color": ACTIVATION_COLOURS[str(name)], "label": NAMES[str(name)]}
@@ -41,15 +41,13 @@ def shapes(curves: pd.DataFrame) -> Picture:
     right.set(xlim=(-3, 3.1), ylim=(-0.5, 4.2), xlabel="input z", ylabel="slope f′(z)")
     left.set_xticks(range(-3, 3))
     right.set_xticks(range(-3, 3))
-    figure_.canvas.draw()
-    for axes in (left, right):
-        direct_labels(axes)
-    return Picture(figure_, caption="Four plain activations and their slopes; slopes by autograd.")
+    direct_labels(left, right)
+    return Picture(fig, caption="Four plain activations and their slopes; slopes by autograd.")
 
 
 def chain(sizes: pd.DataFrame) -> Picture:
     """Size of activations along a chain of layers. ``sizes``: columns activation, seed, layer, size."""
-    figure_, axes = figure(size=(7.6, 3.6))
+    fig, axes = figure(size=(7.6, 3.6))
     low, high = 1e-3, 1e6
     last = int(sizes["layer"].max())
     for keys, run in sizes.groupby(["activation", "seed"], sort=False):
@@ -65,10 +63,9 @@ def chain(sizes: pd.DataFrame) -> Picture:
         xlabel="layer",
         ylabel="mean square, relative to the input",
     )
-    figure_.canvas.draw()
     direct_labels(axes)
     return Picture(
-        figure_,
+        fig,
         caption="No norms, no residual connections; weights scaled so that normal inputs of variance 1 would keep "
         "their size. Thin: seeds; thick: their median.",
     )
@@ -84,7 +81,7 @@ def comparison(differences: pd.DataFrame) -> Picture:
 
     ``differences``: columns activation, seed, difference.
     """
-    figure_, axes = figure(size=(7.6, 3.8))
+    fig, axes = figure(size=(7.6, 3.8))
     names = list(dict.fromkeys(differences["activation"]))
     for place, name in enumerate(reversed(names)):
         values = differences.loc[differences["activation"] == name, "difference"]
@@ -105,7 +102,7 @@ def comparison(differences: pd.DataFrame) -> Picture:
     axes.set(xlabel="loss on held-out stories minus ReLU's (nats/byte); left is better")
     axes.grid(visible=False, axis="y")
     return Picture(
-        figure_,
+        fig,
         caption="Equal parameters, equal data; each dot is one seed, compared with ReLU from the same seed. Bars: mean "
         "and its standard error.",
     )
@@ -113,7 +110,7 @@ def comparison(differences: pd.DataFrame) -> Picture:
 
 def dead_units(results: pd.DataFrame) -> Picture:
     """Share of dead units against the learning rate. ``results``: columns activation, lr, seed, dead."""
-    figure_, axes = figure(size=(7.6, 3.4))
+    fig, axes = figure(size=(7.6, 3.4))
     for name, runs in results.groupby("activation", sort=False):
         colour = ACTIVATION_COLOURS[str(name)]
         axes.plot(runs["lr"], 100 * runs["dead"], ".", color=colour, alpha=0.5)
@@ -124,16 +121,15 @@ def dead_units(results: pd.DataFrame) -> Picture:
     axes.set(ylabel="dead units of the last layer (%)")
     axes.set_xticks(rates, labels=[f"{rate:g}" for rate in rates])
     axes.minorticks_off()
-    figure_.canvas.draw()
     direct_labels(axes)
     return Picture(
-        figure_, caption="Units that give 0 for every one of 2,048 tokens, after 60 steps; dots are seeds."
+        fig, caption="Units that give 0 for every one of 2,048 tokens, after 60 steps; dots are seeds."
     )
 
 
 def sparsity(results: pd.DataFrame) -> Picture:
     """Loss added when only the largest hidden values are used. ``results``: columns activation, kept, loss."""
-    figure_, axes = figure(size=(7.6, 3.6))
+    fig, axes = figure(size=(7.6, 3.6))
     for name, run in results.groupby("activation", sort=False):
         full = run.loc[run["kept"] == 1.0, "loss"].iloc[0]
         part = run[run["kept"] < 1].sort_values("kept", ascending=False)
@@ -149,6 +145,5 @@ def sparsity(results: pd.DataFrame) -> Picture:
     axes.set(xlabel="hidden units kept for each token (%)", ylabel="loss added (nats/byte)")
     axes.set_xticks(shares, labels=[f"{share:.0f}" for share in shares])
     axes.minorticks_off()
-    figure_.canvas.draw()
     direct_labels(axes)
-    return Picture(figure_, caption="Each token keeps its largest hidden values; the others are set to 0.")
+    return Picture(fig, caption="Each token keeps its largest hidden values; the others are set to 0.")

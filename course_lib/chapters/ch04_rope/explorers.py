@@ -6,14 +6,12 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, label_point
 
-_INK = "#24292F"
 _DIAL_PAIRS = 4
 _TRAINED = 4096
 _LONGEST = 65536
@@ -63,10 +61,9 @@ def _dials(figure: Figure) -> Callable[..., str]:
     below.set(xlim=(-100, 100), ylim=(-1.05, 1.12), xlabel="offset n − m (tokens)", ylabel="similarity")
     offsets = np.arange(-100, 101)
     (curve,) = below.plot([], [], color=PALETTE["grey"], lw=1.4)
-    (dot,) = below.plot([], [], "o", color=_INK, markersize=8, zorder=4)
-    box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
+    (dot,) = below.plot([], [], "o", color=INK, markersize=8, zorder=4)
     note = below.annotate(
-        "", (0, 0), xytext=(9, 4), textcoords="offset points", weight="bold", zorder=5, bbox=box
+        "", (0, 0), xytext=(9, 4), textcoords="offset points", weight="bold", zorder=5, bbox=LABEL_BOX
     )
 
     def update(m: int, n: int, shift: int, theta: float) -> str:
@@ -102,8 +99,8 @@ class _Dial:
             axes.text(0, 0, name, color=PALETTE[colour], ha="center", va="center", weight="bold")
             for name, colour in (("q", "blue"), ("k", "orange"))
         ]
-        self._title = axes.text(0, 1.75, "", ha="center", fontsize=8.5)
-        self._angle = axes.text(0, -1.8, "", ha="center", fontsize=8.5)
+        self._title = axes.text(0, 1.75, "", ha="center", fontsize=NOTE_SIZE)
+        self._angle = axes.text(0, -1.8, "", ha="center", fontsize=NOTE_SIZE)
 
     def show(self, frequency: float, m: int, n: int) -> None:
         hands = ((self._query, m, 1.2), (self._key, n, 1.42))  # names at two radii: they stay apart
@@ -145,20 +142,25 @@ def _similarity(figure: Figure) -> Callable[..., str]:
     left.set_xscale("symlog", linthresh=1, linscale=0.35)
     left.set(xlim=(0, _LONGEST), ylim=(-0.45, 1.03), xlabel="offset (tokens)", ylabel="similarity")
     left.set_xticks([0, 1, 8, 64, 512, 4096, 32768])
-    left.xaxis.set_major_formatter(FuncFormatter(lambda offset, _place: f"{offset:,.0f}"))
-    left.axvline(_TRAINED, color=_INK, lw=0.9, ls=(0, (2, 2)))
-    left.annotate(
-        "trained\nlength", (_TRAINED, 1), xycoords=("data", "axes fraction"), xytext=(-4, 0), fontsize=8.5,
-        textcoords="offset points", va="top", ha="right",
-    )  # fmt: skip
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    left.axvline(_TRAINED, **REFERENCE)
+    label_point(
+        left,
+        "trained\nlength",
+        (_TRAINED, 1),
+        (-4, 0),
+        xycoords=("data", "axes fraction"),
+        va="top",
+        ha="right",
+    )
     right.set(yscale="log", xlim=(0, 1), ylim=(4, 3e8), xlabel="pair i, as a share of d/2")
     right.set_ylabel("tokens for a full turn")
-    right.axhline(_TRAINED, color=_INK, lw=0.9, ls=(0, (2, 2)))
+    right.axhline(_TRAINED, **REFERENCE)
     (before,) = left.plot([], [], color=PALETTE["grey"], lw=1.1, alpha=0.7)
     (after,) = left.plot([], [], color=PALETTE["blue"], lw=1.5)
     (waves_before,) = right.plot([], [], color=PALETTE["grey"], lw=1.1, alpha=0.7)
     (waves,) = right.plot([], [], ".-", color=PALETTE["blue"], lw=1.5, markersize=4)
-    note = right.text(0.04, 0.97, "", transform=right.transAxes, va="top", fontsize=8.5)
+    note = right.text(0.04, 0.97, "", transform=right.transAxes, va="top", fontsize=NOTE_SIZE)
 
     def update(theta: float, head_dim: int, scaling: str, factor: float) -> str:
         plain = frequencies(theta, head_dim)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure, label_point
 
 _ENCODINGS = {
     "rope": ("RoPE", PALETTE["blue"]),
@@ -32,7 +32,7 @@ def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[st
     ``scores``: (length, length) matrices by name, rows are the query's positions; ``spreads``: by name, how much varies
     among pairs of the same offset.
     """
-    figure_, panels = figure(1, len(scores), size=(7.6, 3.9), sharey=True)
+    fig, panels = figure(1, len(scores), size=(7.6, 3.9), sharey=True)
     for axes, (name, matrix) in zip(panels, scores.items(), strict=True):
         middle, half = float(matrix.mean()), float(np.abs(matrix - matrix.mean()).max())
         axes.imshow(matrix, cmap="PuOr", vmin=middle - half, vmax=middle + half, interpolation="nearest")
@@ -44,7 +44,7 @@ def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[st
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     panels[0].set_ylabel("position of the query")
     return Picture(
-        figure_,
+        fig,
         caption="The same query and key everywhere; colour is their score (its own scale in each panel). Below: the "
         "share of the scores' standard deviation that is left among pairs of the same offset.",
         alt=f"Heat maps of scores; variation left within an offset: {dict(spreads)}",
@@ -53,7 +53,7 @@ def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[st
 
 def precision(results: pd.DataFrame) -> Picture:
     """Error of the scores when query and key move together, by number format. Columns: dtype, shift, error."""
-    figure_, axes = figure(size=(7.6, 3.5))
+    fig, axes = figure(size=(7.6, 3.5))
     axes.set(
         yscale="log", xlabel="common shift of query and key (tokens)", ylabel="error of the score\n(relative)"
     )
@@ -62,13 +62,12 @@ def precision(results: pd.DataFrame) -> Picture:
         rows = results[results["dtype"] == name]
         axes.plot(rows["shift"], rows["error"], "o-", color=colour, label=name)
     axes.set_xticks(shifts := sorted(results["shift"].unique()))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda shift, _place: f"{shift:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(right=max(shifts) * 4)
-    figure_.canvas.draw()
     direct_labels(axes)
     last = results[results["shift"] == max(shifts)].set_index("dtype")["error"]
     return Picture(
-        figure_,
+        fig,
         caption="Angles computed in three number formats, all after them in float64. The score should not change.",
         alt=f"Relative error at a shift of {max(shifts)}: "
         + ", ".join(f"{n} {e:.1e}" for n, e in last.items()),
@@ -77,18 +76,17 @@ def precision(results: pd.DataFrame) -> Picture:
 
 def spectrum(results: pd.DataFrame, *, length: int) -> Picture:
     """Wavelength of each pair, a line for each theta, and the trained length. Columns: theta, pair, wavelength."""
-    figure_, axes = figure(size=(7.6, 3.7))
+    fig, axes = figure(size=(7.6, 3.7))
     axes.set(yscale="log", xlabel="pair i of the features", ylabel="tokens for a full turn")
     for theta, rows in results.groupby("theta"):
         axes.plot(rows["pair"], rows["wavelength"], label=f"theta = {theta:,.0f}")
-    axes.axhline(length, color="#24292F", lw=0.9, ls=(0, (2, 2)))
-    axes.text(0.4, length * 1.25, f"context: {length:,} tokens", fontsize=8.5)
+    axes.axhline(length, **REFERENCE)
+    axes.text(0.4, length * 1.25, f"context: {length:,} tokens", fontsize=NOTE_SIZE)
     axes.set_xlim(-0.5, float(results["pair"].max()) * 1.22)
-    figure_.canvas.draw()
     direct_labels(axes)
     slow = results[results["wavelength"] > length].groupby("theta").size()
     return Picture(
-        figure_,
+        fig,
         caption="A straight line on this scale is a geometric series. Pairs above the dashed line do not turn once.",
         alt="Pairs that do not complete a turn: "
         + ", ".join(f"theta {t:,.0f}: {n}" for t, n in slow.items()),
@@ -97,7 +95,7 @@ def spectrum(results: pd.DataFrame, *, length: int) -> Picture:
 
 def decay(results: pd.DataFrame) -> Picture:
     """Scores by offset, independent and equal vectors, and the bound. Columns: vectors, offset, mean, std, bound."""
-    figure_, (left, right) = figure(1, 2, size=(8.6, 3.6), width_ratios=(1.5, 1))
+    fig, (left, right) = figure(1, 2, size=(8.6, 3.6), width_ratios=(1.5, 1))
     for name, colour, label in (
         ("equal", PALETTE["blue"], "key = query"),
         ("independent", PALETTE["orange"], "key independent"),
@@ -118,14 +116,13 @@ def decay(results: pd.DataFrame) -> Picture:
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlabel("offset (tokens)")
         axes.set_xticks([0, 1, 10, 100, 1000, 10000])
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda offset, _place: f"{offset:,.0f}"))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     left.set(ylabel="score: mean, one standard deviation", title="Scores")
     left.set_xlim(0, float(rows["offset"].max()) * 30)
     right.set(ylabel="share of its value at offset 0", title="RoFormer's bound", ylim=(0, 1.05))
-    figure_.canvas.draw()
     direct_labels(left)
     return Picture(
-        figure_,
+        fig,
         caption="Normal vectors of 64 features, 4,000 draws an offset, theta = 10,000.",
         alt=f"Mean score of equal vectors: {rows['mean'].iloc[0]:.1f} at offset 0, {rows['mean'].iloc[-1]:.1f} at "
         f"{rows['offset'].iloc[-1]:,}; the bound is lowest at {rows['bound'].min():.2f} and rises again.",
@@ -134,7 +131,7 @@ def decay(results: pd.DataFrame) -> Picture:
 
 def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
     """Loss by position for each encoding, a line a seed. Columns: encoding, seed, position, loss."""
-    figure_, axes = figure(size=(8.0, 4.0))
+    fig, axes = figure(size=(8.0, 4.0))
     for encoding, (label, colour) in _ENCODINGS.items():
         rows = results[results["encoding"] == encoding]
         named = encoding != "learned"  # its name would stand on the dashed line
@@ -144,17 +141,13 @@ def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
     learned = results[results["encoding"] == "learned"]
     if len(learned):
         top = float(learned.loc[learned["position"] > trained / 2, "loss"].max())
-        axes.annotate(
-            "learned", (trained, top), xytext=(-4, 4), textcoords="offset points", ha="right", fontsize=8.5,
-            color=_ENCODINGS["learned"][1],
-        )  # fmt: skip
+        label_point(axes, "learned", (trained, top), (-4, 4), ha="right", color=_ENCODINGS["learned"][1])
     _finish(axes, results, trained, room=0.17)
     axes.set_ylabel("loss (nats/byte)")
-    figure_.canvas.draw()
     direct_labels(axes)
     last = results[results["position"] == results["position"].max()].groupby("encoding")["loss"].mean()
     return Picture(
-        figure_,
+        fig,
         caption=f"Trained on {trained} bytes. Held-out stories; one line a seed. Learned positions end with the table.",
         alt="Loss at the last positions: " + ", ".join(f"{name} {loss:.2f}" for name, loss in last.items()),
     )
@@ -165,7 +158,7 @@ def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
 
     ``results``: columns method, tuned (steps), seed, position, loss.
     """
-    figure_, panels = figure(1, 2, size=(9.6, 4.0), sharey=True)
+    fig, panels = figure(1, 2, size=(9.6, 4.0), sharey=True)
     for axes, steps in zip(panels, sorted(results["tuned"].unique()), strict=True):
         part = results[results["tuned"] == steps]
         for method, colour in METHODS.items():
@@ -175,12 +168,10 @@ def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
         _finish(axes, part, trained, room=0.5)
         axes.set_title(f"after {steps} steps at the new length" if steps else "without further training")
     panels[0].set_ylabel("loss (nats/byte)")
-    figure_.canvas.draw()
-    for axes in panels:
-        direct_labels(axes)
+    direct_labels(*panels)
     last = results[results["position"] > 2 * trained].groupby(["tuned", "method"])["loss"].mean()
     return Picture(
-        figure_,
+        fig,
         caption="A context stretched four times: loss by position on held-out stories, one line a seed.",
         alt="Mean loss beyond twice the trained length, by steps of tuning and method: "
         + ", ".join(f"{key}: {loss:.2f}" for key, loss in last.items()),
@@ -188,31 +179,27 @@ def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
 
 
 def _finish(axes: Axes, results: pd.DataFrame, trained: int, *, room: float) -> None:
-    axes.axvline(trained, color="#24292F", lw=0.9, ls=(0, (2, 2)))
-    axes.annotate(
-        "trained up to here", (trained, 0), xycoords=("data", "axes fraction"), xytext=(4, 4),
-        textcoords="offset points", fontsize=8.5,
-    )  # fmt: skip
+    axes.axvline(trained, **REFERENCE)
+    label_point(axes, "trained up to here", (trained, 0), (4, 4), xycoords=("data", "axes fraction"))
     axes.set(xlabel="position (bytes)", xlim=(0, float(results["position"].max()) * (1 + room)))
     axes.set_xticks(range(0, round(float(results["position"].max())) + 5, trained))
 
 
 def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
     """By how much each way to stretch slows each pair. Columns: method, wavelength (before), ratio (after / before)."""
-    figure_, axes = figure(size=(7.6, 3.3))
+    fig, axes = figure(size=(7.6, 3.3))
     for method, colour in METHODS.items():
         rows = results[results["method"] == method]
         axes.plot(rows["wavelength"], rows["ratio"], "o-", color=colour, label=method, markersize=4)
     axes.set(
         xscale="log", xlabel="tokens for a full turn, before", ylabel="speed after / before", ylim=(0, 1.1)
     )
-    axes.axhline(1 / factor, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+    axes.axhline(1 / factor, **REFERENCE)
     axes.set_xlim(right=float(results["wavelength"].max()) * 40)
-    axes.text(float(results["wavelength"].min()), 1 / factor + 0.03, f"1/{factor:g}", fontsize=8.5)
-    figure_.canvas.draw()
+    axes.text(float(results["wavelength"].min()), 1 / factor + 0.03, f"1/{factor:g}", fontsize=NOTE_SIZE)
     direct_labels(axes)
     return Picture(
-        figure_,
+        fig,
         caption="Each pair of features turns once in so many tokens; afterwards it turns more slowly by this factor.",
         alt="Position interpolation slows all pairs alike; NTK-aware the slower ones more; YaRN has a short ramp.",
     )
@@ -220,22 +207,15 @@ def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
 
 def costs(results: pd.DataFrame) -> Picture:
     """CPU time of the ways to turn the same tensor. Columns: form, milliseconds."""
-    figure_, axes = figure(size=(7.6, 3.0))
+    fig, axes = figure(size=(7.6, 3.0))
     rows = results.iloc[::-1]
     axes.barh(rows["form"], rows["milliseconds"], color=PALETTE["blue"], height=0.6)
     for place, value in enumerate(rows["milliseconds"]):
-        axes.annotate(
-            f"{value:.2g} ms",
-            (value, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-        )
+        label_point(axes, f"{value:.2g} ms", (value, place), (4, 0), va="center")
     axes.set(xscale="log", xlabel="CPU time (ms), one thread")
     axes.set_xlim(float(rows["milliseconds"].min()) / 3, float(rows["milliseconds"].max()) * 4)
     return Picture(
-        figure_,
+        fig,
         caption="Queries of 2 sequences, 8 heads, 512 tokens, 64 features turned by the same formula; all agree.",
         alt=", ".join(
             f"{form}: {ms:.2g} ms" for form, ms in zip(results["form"], results["milliseconds"], strict=True)

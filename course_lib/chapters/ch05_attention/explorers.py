@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE
 
-_INK = "#24292F"
 _MODELS = ("Llama 3 8B", "LLaMA 7B", "LLaMA 13B", "LLaMA 65B", "Llama 2 70B")
 _CONTEXTS = tuple(2**power for power in range(10, 21))
 _GROUPS = (1, 2, 4, 8)
@@ -49,30 +48,33 @@ def _memory(figure: Figure) -> Callable[..., str]:
 
     axes = figure.subplots()
     axes.set(
-        xscale="log", yscale="log", xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6), ylim=(2e-3, 3e6),
-        xlabel="tokens a sequence", ylabel="memory (GB)",
-    )  # fmt: skip
+        xscale="log",
+        yscale="log",
+        xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6),
+        ylim=(2e-3, 3e6),
+        xlabel="tokens a sequence",
+        ylabel="memory (GB)",
+    )
     axes.set_xticks(_CONTEXTS[::2])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size:,g}"))
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     colours = {"MHA": PALETTE["orange"], "chosen": PALETTE["blue"], "MQA": PALETTE["green"]}
     lines = {name: axes.plot([], [], color=colour)[0] for name, colour in colours.items()}
     lines["chosen"].set_linewidth(2.6)
-    box = {"facecolor": "#FBFAF6", "alpha": 0.85, "linewidth": 0, "pad": 1.5}
     names = {
-        name: axes.text(0, 0, name, color=colour, fontsize=8.5, va="center", bbox=box)
+        name: axes.text(0, 0, name, color=colour, fontsize=NOTE_SIZE, va="center", bbox=LABEL_BOX)
         for name, colour in colours.items()
     }
     weights = axes.axhline(1, color=PALETTE["grey"], lw=1.2)
-    limit = axes.axhline(1, color=_INK, lw=0.9, ls=(0, (2, 2)))
+    limit = axes.axhline(1, **REFERENCE)
     notes = [
-        axes.text(_CONTEXTS[0] * 1.08, 1, "", fontsize=8.5, color=c, bbox=box)
-        for c in (PALETTE["grey"], _INK)
+        axes.text(_CONTEXTS[0] * 1.08, 1, "", fontsize=NOTE_SIZE, color=c, bbox=LABEL_BOX)
+        for c in (PALETTE["grey"], INK)
     ]
-    (dot,) = axes.plot([], [], "o", color=_INK, markersize=8, zorder=4)
+    (dot,) = axes.plot([], [], "o", color=INK, markersize=8, zorder=4)
     value = axes.annotate(
-        "", (1, 1), xytext=(8, -13), textcoords="offset points", weight="bold", zorder=5, bbox=box
+        "", (1, 1), xytext=(8, -13), textcoords="offset points", weight="bold", zorder=5, bbox=LABEL_BOX
     )
 
     def update(model: str, group: int, context: int, batch: int, bits: int, device: int) -> str:
@@ -185,7 +187,7 @@ class _Patterns:
         self._shade.set_data(np.where(np.arange(len(row)) <= query, row, 0.0)[np.newaxis])
         for place, (letter, token) in enumerate(zip(self._letters, tokens, strict=True)):
             letter.set_text({" ": "·", "\n": "↵"}.get(token, token))
-            letter.set_color("white" if row[place] > 0.35 else _INK if place <= query else "#B9B7AF")
+            letter.set_color("white" if row[place] > 0.35 else INK if place <= query else "#B9B7AF")
         self._box.set_x(query - 0.5)
         entropy = float(-(row[row > 0] * np.log(row[row > 0])).sum())
         most = int(row.argmax())

@@ -5,12 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import (
+    INK,
+    NOTE_SIZE,
+    PALETTE,
+    PAPER,
+    REFERENCE,
+    Picture,
+    direct_labels,
+    figure,
+    label_point,
+)
 
-_INK = "#24292F"
 _SCALED = {False: ("q·k", PALETTE["orange"]), True: ("q·k / √d", PALETTE["blue"])}
 _FORMS = {
     "whole matrix": PALETTE["orange"],
@@ -26,7 +34,7 @@ def scale_effect(results: pd.DataFrame) -> Picture:
 
     ``results``: columns head_dim, scaled, seed, score_std, largest_weight, sensitivity.
     """
-    figure_, panels = figure(1, 3, size=(10.2, 3.6), sharex=True)
+    fig, panels = figure(1, 3, size=(10.2, 3.6), sharex=True)
     titles = {
         "score_std": "standard deviation of a score",
         "largest_weight": "largest of 64 weights",
@@ -39,19 +47,17 @@ def scale_effect(results: pd.DataFrame) -> Picture:
             rows = results[results["scaled"] == scaled].groupby("head_dim")[column].mean()
             axes.plot(rows.index, rows, "o-", color=colour, label=label)
         axes.set_xlim(right=largest * 12)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda d, _place: f"{d:,.0f}"))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     law = np.geomspace(float(results["head_dim"].min()), largest, 20)
     panels[0].set_yscale("log")
-    panels[0].plot(law, np.sqrt(law), color=_INK, lw=0.8, ls=(0, (3, 3)))
+    panels[0].plot(law, np.sqrt(law), color=INK, lw=0.8, ls=(0, (3, 3)))
     panels[0].text(law[5], np.sqrt(law[5]) * 1.9, "√d", fontsize=9)
     panels[1].set_ylim(0, 1.05)
     panels[2].set_ylim(bottom=0)
-    figure_.canvas.draw()
-    for axes in panels:
-        direct_labels(axes)
+    direct_labels(*panels)
     last = results[results["head_dim"] == largest].groupby("scaled")["largest_weight"].mean()
     return Picture(
-        figure_,
+        fig,
         caption="Standard normal queries and keys, 64 keys a query, mean over seeds. Right: Frobenius norm of the "
         "derivative of the weights with respect to the scores.",
         alt=f"At d = {largest:,.0f} the largest weight is {last[False]:.2f} without 1/√d, {last[True]:.2f} with it.",
@@ -60,10 +66,10 @@ def scale_effect(results: pd.DataFrame) -> Picture:
 
 def masks(allowed: Mapping[str, ArrayLike]) -> Picture:
     """Who may look at whom: one panel a mask, (queries, keys) of booleans."""
-    figure_, panels = figure(1, len(allowed), size=(2.6 * len(allowed) + 0.6, 3.0), squeeze=False)
+    fig, panels = figure(1, len(allowed), size=(2.6 * len(allowed) + 0.6, 3.0), squeeze=False)
     for axes, (name, mask) in zip(panels[0], allowed.items(), strict=True):
         array = np.asarray(mask)
-        axes.pcolormesh(array, cmap="Blues", vmin=0, vmax=1.6, edgecolors="#FBFAF6", linewidth=0.8)
+        axes.pcolormesh(array, cmap="Blues", vmin=0, vmax=1.6, edgecolors=PAPER, linewidth=0.8)
         axes.set(title=name, aspect="equal", xlabel="key")
         axes.invert_yaxis()
         axes.grid(visible=False)
@@ -73,7 +79,7 @@ def masks(allowed: Mapping[str, ArrayLike]) -> Picture:
     shares = ", ".join(
         f"{name}: {np.asarray(mask).mean():.0%} of the pairs" for name, mask in allowed.items()
     )
-    return Picture(figure_, caption="Filled: this query (row) sees this key (column).", alt=shares)
+    return Picture(fig, caption="Filled: this query (row) sees this key (column).", alt=shares)
 
 
 def intensity(results: pd.DataFrame, *, balance: float, device: str) -> Picture:
@@ -81,7 +87,7 @@ def intensity(results: pd.DataFrame, *, balance: float, device: str) -> Picture:
 
     ``results``: columns phase, kv_heads, batch, intensity. ``balance``: what ``device`` can do in the time of one byte.
     """
-    figure_, axes = figure(size=(8.0, 4.2))
+    fig, axes = figure(size=(8.0, 4.2))
     axes.set(
         xscale="log",
         yscale="log",
@@ -97,15 +103,14 @@ def intensity(results: pd.DataFrame, *, balance: float, device: str) -> Picture:
         )
     read = results[(results["phase"] == "prefill") & (results["kv_heads"] == heads[-1])]
     axes.plot(read["batch"], read["intensity"], color=PALETTE["grey"], label="read (prefill)")
-    axes.axhline(balance, color=_INK, lw=0.9, ls=(0, (2, 2)))
-    axes.text(1, balance * 1.25, f"{device}: {balance:,.0f} operations a byte", fontsize=8.5)
+    axes.axhline(balance, **REFERENCE)
+    axes.text(1, balance * 1.25, f"{device}: {balance:,.0f} operations a byte", fontsize=NOTE_SIZE)
     axes.set_xlim(right=float(results["batch"].max()) * 12)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda batch, _place: f"{batch:,.0f}"))
-    figure_.canvas.draw()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     direct_labels(axes)
     last = results[(results["phase"] == "decode") & (results["batch"] == results["batch"].max())]
     return Picture(
-        figure_,
+        fig,
         caption="Below the dashed line memory decides the speed, above it arithmetic. Llama 3 8B's shape, 4,096 tokens "
         "so far in each sequence, 16 bits; counted, not timed.",
         alt="Decoding with the largest batch: "
@@ -119,21 +124,14 @@ def decode_speed(results: pd.DataFrame) -> Picture:
     ``results``: columns d_model, length, batch, kv_heads, tokens_per_second, relative, cache_mb, weights_mb.
     """
     groups = list(results.groupby(["d_model", "length", "batch"], sort=False))
-    figure_, panels = figure(1, len(groups), size=(9.6, 3.5), sharey=True)
+    fig, panels = figure(1, len(groups), size=(9.6, 3.5), sharey=True)
     for axes, ((d_model, length, batch), rows) in zip(panels, groups, strict=True):
         names = [str(number) for number in rows["kv_heads"]]
         axes.bar(names, rows["relative"], color=PALETTE["blue"], width=0.62)
         for place, (relative, speed) in enumerate(
             zip(rows["relative"], rows["tokens_per_second"], strict=True)
         ):
-            axes.annotate(
-                f"{speed:,.0f}",
-                (place, relative),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8.5,
-            )
+            label_point(axes, f"{speed:,.0f}", (place, relative), (0, 3), ha="center")
         first = rows.iloc[0]
         axes.set_title(f"d = {d_model}, {length:,} tokens, batch {batch}")
         axes.set_xlabel(
@@ -141,7 +139,7 @@ def decode_speed(results: pd.DataFrame) -> Picture:
         )
     panels[0].set(ylabel="speed relative to 8 KV heads", ylim=(0, float(results["relative"].max()) * 1.18))
     return Picture(
-        figure_,
+        fig,
         caption="Above the bars: tokens a CPU second, one thread, four layers.",
         alt="; ".join(
             f"d {key[0]}, {key[1]} tokens, batch {key[2]}: {rows['relative'].iloc[-1]:.2f} times as fast with one head"
@@ -155,7 +153,7 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
 
     ``results``: columns how, model, tuned, loss. ``levels``: losses to compare with, by name, as dashed lines.
     """
-    figure_, axes = figure(size=(7.8, 4.0))
+    fig, axes = figure(size=(7.8, 4.0))
     for how, colour in WAYS.items():
         rows = results[results["how"] == how]
         for _, line in rows.groupby("model"):
@@ -166,17 +164,20 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
     # Before tuning, at the left, there is room: every loss is far above those levels.
     for place, (name, level) in enumerate(sorted(levels.items(), key=lambda item: -item[1])):
         axes.axhline(level, color=PALETTE["grey"], lw=1, ls=(0, (4, 3)))
-        axes.annotate(
-            name, (0, level), xytext=(0, 3 if place == 0 else -3), textcoords="offset points", fontsize=8.5,
-            color=PALETTE["grey"], va="bottom" if place == 0 else "top",
-        )  # fmt: skip
+        label_point(
+            axes,
+            name,
+            (0, level),
+            (0, 3 if place == 0 else -3),
+            color=PALETTE["grey"],
+            va="bottom" if place == 0 else "top",
+        )
     axes.set(xlabel="steps of further training", ylabel="held-out loss (nats/byte)", xlim=(-0.5, last * 1.2))
     axes.margins(y=0.09)
-    figure_.canvas.draw()
     direct_labels(axes)
     final = results[results["tuned"] == last].groupby("how")["loss"].mean()
     return Picture(
-        figure_,
+        fig,
         caption="Key and value heads of trained models merged in three ways; thin lines are single models.",
         alt=f"After {last:.0f} steps: " + ", ".join(f"{how} {loss:.3f}" for how, loss in final.items()),
     )
@@ -184,7 +185,7 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
 
 def attention_costs(results: pd.DataFrame) -> Picture:
     """Peak memory and CPU time against the length, a line a form. Columns: form, length, bytes, cpu_seconds."""
-    figure_, panels = figure(1, 2, size=(9.6, 3.7), sharex=True)
+    fig, panels = figure(1, 2, size=(9.6, 3.7), sharex=True)
     for axes, column, factor, title in (
         (panels[0], "bytes", 1e-6, "memory at the worst moment (MB)"),
         (panels[1], "cpu_seconds", 1e3, "CPU time (ms)"),
@@ -194,12 +195,10 @@ def attention_costs(results: pd.DataFrame) -> Picture:
             rows = results[results["form"] == form]
             axes.plot(rows["length"], rows[column] * factor, "o-", color=colour, label=form)
         _ticks(axes, results["length"])
-    figure_.canvas.draw()
-    for axes in panels:
-        direct_labels(axes)
+    direct_labels(*panels)
     last = results[results["length"] == results["length"].max()]
     return Picture(
-        figure_,
+        fig,
         caption="Causal attention, 4 heads of 32 features, one thread; what the allocator gave out beyond the inputs.",
         alt=", ".join(
             f"{form} {size / 1e6:.1f} MB" for form, size in zip(last["form"], last["bytes"], strict=True)
@@ -209,6 +208,6 @@ def attention_costs(results: pd.DataFrame) -> Picture:
 
 def _ticks(axes: Axes, lengths: "pd.Series[int]") -> None:
     axes.set_xticks(sorted(lengths.unique()))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda length, _place: f"{length:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(right=float(lengths.max()) * 5)
     axes.minorticks_off()

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from course_lib.show.controls import Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import INK, NOTE_SIZE, PALETTE, PAPER
 
 Losses = Callable[[NDArray[np.float64], int], pd.DataFrame]
 """From logits (N, V) and a target to the columns formula, format, row, loss, exact."""
 
-_INK = "#24292F"
 _OTHERS = (2.0, 1.0, 0.0, -1.0)  # logits of the tokens that are not the target
 _NAMES = ("target", "b", "c", "d", "e")
 _SHIFTS = np.arange(-300, 301, 2)
@@ -55,7 +54,7 @@ def _draw(losses: Losses, figure: Figure) -> Callable[..., str]:
     colours = [PALETTE["blue"], *[PALETTE["grey"]] * len(_OTHERS)]
     probabilities = _bars(left, colours, "probability", (0, 1.12))
     gradients = _bars(right, colours, "gradient", (-1.45, 1.45))
-    right.axhline(0, color=_INK, lw=0.8)
+    right.axhline(0, color=INK, lw=0.8)
     strips = _Strips(figure.add_subplot(grid[1, :]), losses(np.zeros((1, 5)), 0))
 
     def update(logit: float, shift: float, temperature: float) -> str:
@@ -78,7 +77,7 @@ def _bars(
     bars = axes.bar(_NAMES, np.zeros(len(_NAMES)), color=colours, width=0.62)
     axes.set(ylabel=label, ylim=limits)
     axes.grid(visible=False, axis="x")
-    texts = [axes.text(place, 0, "", ha="center", fontsize=8.5) for place in range(len(_NAMES))]
+    texts = [axes.text(place, 0, "", ha="center", fontsize=NOTE_SIZE) for place in range(len(_NAMES))]
 
     def show(values: NDArray[np.float64], form: str) -> None:
         for bar, text, value in zip(bars, texts, values, strict=True):
@@ -97,20 +96,27 @@ class _Strips:
         self._keys = list(dict.fromkeys(zip(results["formula"], results["format"], strict=True)))
         step = (_SHIFTS[1] - _SHIFTS[0]) / 2
         self._image = axes.imshow(
-            np.zeros((len(self._keys), len(_SHIFTS))), cmap=_OUTCOMES, vmin=0, vmax=2, aspect="auto",
-            interpolation="nearest", extent=(_SHIFTS[0] - step, _SHIFTS[-1] + step, len(self._keys) - 0.5, -0.5),
-        )  # fmt: skip
+            np.zeros((len(self._keys), len(_SHIFTS))),
+            cmap=_OUTCOMES,
+            vmin=0,
+            vmax=2,
+            aspect="auto",
+            interpolation="nearest",
+            extent=(_SHIFTS[0] - step, _SHIFTS[-1] + step, len(self._keys) - 0.5, -0.5),
+        )
         axes.grid(visible=False)
         axes.set_yticks(range(len(self._keys)), [f"{formula}, {name}" for formula, name in self._keys])
         axes.set_xlabel(
             "shift of all logits      blue: right to 5 %      yellow: finite, but wrong      red: inf or NaN"
         )
         for edge in range(1, len(self._keys)):
-            axes.axhline(edge - 0.5, color="#FBFAF6", lw=3.5 if edge % 3 == 0 else 1)
-        (self._line,) = axes.plot([], [], color=_INK, lw=1.6)
-        axes.text(1.012, 1.03, "loss", transform=axes.transAxes, fontsize=8.5, weight="bold")
+            axes.axhline(edge - 0.5, color=PAPER, lw=3.5 if edge % 3 == 0 else 1)
+        (self._line,) = axes.plot([], [], color=INK, lw=1.6)
+        axes.text(1.012, 1.03, "loss", transform=axes.transAxes, fontsize=NOTE_SIZE, weight="bold")
         self._texts = [
-            axes.annotate("", (1.012, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+            axes.annotate(
+                "", (1.012, place), xycoords=("axes fraction", "data"), va="center", fontsize=NOTE_SIZE
+            )
             for place in range(len(self._keys))
         ]
         self._line_rows = len(self._keys)
@@ -122,7 +128,7 @@ class _Strips:
         self._line.set_data([shift, shift], [-0.5, self._line_rows - 0.5])
         for text, value, verdict in zip(self._texts, loss[:, -1], outcome[:, -1], strict=True):
             text.set_text(f"{value:z.2f}" if np.isfinite(value) else "inf" if np.isinf(value) else "NaN")
-            text.set_color(PALETTE["orange"] if verdict == _BROKEN else _INK)
+            text.set_color(PALETTE["orange"] if verdict == _BROKEN else INK)
             text.set_fontweight("bold" if verdict != _RIGHT else "normal")
         exact = float(results["exact"].iloc[-1])
         wrong = [

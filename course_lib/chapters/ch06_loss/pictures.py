@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_point
 
 FORMAT_COLOURS = {"float32": PALETTE["green"], "bfloat16": PALETTE["orange"], "float16": PALETTE["blue"]}
 """Colours of number formats, by name."""
@@ -20,15 +20,12 @@ _METHODS = {
 
 def price_of_a_guess() -> Picture:
     """Loss against the probability of the target, and the pull on its logit, beside squared error's."""
-    figure_, (left, right) = figure(1, 2, size=(8.6, 3.6))
+    fig, (left, right) = figure(1, 2, size=(8.6, 3.6))
     p = np.geomspace(1e-4, 1, 400)
     left.plot(p, -np.log(p), color=PALETTE["blue"])
     for guess, name in ((1 / 256, "1 of 256 bytes"), (0.05, "1 of 20"), (0.5, "a coin")):
         left.plot([guess], [-np.log(guess)], "o", color=PALETTE["blue"])
-        left.annotate(
-            f"{name}: {-np.log(guess):.2f}", (guess, -np.log(guess)), xytext=(9, 2), textcoords="offset points",
-            fontsize=8.5,
-        )  # fmt: skip
+        label_point(left, f"{name}: {-np.log(guess):.2f}", (guess, -np.log(guess)), (9, 2))
     left.set(xlabel="probability of the target", ylabel="loss (nats)", ylim=(0, 9.4), xlim=(-0.02, 1))
     margin = np.linspace(-10, 10, 400)
     q = 1 / (1 + np.exp(-margin))
@@ -46,7 +43,7 @@ def price_of_a_guess() -> Picture:
         "squared error", (-9.6, 0.0), xytext=(0, 12), textcoords="offset points", color=PALETTE["orange"]
     )
     return Picture(
-        figure_,
+        fig,
         caption="Left: the price of a guess. Right: minus the gradient with respect to the target's logit. A model "
         "that is wrong and sure of it (far left) is corrected by cross-entropy, and hardly by squared error.",
         alt="The loss falls from 9.2 at probability 0.0001 to 0 at 1. For a wrong and certain model the pull of "
@@ -57,7 +54,7 @@ def price_of_a_guess() -> Picture:
 def losses_over_gap(results: pd.DataFrame) -> Picture:
     """Loss by formula against the gap between two logits. Columns: formula, format, gap, loss, exact."""
     formulas = list(dict.fromkeys(results["formula"]))
-    figure_, panels = figure(1, len(formulas), size=(9.2, 3.5), sharey=True)
+    fig, panels = figure(1, len(formulas), size=(9.2, 3.5), sharey=True)
     top = float(results["exact"].max())
     for axes, formula in zip(panels, formulas, strict=True):
         rows = results[results["formula"] == formula]
@@ -68,7 +65,7 @@ def losses_over_gap(results: pd.DataFrame) -> Picture:
         )
     panels[0].set_ylabel("loss (nats)")
     return Picture(
-        figure_,
+        fig,
         caption="Grey: the true loss. A line ends, with the format's name, where the computed loss becomes infinite.",
         alt="Largest gap with a finite loss: "
         + "; ".join(f"{', '.join(map(str, labels))} {gap:.0f}" for labels, gap in _gaps(results)),
@@ -101,20 +98,22 @@ def _lines_until_infinite(axes: Axes, rows: pd.DataFrame) -> None:
             axes.plot(*end, "x", color=colour, markersize=8, markeredgewidth=2, zorder=4)
             # Formats of equal range end at one place: names stand on both sides of the line.
             left = name == "bfloat16"
-            axes.annotate(
-                name, end, xytext=(-8 if left else 8, 2 if left else -9), textcoords="offset points", color=colour,
-                fontsize=8.5, ha="right" if left else "left", zorder=5,
-            )  # fmt: skip
+            label_point(
+                axes,
+                name,
+                end,
+                (-8 if left else 8, 2 if left else -9),
+                color=colour,
+                ha="right" if left else "left",
+                zorder=5,
+            )
     if np.isfinite(rows["loss"]).all():
-        axes.annotate(
-            "all three formats", (0.5, 0.5), xycoords="axes fraction", xytext=(8, -14), textcoords="offset points",
-            fontsize=8.5,
-        )  # fmt: skip
+        label_point(axes, "all three formats", (0.5, 0.5), (8, -14), xycoords="axes fraction")
 
 
 def units(results: pd.DataFrame) -> Picture:
     """Nats per token, perplexity and bits per byte against the vocabulary, a dot a seed; these are the columns."""
-    figure_, panels = figure(1, 3, size=(9.2, 3.3))
+    fig, panels = figure(1, 3, size=(9.2, 3.3))
     for axes, column in zip(panels, ("nats per token", "perplexity", "bits per byte"), strict=True):
         colour = PALETTE["green"] if column == "bits per byte" else PALETTE["grey"]
         axes.plot(results.groupby("vocab_size")[column].mean(), color=colour, lw=1.4)
@@ -127,7 +126,7 @@ def units(results: pd.DataFrame) -> Picture:
         axes.xaxis.set_minor_formatter(NullFormatter())
     mean = results.groupby("vocab_size")[["perplexity", "bits per byte"]].mean()
     return Picture(
-        figure_,
+        fig,
         caption="A bigram model on the same held-out stories, cut into tokens by vocabularies of five sizes.",
         alt="; ".join(
             f"{size:,} tokens: perplexity {row['perplexity']:.1f}, {row['bits per byte']:.2f} bits per byte"
@@ -138,7 +137,7 @@ def units(results: pd.DataFrame) -> Picture:
 
 def head_memory(results: pd.DataFrame) -> Picture:
     """Peak memory and CPU time of output head and loss against the vocabulary, a line a method."""
-    figure_, panels = figure(1, 2, size=(9.2, 3.5))
+    fig, panels = figure(1, 2, size=(9.2, 3.5))
     for axes, column, scale, title in (
         (panels[0], "peak_bytes", 1e-6, "memory at its peak (MB)"),
         (panels[1], "cpu_seconds", 1, "CPU time (s)"),
@@ -150,12 +149,10 @@ def head_memory(results: pd.DataFrame) -> Picture:
             title=title, xlabel="vocabulary V", ylim=0, xlim=(0, 1.72 * float(results["vocab_size"].max()))
         )
         axes.set_xticks(sizes := sorted(results["vocab_size"].unique()), [f"{size:,}" for size in sizes])
-    figure_.canvas.draw()
-    for axes in panels:
-        direct_labels(axes)
+    direct_labels(*panels)
     largest = results[results["vocab_size"] == results["vocab_size"].max()].set_index("method")
     return Picture(
-        figure_,
+        fig,
         caption="Forward and backward pass of the output head and the loss. Memory counts all that is made on the way, "
         "the gradients included.",
         alt=", ".join(f"{name}: {row['peak_bytes'] / 1e6:.0f} MB" for name, row in largest.iterrows()),
@@ -164,21 +161,20 @@ def head_memory(results: pd.DataFrame) -> Picture:
 
 def after_rounding(results: pd.DataFrame) -> Picture:
     """What a common offset costs once logits are stored in a format. Columns: format, offset, excess."""
-    figure_, axes = figure(size=(7.6, 3.4))
+    fig, axes = figure(size=(7.6, 3.4))
     for name, colour in FORMAT_COLOURS.items():
         rows = results[results["format"] == name]
         axes.plot(rows["offset"], rows["excess"], "o-", color=colour, label=name)
     axes.set_xscale("symlog", base=2, linthresh=4, linscale=0.6)
     axes.set_xticks(offsets := sorted(results["offset"].unique()))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda offset, _place: f"{offset:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set(
         xlabel="offset of all logits", ylabel="loss above the true one\n(nats)", xlim=(0, max(offsets) * 3.2)
     )
-    figure_.canvas.draw()
     direct_labels(axes)
     last = results[results["offset"] == max(offsets)].set_index("format")["excess"]
     return Picture(
-        figure_,
+        fig,
         caption="Logits of a trained model, moved by an offset that softmax cannot see, then stored in three formats.",
         alt=f"Loss lost at an offset of {max(offsets):,.0f}: "
         + ", ".join(f"{name} {value:.2f}" for name, value in last.items()),
@@ -197,7 +193,7 @@ def attention_growth(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
     ``curves``: qk_norm, lr, seed, step, max_logit; ``finals``: qk_norm, lr, seed, validation_loss.
     """
     rates = sorted(curves["lr"].unique())
-    figure_, panels = figure(1, len(rates) + 1, size=(10.4, 3.6))
+    fig, panels = figure(1, len(rates) + 1, size=(10.4, 3.6))
     watched = curves.dropna(subset="max_logit")
     top = 2 * float(watched["max_logit"].max())
     for axes, rate in zip(panels[:-1], rates, strict=True):
@@ -207,15 +203,20 @@ def attention_growth(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
     panels[0].set_ylabel("largest attention logit")
     last = watched[watched["lr"] == rates[-1]].groupby("qk_norm")["max_logit"].max()
     for qk_norm, (name, colour) in _QK.items():
-        panels[-2].annotate(
-            name, (0.97, np.log(last[qk_norm]) / np.log(top)), xycoords="axes fraction", xytext=(0, 5),
-            textcoords="offset points", ha="right", color=colour, fontsize=8.5,
-        )  # fmt: skip
+        label_point(
+            panels[-2],
+            name,
+            (0.97, np.log(last[qk_norm]) / np.log(top)),
+            (0, 5),
+            xycoords="axes fraction",
+            ha="right",
+            color=colour,
+        )
     for axes in panels[1:-1]:
         axes.tick_params(labelleft=False)
     _losses_by_rate(panels[-1], finals)
     return Picture(
-        figure_,
+        fig,
         caption="A line or dot a seed. Right: held-out loss after the last step.",
         alt="Largest logits at the end: "
         + ", ".join(
@@ -245,7 +246,7 @@ def output_drift(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
 
     ``curves``: z_loss, seed, step, log_z; ``finals``: z_loss, seed, validation_loss.
     """
-    figure_, (left, right) = figure(1, 2, size=(9.2, 3.6), width_ratios=(1.7, 1))
+    fig, (left, right) = figure(1, 2, size=(9.2, 3.6), width_ratios=(1.7, 1))
     weights = sorted(curves["z_loss"].unique())
     watched = curves.dropna(subset="log_z")
     for weight, colour in zip(weights, _WEIGHT_COLOURS, strict=False):
@@ -270,12 +271,11 @@ def output_drift(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
     )
     low, high = finals["validation_loss"].min(), finals["validation_loss"].max()
     right.set_ylim(low - 0.15, high + 0.15)
-    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.2f}"))
-    figure_.canvas.draw()
+    right.yaxis.set_major_formatter("{x:.2f}")
     direct_labels(left)
     end = watched[watched["step"] == watched["step"].max()].groupby("z_loss")["log_z"].mean()
     return Picture(
-        figure_,
+        fig,
         caption="Thin lines and dots: seeds; thick lines: their mean.",
         alt="log Z at the end: "
         + ", ".join(f"weight {weight:g} {value:.1f}" for weight, value in end.items()),

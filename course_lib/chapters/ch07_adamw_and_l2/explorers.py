@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import INK, PALETTE
 
 _LEVELS = (0.003, 0.03, 0.1, 0.3, 0.6, 1.0)
 _CIRCLE = np.linspace(0, 2 * np.pi, 120)
@@ -84,8 +84,8 @@ def _draw(figure: Figure) -> Callable[..., str]:
     paths.axhline(0, color=PALETTE["grey"], linewidth=0.6)
     paths.axvline(0, color=PALETTE["grey"], linewidth=0.6)
     ellipses = [paths.plot([], [], color=PALETTE["grey"], linewidth=0.7, alpha=0.7)[0] for _ in _LEVELS]
-    (cross,) = paths.plot([], [], "x", color="#24292F", markersize=9, markeredgewidth=2, zorder=5)
-    (square,) = paths.plot([], [], "s", color="#24292F", markersize=8, fillstyle="none", zorder=5)
+    (cross,) = paths.plot([], [], "x", color=INK, markersize=9, markeredgewidth=2, zorder=5)
+    (square,) = paths.plot([], [], "s", color=INK, markersize=8, fillstyle="none", zorder=5)
     for name, label in (("gradient", "|gradient|"), ("update", "|update|")):
         mosaic[name].set(xlim=(1, 400), xscale="log", yscale="log", ylim=(1e-5, 100), ylabel=label)
     mosaic["update"].set_xlabel("step")

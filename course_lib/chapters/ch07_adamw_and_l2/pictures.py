@@ -12,17 +12,16 @@ _COLOURS = list(PALETTE.values())
 
 def race(results: pd.DataFrame) -> Picture:
     """Distance from the minimum against gradient evaluations. Columns: optimizer, evaluation, gap."""
-    picture, axes = figure(size=(7.6, 3.6))
+    fig, axes = figure(size=(7.6, 3.6))
     axes.set(xscale="log", yscale="log", ylim=(1e-14, 2), xlabel="evaluations of loss and gradient")
     axes.set_ylabel("loss - minimum (nats)")
     for colour, (name, rows) in zip(_COLOURS, results.groupby("optimizer", sort=False), strict=False):
         rows = rows[rows["gap"] > 1e-13]
         axes.plot(rows["evaluation"], rows["gap"], color=colour, label=name)
     axes.set_xlim(1, float(results["evaluation"].max()) * 4)
-    picture.canvas.draw()
     direct_labels(axes)
     return Picture(
-        picture,
+        fig,
         caption="A convex problem with all its data at once: logistic regression, 500 points, 20 features of very "
         "different sizes. First-order methods with their best learning rate.",
     )
@@ -30,7 +29,7 @@ def race(results: pd.DataFrame) -> Picture:
 
 def learning_rates(results: pd.DataFrame) -> Picture:
     """Validation loss against the learning rate. Columns: optimizer, lr, seed, validation_loss."""
-    picture, axes = figure(size=(7.6, 3.4))
+    fig, axes = figure(size=(7.6, 3.4))
     axes.set(xscale="log", xlabel="learning rate", ylabel="validation loss (nats/byte)")
     for colour, (name, rows) in zip(_COLOURS, results.groupby("optimizer", sort=False), strict=False):
         means = rows.groupby("lr")["validation_loss"].mean()
@@ -38,10 +37,9 @@ def learning_rates(results: pd.DataFrame) -> Picture:
         axes.plot(rows["lr"], rows["validation_loss"], "o", color=colour, markersize=5)
     axes.set_ylim(top=min(float(results["validation_loss"].max()) + 0.1, 3.0))
     axes.set_xlim(right=float(results["lr"].max()) * 6)
-    picture.canvas.draw()
     direct_labels(axes)
     return Picture(
-        picture,
+        fig,
         caption="The same small language model and batches, trained by both. One point a seed, lines: means.",
     )
 
@@ -49,7 +47,7 @@ def learning_rates(results: pd.DataFrame) -> Picture:
 def noise_decay(results: pd.DataFrame) -> Picture:
     """Mean weight against steps for gradients of pure noise. Columns: optimizer, gradient_size, step, weight."""
     names = list(dict.fromkeys(results["optimizer"]))
-    picture, panels = figure(1, len(names), size=(7.6, 3.4), sharey=True)
+    fig, panels = figure(1, len(names), size=(7.6, 3.4), sharey=True)
     for axes, name in zip(panels, names, strict=True):
         axes.set(title=name, xlabel="step", ylim=(0, 1.05))
         for colour, (size, rows) in zip(
@@ -58,11 +56,9 @@ def noise_decay(results: pd.DataFrame) -> Picture:
             axes.plot(rows["step"], rows["weight"], color=colour, label=f"{size:g}")
         axes.set_xlim(0, float(results["step"].max()) * 1.22)
     panels[0].set_ylabel("weight (mean of 256)")
-    picture.canvas.draw()
-    for axes in panels:
-        direct_labels(axes)
+    direct_labels(*panels)
     return Picture(
-        picture,
+        fig,
         caption="Weights that start at 1 and see nothing but noise of standard deviation 0.01 to 10 (at the curves). "
         "The decay should take all of them to zero alike.",
     )
@@ -71,7 +67,7 @@ def noise_decay(results: pd.DataFrame) -> Picture:
 def decay_grid(results: pd.DataFrame) -> Picture:
     """Heat maps of the validation loss, one a form. Columns: form, lr, decay, seed, validation."""
     forms = list(dict.fromkeys(results["form"]))
-    picture, panels = figure(1, len(forms), size=(10.2, 3.9))
+    fig, panels = figure(1, len(forms), size=(10.2, 3.9))
     means = results.groupby(["form", "lr", "decay"], sort=False)["validation"].mean()
     low = float(means.min())
     for axes, form in zip(panels, forms, strict=True):
@@ -92,9 +88,9 @@ def decay_grid(results: pd.DataFrame) -> Picture:
         best = [int(column) for column in np.nanargmin(table.to_numpy(), axis=1)]
         axes.plot(best, range(len(best)), "o", color=PALETTE["orange"], markersize=7, markeredgecolor="white")
     panels[0].set_ylabel("learning rate (1/1000)")
-    picture.colorbar(image, ax=panels, label="validation loss (nats)", extend="max", shrink=0.9)
+    fig.colorbar(image, ax=panels, label="validation loss (nats)", extend="max", shrink=0.9)
     return Picture(
-        picture,
+        fig,
         caption="Validation loss of a small noisy classification for every pair of learning rate and decay, mean of "
         "the seeds. Dots: the best decay for each learning rate.",
     )
@@ -102,7 +98,7 @@ def decay_grid(results: pd.DataFrame) -> Picture:
 
 def balance(results: pd.DataFrame, *, rms: float, angle: float) -> Picture:
     """Length of a weight vector and rotation of a step. Columns: start, weight_decay, step, rms, angle."""
-    picture, (left, right) = figure(1, 2, size=(7.6, 3.5))
+    fig, (left, right) = figure(1, 2, size=(7.6, 3.5))
     for colour, ((start, decay), rows) in zip(
         _COLOURS, results.groupby(["start", "weight_decay"], sort=False), strict=False
     ):
@@ -120,11 +116,9 @@ def balance(results: pd.DataFrame, *, rms: float, angle: float) -> Picture:
         )
         axes.set(yscale="log", xlabel="step", ylabel=label)
         axes.set_xlim(0, end * 1.6)
-    picture.canvas.draw()
-    for axes in (left, right):
-        direct_labels(axes)
+    direct_labels(left, right)
     return Picture(
-        picture,
+        fig,
         caption="AdamW on a vector whose length does not matter to the loss, gradients of pure noise. Dotted: where "
         "noise and decay balance by calculation.",
     )
@@ -139,7 +133,7 @@ def traces(
         "update_norm": "norm of the update",
         "weight_rms": "size of the matrices (rms)",
     }
-    picture, panels = figure(1, len(columns), size=(10.2, 3.4))
+    fig, panels = figure(1, len(columns), size=(10.2, 3.4))
     means = curves.groupby(["weight_decay", "step"])[list(columns)].mean()
     for axes, column in zip(panels, columns, strict=True):
         for colour, decay in zip(_COLOURS, dict.fromkeys(curves["weight_decay"]), strict=False):
@@ -151,26 +145,23 @@ def traces(
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
-    picture.canvas.draw()
-    for axes in panels:
-        direct_labels(axes)
+    direct_labels(*panels)
     return Picture(
-        picture,
+        fig,
         caption="A small language model under three decays: running means of five steps, mean of the seeds.",
     )
 
 
 def filter_law(results: pd.DataFrame) -> Picture:
     """Step size of the filter beside Adam's root. Columns: gradient_size, rate, law."""
-    picture, axes = figure(size=(7.6, 3.2))
+    fig, axes = figure(size=(7.6, 3.2))
     axes.set(xscale="log", yscale="log", xlabel="size of the gradient (rms)", ylabel="step size")
     axes.plot(results["gradient_size"], results["law"], "--", color=PALETTE["grey"], label="Adam: 1 / root")
     axes.plot(results["gradient_size"], results["rate"], "o-", color=PALETTE["blue"], label="Kalman filter")
     axes.set_xlim(right=float(results["gradient_size"].max()) * 40)
-    picture.canvas.draw()
     direct_labels(axes)
     return Picture(
-        picture,
+        fig,
         caption="The step size that tracks a drifting weight best, and the law that Adam divides by. They part where a "
         "single gradient says more than all before it.",
     )

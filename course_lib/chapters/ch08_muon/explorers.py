@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from course_lib.chapters.ch08_muon.pictures import COEFFICIENT_COLOURS, COLOURS, DIRECTIONS
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE, spread
+from course_lib.show.look import INK, NOTE_SIZE, PALETTE, REFERENCE, spread
 
 _MEASURES = {
     "condition number": ("condition", "log"),
@@ -54,7 +54,7 @@ def _draw_directions(figure: Figure, directions: pd.DataFrame) -> Callable[..., 
     }
     names = {
         (name, layer): axes.text(
-            0, 0, f"{name}, layer {layer}", color=COLOURS[name], fontsize=8.5, va="center"
+            0, 0, f"{name}, layer {layer}", color=COLOURS[name], fontsize=NOTE_SIZE, va="center"
         )
         for name, layer in lines
     }
@@ -151,19 +151,19 @@ class _Drawing:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         left.set(xscale="log", xlim=(1e-4, 1), ylim=(0, 1.6), xlabel="singular value before")
         left.set(ylabel="singular value after", title="the composed polynomial")
-        left.xaxis.set_major_formatter(FuncFormatter(lambda x, _place: f"{x:g}"))
+        left.xaxis.set_major_formatter("{x:g}")
         ranks = max(map(len, self._spectra.values()))
         right.set(yscale="log", xlim=(0, ranks + 1), ylim=(1e-5, 3), xlabel="rank", ylabel="singular value")
         right.set_title("a matrix")
-        right.yaxis.set_major_formatter(FuncFormatter(lambda y, _place: f"{y:g}"))
+        right.yaxis.set_major_formatter("{x:g}")
         for axes in (left, right):
-            axes.axhline(1, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+            axes.axhline(1, **REFERENCE)
         (self._curve,) = left.plot([], [], color=PALETTE["blue"], lw=1.8)
         (self._before,) = right.plot([], [], ".", color=PALETTE["grey"], markersize=5)
         (self._after,) = right.plot([], [], ".", color=PALETTE["blue"], markersize=6)
         right.text(0.04, 0.05, "before", color=PALETTE["grey"], transform=right.transAxes)
         self._after_name = right.text(0.04, 0.12, "after", transform=right.transAxes)
-        self._note = left.text(0.03, 0.97, "", transform=left.transAxes, va="top", fontsize=8.5)
+        self._note = left.text(0.03, 0.97, "", transform=left.transAxes, va="top", fontsize=NOTE_SIZE)
         return self._update
 
     def _update(self, steps: int, design: str, spectrum: str, a: float, b: float, c: float) -> str:
@@ -237,13 +237,13 @@ def _draw(figure: Figure, planes: Mapping[tuple[str, str], Plane]) -> Callable[.
     for axis in (bar.ax.yaxis, right.yaxis):
         axis.set_minor_formatter(NullFormatter())
     bar.set_ticks(ticks := [tick for tick in (2, 2.5, 3, 4, 5, 6, 8, 12, 20) if low <= tick <= high])
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _place: f"{y:g}"))
+    bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.yaxis.set_ticks(ticks)
     left.grid(visible=False)
     left.set(xlabel="along the first axis", ylabel="along the second axis")
     left.yaxis.set_label_coords(-0.16, 0.5)  # room for the ticks of every plane
     drawn: list[tuple[str, str]] = []
-    (line,) = left.plot([], [], "o-", color="white", markersize=4, lw=1.3, mec="#24292F", mew=0.6)
+    (line,) = left.plot([], [], "o-", color="white", markersize=4, lw=1.3, mec=INK, mew=0.6)
     left.plot([0], [0], "*", color=PALETTE["orange"], markersize=13, mec="white", mew=0.8)
     count = max(len(plane.along) for plane in planes.values())
     top = max(float(p.along[["loss", "shadow_loss"]].to_numpy().max()) for p in planes.values())

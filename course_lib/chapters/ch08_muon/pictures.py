@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import INK, NOTE_SIZE, PALETTE, Picture, direct_labels, figure
 
 COLOURS = {"AdamW": PALETTE["orange"], "Muon": PALETTE["blue"]}
 """Colours of the optimizers, by name."""
@@ -18,16 +18,15 @@ DIRECTIONS = ("gradient", "momentum", "update")
 
 def spectra(results: pd.DataFrame) -> Picture:
     """Singular values over the largest, a line a matrix. Columns: matrix, rank, value."""
-    picture, axes = figure(size=(7.6, 3.5))
+    fig, axes = figure(size=(7.6, 3.5))
     axes.set(yscale="log", xlabel="rank of the singular value", ylabel="singular value / largest")
     for name, rows in results.groupby("matrix", sort=False):
         axes.plot(rows["rank"], rows["value"], label=str(name))
     axes.set_xlim(0, float(results["rank"].max()) * 1.3)
-    picture.canvas.draw()
     direct_labels(axes)
     last = results.groupby("matrix", sort=False)["value"].min()
     return Picture(
-        picture,
+        fig,
         caption="A flat line is an orthogonal matrix: all directions with the same weight.",
         alt="Smallest over largest singular value: "
         + ", ".join(f"{name} {value:.1e}" for name, value in last.items()),
@@ -36,7 +35,7 @@ def spectra(results: pd.DataFrame) -> Picture:
 
 def loss_by_rate(finals: pd.DataFrame) -> Picture:
     """Validation loss against learning rate, a dot a run. Columns as ``Comparison.finals``."""
-    picture, axes = figure(size=(7.6, 3.6))
+    fig, axes = figure(size=(7.6, 3.6))
     axes.set(
         xscale="log", xlabel="learning rate of the hidden matrices", ylabel="validation loss (nats/byte)"
     )
@@ -49,11 +48,10 @@ def loss_by_rate(finals: pd.DataFrame) -> Picture:
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(min(rates) / 1.3, max(rates) * 2)
-    picture.canvas.draw()
     direct_labels(axes)
     best = finals.groupby(["optimizer", "lr"])["validation_loss"].mean().groupby("optimizer").min()
     return Picture(
-        picture,
+        fig,
         caption=f"A dot for each of {finals['seed'].nunique()} seeds, lines through their means. Only the hidden "
         "matrices' optimizer differs.",
         alt="Best mean loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in best.items()),
@@ -62,7 +60,7 @@ def loss_by_rate(finals: pd.DataFrame) -> Picture:
 
 def loss_curves(curves: pd.DataFrame, *, window: int = 8) -> Picture:
     """Training loss by step, smoothed, a line a seed. Columns: optimizer, seed, step, loss."""
-    picture, axes = figure(size=(7.6, 3.6))
+    fig, axes = figure(size=(7.6, 3.6))
     for name, colour in COLOURS.items():
         for number, (_, rows) in enumerate(curves[curves["optimizer"] == name].groupby("seed")):
             loss = rows["loss"].rolling(window).mean()
@@ -71,25 +69,22 @@ def loss_curves(curves: pd.DataFrame, *, window: int = 8) -> Picture:
     last = float(curves["step"].max())
     axes.set(xlabel="step", ylabel="training loss (nats/byte)", xlim=(0, last * 1.15))
     axes.set_ylim(top=float(curves.loc[curves["step"] == 10, "loss"].max()) * 1.1)
-    picture.canvas.draw()
     direct_labels(axes)
-    return Picture(
-        picture, caption=f"Each at its best learning rate; mean over {window} steps, one line a seed."
-    )
+    return Picture(fig, caption=f"Each at its best learning rate; mean over {window} steps, one line a seed.")
 
 
 def variants(finals: pd.DataFrame, order: Sequence[str]) -> Picture:
     """Validation loss of variants, a dot a seed. Columns: variant, seed, validation_loss."""
-    picture, axes = figure(size=(7.6, 0.9 + 0.42 * len(order)))
+    fig, axes = figure(size=(7.6, 0.9 + 0.42 * len(order)))
     for place, name in enumerate(order):
         losses = finals.loc[finals["variant"] == name, "validation_loss"]
         axes.plot(losses, [place] * len(losses), "o", color=PALETTE["blue"], alpha=0.55, markersize=7, mew=0)
-        axes.plot([losses.mean()], [place], "|", color="#24292F", markersize=14)
+        axes.plot([losses.mean()], [place], "|", color=INK, markersize=14)
     axes.set(yticks=range(len(order)), yticklabels=list(order), ylim=(len(order) - 0.5, -0.5))
     axes.set_xlabel("validation loss (nats/byte)")
     means = finals.groupby("variant")["validation_loss"].mean()
     return Picture(
-        picture,
+        fig,
         caption=f"A dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
         alt="Mean loss: " + ", ".join(f"{name} {means[name]:.3f}" for name in order),
     )
@@ -97,7 +92,7 @@ def variants(finals: pd.DataFrame, order: Sequence[str]) -> Picture:
 
 def condition_traces(directions: pd.DataFrame) -> Picture:
     """Median condition number of gradients, momenta and updates over training, a line a seed."""
-    picture, panels = figure(1, 3, size=(9.0, 3.5), sharey=True)
+    fig, panels = figure(1, 3, size=(9.0, 3.5), sharey=True)
     medians = (
         directions.groupby(["optimizer", "seed", "direction", "step"])["condition"].median().reset_index()
     )
@@ -106,12 +101,11 @@ def condition_traces(directions: pd.DataFrame) -> Picture:
         axes.set(yscale="log", xlabel="step", title=direction)
         axes.set_xlim(0, float(medians["step"].max()) * (1.45 if direction == DIRECTIONS[-1] else 1.03))
     panels[0].set_ylabel("condition number")
-    picture.canvas.draw()
     direct_labels(panels[2])
     late = medians[medians["step"] > medians["step"].max() / 2]
     values = late.groupby(["optimizer", "direction"])["condition"].median()
     return Picture(
-        picture,
+        fig,
         caption="Median over all hidden matrices; one line a seed. The gradient comes from the loss, the other two "
         "from the optimizer.",
         alt="Median condition number in the second half: "
@@ -128,7 +122,7 @@ def _trace(axes: Axes, rows: pd.DataFrame, column: str) -> None:
 
 def overhead_by_batch(results: pd.DataFrame) -> Picture:
     """Newton-Schulz FLOPs as a share of forward and backward. Columns: d_model, tokens, share."""
-    picture, axes = figure(size=(7.6, 3.5))
+    fig, axes = figure(size=(7.6, 3.5))
     for width, rows in results.groupby("d_model"):
         axes.plot(rows["tokens"], rows["share"], label=f"d = {width:,}")
     axes.set(
@@ -138,12 +132,11 @@ def overhead_by_batch(results: pd.DataFrame) -> Picture:
         ylabel="FLOPs of Newton-Schulz /\nforward and backward",
     )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _place: f"{n:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(right=float(results["tokens"].max()) * 4)
-    picture.canvas.draw()
     direct_labels(axes)
     return Picture(
-        picture,
+        fig,
         caption="Five steps on every hidden matrix, once a batch. The work for the batch grows with its tokens, "
         "the optimizer's does not.",
         alt="The share falls in proportion to the tokens in a batch and grows in proportion to the width.",
@@ -160,17 +153,16 @@ COEFFICIENT_COLOURS = {
 
 def error_by_step(results: pd.DataFrame, *, lower: float) -> Picture:
     """The largest |1 - σ| after each step, a line a design. Columns: method, step, error."""
-    picture, axes = figure(size=(7.6, 3.5))
+    fig, axes = figure(size=(7.6, 3.5))
     for name, rows in results.groupby("method", sort=False):
         axes.plot(rows["step"], rows["error"], "o-", color=COEFFICIENT_COLOURS[str(name)], label=str(name))
     last = int(results["step"].max())
     axes.set(yscale="log", xlabel="Newton-Schulz steps", ylabel="largest |1 − σ|", xlim=(0, last * 1.22))
     axes.set_xticks(range(last + 1))
-    picture.canvas.draw()
     direct_labels(axes)
     ends = results[results["step"] == last].set_index("method")["error"]
     return Picture(
-        picture,
+        fig,
         caption=f"Over all singular values from {lower:g} to 1, how far the worst one is from 1.",
         alt=f"After {last} steps: " + ", ".join(f"{name} {error:.2g}" for name, error in ends.items()),
     )
@@ -181,17 +173,19 @@ def explained(results: pd.DataFrame, *, law: tuple[float, float]) -> Picture:
 
     ``results``: columns path, first, second. ``law``: the two shares of a long random walk.
     """
-    picture, axes = figure(size=(7.6, 0.9 + 0.42 * len(results)))
+    fig, axes = figure(size=(7.6, 0.9 + 0.42 * len(results)))
     places = range(len(results))
     bars = (("first", PALETTE["blue"]), ("second", PALETTE["orange"]))
     left = np.zeros(len(results))
     for column, colour in bars:
         axes.barh(places, results[column], left=left, color=colour, height=0.6)
         left = left + results[column].to_numpy()
-    axes.text(0.01, 0, "first axis", color="white", va="center", fontsize=8.5)
-    axes.text(float(left[0]) + 0.01, 0, "second axis", color=PALETTE["orange"], va="center", fontsize=8.5)
+    axes.text(0.01, 0, "first axis", color="white", va="center", fontsize=NOTE_SIZE)
+    axes.text(
+        float(left[0]) + 0.01, 0, "second axis", color=PALETTE["orange"], va="center", fontsize=NOTE_SIZE
+    )
     for edge in np.cumsum(law):
-        axes.axvline(float(edge), color="#24292F", lw=1, ls=(0, (3, 2)))
+        axes.axvline(float(edge), color=INK, lw=1, ls=(0, (3, 2)))
     axes.set(
         yticks=list(places),
         yticklabels=list(results["path"]),
@@ -202,7 +196,7 @@ def explained(results: pd.DataFrame, *, law: tuple[float, float]) -> Picture:
     axes.set_xlabel("share of the squared distances from the end")
     axes.grid(visible=False, axis="y")
     return Picture(
-        picture,
+        fig,
         caption="Dashed: the law for a long random walk, which learns nothing and goes nowhere in particular.",
         alt="First and second axis: "
         + ", ".join(f"{row.path} {row.first:.0%} and {row.second:.0%}" for row in results.itertuples()),

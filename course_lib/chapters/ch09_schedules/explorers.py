@@ -10,10 +10,7 @@ from matplotlib.lines import Line2D
 from course_lib.chapters.ch09_schedules.pictures import COLOURS
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
-
-_INK = "#24292F"
-
+from course_lib.show.look import INK, NOTE_SIZE, PALETTE
 
 _WINDOW = 10
 
@@ -113,15 +110,15 @@ def _draw_bowl(figure: Figure) -> Callable[..., str]:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.8))
     upper.set(ylabel="learning rate", ylim=(0, 2))
     lower.set(xlabel="step", ylabel="expected loss", yscale="log", ylim=(1e-3, 100))
-    (rate,) = upper.plot([], [], color=_INK)
+    (rate,) = upper.plot([], [], color=INK)
     styles = (
-        ("all", _INK, 2.2),
+        ("all", INK, 2.2),
         ("steep direction: noise", PALETTE["orange"], 1.5),
         ("flat direction: progress", PALETTE["blue"], 1.5),
     )
     lines = [lower.plot([], [], color=colour, lw=width)[0] for _, colour, width in styles]
     for (name, colour, _), place in zip(styles, ("left", "center", "right"), strict=True):
-        lower.set_title(name, loc=place, color=colour, fontsize=8.5, fontweight="normal")
+        lower.set_title(name, loc=place, color=colour, fontsize=NOTE_SIZE, fontweight="normal")
 
     def update(result: tuple[np.ndarray, pd.DataFrame], shape: str, lr: float, **_others: float) -> str:
         rates, losses = result

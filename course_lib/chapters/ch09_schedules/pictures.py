@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import INK, PALETTE, Picture, direct_labels, figure
 
 COLOURS = {
     "constant": PALETTE["grey"],
@@ -19,13 +19,10 @@ COLOURS = {
 """Colours of the schedules, by name."""
 
 
-_INK = "#24292F"
-
-
 def shapes(factors: pd.DataFrame) -> Picture:
     """Schedules, a panel each. Columns: shape, step, factor."""
     names = list(dict.fromkeys(factors["shape"]))
-    picture, panels = figure(2, -(-len(names) // 2), size=(8.2, 3.9), sharex=True, sharey=True, squeeze=False)
+    fig, panels = figure(2, -(-len(names) // 2), size=(8.2, 3.9), sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, names, strict=False):
         rows = factors[factors["shape"] == name]
         for other in names:
@@ -40,7 +37,7 @@ def shapes(factors: pd.DataFrame) -> Picture:
         row[0].set_ylabel("lr / peak lr")
     means = factors.groupby("shape", sort=False)["factor"].mean()
     return Picture(
-        picture,
+        fig,
         caption="The same warm-up, then six ways to go on. In grey: the others.",
         alt="Mean factor over the run: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()),
     )
@@ -48,14 +45,14 @@ def shapes(factors: pd.DataFrame) -> Picture:
 
 def range_test(results: pd.DataFrame, *, window: int = 5) -> Picture:
     """Loss while the learning rate rises, a line a seed. Columns: seed, lr, loss."""
-    picture, axes = figure(size=(7.6, 3.4))
+    fig, axes = figure(size=(7.6, 3.4))
     for _, rows in results.groupby("seed"):
         axes.plot(rows["lr"], rows["loss"].rolling(window).mean(), color=PALETTE["blue"], lw=1.3)
     top = float(results["loss"].iloc[0]) * 1.15
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss (nats/byte)", ylim=(2, top))
     smallest = results.groupby("seed")["loss"].min()
     return Picture(
-        picture,
+        fig,
         caption=f"One run a line, the rate times a constant in every step; mean over {window} steps.",
         alt=f"The loss falls to about {smallest.mean():.1f}, then rises steeply as the learning rate goes on growing.",
     )
@@ -63,7 +60,7 @@ def range_test(results: pd.DataFrame, *, window: int = 5) -> Picture:
 
 def loss_by_rate(finals: pd.DataFrame, by: str, colours: Mapping[object, str] | None = None) -> Picture:
     """Validation loss against peak learning rate, a line through the means for each value of ``by``, a dot a run."""
-    picture, axes = figure(size=(7.6, 3.9))
+    fig, axes = figure(size=(7.6, 3.9))
     cycle = list(PALETTE.values())
     for number, (name, rows) in enumerate(finals.groupby(by, sort=False)):
         colour = colours[name] if colours else cycle[number]
@@ -76,11 +73,10 @@ def loss_by_rate(finals: pd.DataFrame, by: str, colours: Mapping[object, str] | 
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(min(rates) / 1.15, max(rates) * 2)
-    picture.canvas.draw()
     direct_labels(axes)
     best = finals.groupby([by, "lr"])["validation_loss"].mean().groupby(by).min()
     return Picture(
-        picture,
+        fig,
         caption=f"A dot for each of {finals['seed'].nunique()} seeds, lines through their means.",
         alt="Best mean loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in best.items()),
     )
@@ -91,7 +87,7 @@ def branches(results: pd.DataFrame) -> Picture:
 
     ``results``: columns seed, step, trunk, averaged, decayed.
     """
-    picture, axes = figure(size=(7.6, 3.6))
+    fig, axes = figure(size=(7.6, 3.6))
     lines = (
         ("trunk", PALETTE["grey"], "constant rate"),
         ("averaged", PALETTE["orange"], "its weights averaged"),
@@ -109,11 +105,10 @@ def branches(results: pd.DataFrame) -> Picture:
     axes.set(xlabel="step at which the run is judged", ylabel="validation loss (nats/byte)")
     axes.set_xticks(steps)
     axes.set_xlim(min(steps) - 5, max(steps) + 0.35 * (max(steps) - min(steps)))
-    picture.canvas.draw()
     direct_labels(axes)
     drop = (results["trunk"] - results["decayed"]).groupby(results["step"]).mean()
     return Picture(
-        picture,
+        fig,
         caption="The same run, judged after so many steps in three ways; one line a seed.",
         alt="Mean drop by decaying: " + ", ".join(f"{d:.2f} at {step}" for step, d in drop.items()),
     )
@@ -123,16 +118,16 @@ def dots(finals: pd.DataFrame, label: Callable[[pd.Series], str] | str) -> Pictu
     """Validation loss, a row a case, a dot a seed. ``label``: a column, or a function from a row to its case."""
     cases = finals[label] if isinstance(label, str) else finals.apply(label, axis=1)
     order = list(dict.fromkeys(cases))
-    picture, axes = figure(size=(7.6, 1.0 + 0.4 * len(order)))
+    fig, axes = figure(size=(7.6, 1.0 + 0.4 * len(order)))
     for place, name in enumerate(order):
         losses = finals.loc[cases == name, "validation_loss"]
         axes.plot(losses, [place] * len(losses), "o", color=PALETTE["blue"], alpha=0.55, markersize=7, mew=0)
-        axes.plot([losses.mean()], [place], "|", color=_INK, markersize=14)
+        axes.plot([losses.mean()], [place], "|", color=INK, markersize=14)
     axes.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.5, -0.5))
     axes.set_xlabel("validation loss (nats/byte)")
     means = finals["validation_loss"].groupby(cases).mean()
     return Picture(
-        picture,
+        fig,
         caption=f"A dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
         alt="Mean loss: " + ", ".join(f"{name} {means[name]:.3f}" for name in order),
     )
@@ -140,19 +135,18 @@ def dots(finals: pd.DataFrame, label: Callable[[pd.Series], str] | str) -> Pictu
 
 def survival(results: pd.DataFrame) -> Picture:
     """What is left of a weight under decay alone, by schedule. Columns: shape, step, left."""
-    picture, axes = figure(size=(7.6, 3.4))
+    fig, axes = figure(size=(7.6, 3.4))
     for name, rows in results.groupby("shape", sort=False):
         axes.plot(rows["step"], rows["left"], color=COLOURS[str(name)], label=str(name))
     last = int(results["step"].max())
     axes.set(xlabel="step", ylabel="left of a weight\nwithout gradient", yscale="log", xlim=(0, 1.2 * last))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _place: f"{step:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xticks(np.linspace(0, last, 6))
-    picture.canvas.draw()
     direct_labels(axes)
     ends = results.groupby("shape", sort=False)["left"].last()
     return Picture(
-        picture,
+        fig,
         caption="The product of 1 − lr·λ over the steps so far, at the same peak rate and λ.",
         alt="Left at the end: " + ", ".join(f"{name} {left:.0%}" for name, left in ends.items()),
     )

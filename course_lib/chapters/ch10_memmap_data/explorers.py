@@ -7,18 +7,16 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from course_lib.chapters.ch10_memmap_data.pictures import PART_COLOURS, WAYS
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import INK, NOTE_SIZE, PALETTE, REFERENCE, label_point
 
 Parts = Callable[..., pd.Series]
 """From d_model, num_layers, batch, context_length, vocab_size and loss_chunk to megabytes by part."""
 Timeline = Callable[..., tuple[pd.DataFrame, float]]
 """From num_layers, batch, vocab_size and loss_chunk to a frame as ``step_timeline`` draws it and the expected peak."""
-_INK = "#24292F"
 
 
 def loader_explorer(speed: pd.DataFrame, resident: pd.DataFrame) -> Explorer:
@@ -50,7 +48,7 @@ def _draw_loaders(times: pd.Series, grown: pd.Series, figure: Figure) -> Callabl
     names = list(reversed(WAYS))
     low, most = float(times.min()) / 1.6, max(float(grown.max()), 1.0)
     left.set(xscale="log", xlim=(low, float(times.max()) * 14), xlabel="CPU microseconds a batch")
-    left.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,.0f}"))
+    left.xaxis.set_major_formatter("{x:,.0f}")
     right.set(xlim=(0, most * 1.25), xlabel="resident after ten batches (MB)")
     panels = []
     for axes, start in ((left, low), (right, 0.0)):
@@ -58,7 +56,7 @@ def _draw_loaders(times: pd.Series, grown: pd.Series, figure: Figure) -> Callabl
         bars = axes.barh(
             names, [0.0] * len(names), left=start, color=[WAYS[name] for name in names], height=0.6
         )
-        texts = [axes.text(start, place, "", va="center", fontsize=8.5) for place in range(len(names))]
+        texts = [axes.text(start, place, "", va="center", fontsize=NOTE_SIZE) for place in range(len(names))]
         panels.append(list(zip(names, bars, texts, strict=True)))
 
     def update(batch: int, context: int, pattern: str) -> str:
@@ -103,18 +101,22 @@ def _draw_timeline(figure: Figure) -> Callable[..., str]:
     axes = figure.subplots()
     axes.set(xlabel="share of the two steps' time", ylabel="memory (MB)", xlim=(0, 1), ylim=(0, 100))
     axes.yaxis.set_label_coords(-0.075, 0.5)  # room for four digits
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.0%}"))
+    axes.xaxis.set_major_formatter("{x:.0%}")
     made = axes.fill_between([], [], step="post", color=PALETTE["orange"], alpha=0.35, lw=0)
     kept = axes.fill_between([], [], color=PALETTE["blue"], alpha=0.35, lw=0)
     (line,) = axes.step([], [], where="post", color=PALETTE["orange"], lw=1.2)
-    (dashed,) = axes.plot([], [], color=_INK, lw=0.9, ls=(0, (2, 2)))
-    edges = axes.vlines([], 0, 1, color=_INK, lw=0.6, alpha=0.5, transform=axes.get_xaxis_transform())
+    (dashed,) = axes.plot([], [], **REFERENCE)
+    edges = axes.vlines([], 0, 1, color=INK, lw=0.6, alpha=0.5, transform=axes.get_xaxis_transform())
     phases = [
-        axes.text(0, 0.96, "", fontsize=8.5, ha="center", va="top", transform=axes.get_xaxis_transform())
+        axes.text(
+            0, 0.96, "", fontsize=NOTE_SIZE, ha="center", va="top", transform=axes.get_xaxis_transform()
+        )
         for _ in range(6)
     ]
-    expected = axes.annotate("", (1, 0), xytext=(-4, 3), textcoords="offset points", fontsize=8.5, ha="right")
-    fixed_note = axes.text(0.01, 0.79, "", color=PALETTE["blue"], fontsize=8.5, transform=axes.transAxes)
+    expected = label_point(axes, "", (1, 0), (-4, 3), ha="right")
+    fixed_note = axes.text(
+        0.01, 0.79, "", color=PALETTE["blue"], fontsize=NOTE_SIZE, transform=axes.transAxes
+    )
 
     def update(result: tuple[pd.DataFrame, float], **_shape: object) -> str:
         step, peak = result
@@ -174,7 +176,7 @@ def _draw_step(parts: Parts, figure: Figure) -> Callable[..., str]:
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(-0.9, 0.9), xlabel="share of the peak", yticks=[])
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.0%}"))
+    axes.xaxis.set_major_formatter("{x:.0%}")
     axes.grid(visible=False)
     bars = {name: axes.barh(0, 0, color=colour, height=0.6)[0] for name, colour in PART_COLOURS.items()}
     texts = {
@@ -189,9 +191,13 @@ def _draw_step(parts: Parts, figure: Figure) -> Callable[..., str]:
 
     def update(width: int, layers: int, batch: int, context: int, vocabulary: int, chunked: bool) -> str:
         sizes = parts(
-            d_model=width, num_layers=layers, batch=batch, context_length=context, vocab_size=vocabulary,
+            d_model=width,
+            num_layers=layers,
+            batch=batch,
+            context_length=context,
+            vocab_size=vocabulary,
             loss_chunk=256 if chunked else None,
-        )  # fmt: skip
+        )
         total, left = float(sizes.sum()), 0.0
         for name, bar in bars.items():
             share = float(sizes.get(name, 0.0)) / total

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from course_lib.chapters.ch11_resources.pictures import PART_COLOURS, billions, count_text
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import PALETTE
+from course_lib.show.look import PALETTE, PAPER
 
 _PARAMETERS = ("embedding", "attention", "ffn", "norms", "head")
 _FLOPS = ("projections", "attention", "ffn", "head")
@@ -114,9 +114,16 @@ def _draw(figure: Figure) -> Callable[..., str]:
         together = max(size for size in range(1, group + 1) if heads % size == 0)
         activation, ratio = ffn
         config = ModelConfig(
-            vocab_size, context, d_model, num_layers, heads, heads // together,
-            d_ff=None if ratio is None else round(ratio * d_model), activation=activation, tie_embeddings=tied,
-        )  # fmt: skip
+            vocab_size,
+            context,
+            d_model,
+            num_layers,
+            heads,
+            heads // together,
+            d_ff=None if ratio is None else round(ratio * d_model),
+            activation=activation,
+            tie_embeddings=tied,
+        )
         counted, step = parameters(config), flops(config, batch)
         held = memory(config, batch, optimizer, precision, loss_chunk=loss_chunk or None)  # type: ignore[arg-type]
         written = (billions(counted), _amount(step, "FLOP"), _amount(held, "B"))
@@ -146,7 +153,7 @@ class _Bar:
         colours = [PART_COLOURS[part] for part in parts]
         zeros = np.zeros(len(parts))
         self._bars = axes.barh(
-            [place + 0.12] * len(parts), zeros, color=colours, height=0.55, edgecolor="#FBFAF6"
+            [place + 0.12] * len(parts), zeros, color=colours, height=0.55, edgecolor=PAPER
         )
         axes.text(0, place - 0.25, name, va="center", fontsize=9.5, weight="bold")
         style = {"ha": "center", "va": "center", "color": "white", "fontsize": 8}

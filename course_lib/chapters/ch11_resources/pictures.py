@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+from course_lib.show.look import PALETTE, PAPER, REFERENCE, Picture, direct_labels, figure, label_point
 
 PART_COLOURS = {
     "embedding": PALETTE["ochre"],
@@ -63,7 +63,7 @@ def stacked_shares(axes: Axes, rows: pd.DataFrame, parts: list[str]) -> None:
     for part in parts:
         values = rows[part].to_numpy(dtype=float)
         axes.barh(
-            rows.index, values, left=left, color=PART_COLOURS[part], height=0.72, edgecolor="#FBFAF6", lw=0.8
+            rows.index, values, left=left, color=PART_COLOURS[part], height=0.72, edgecolor=PAPER, lw=0.8
         )
         for place, (start, value) in enumerate(zip(left, values, strict=True)):
             if value > 0.055:
@@ -73,12 +73,12 @@ def stacked_shares(axes: Axes, rows: pd.DataFrame, parts: list[str]) -> None:
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set(xlim=(0, 1))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{share:.0%}"))
+    axes.xaxis.set_major_formatter("{x:.0%}")
 
 
 def parameter_shares(models: pd.DataFrame) -> Picture:
     """Where the parameters of known models are. Columns: model, parameters, embedding, attention, ffn, head."""
-    figure_, axes = figure(size=(8.6, 4.2))
+    fig, axes = figure(size=(8.6, 4.2))
     names = [
         f"{name}, {billions(count)}"
         for name, count in zip(models["model"], models["parameters"], strict=True)
@@ -87,7 +87,7 @@ def parameter_shares(models: pd.DataFrame) -> Picture:
     stacked_shares(axes, models[parts].set_axis(names), parts)
     axes.set_xlabel("share of the parameters")
     return Picture(
-        figure_,
+        fig,
         caption="Yellow at the left: token (and position) table; red at the right: the output head, where it has "
         "weights of its own.",
         alt="; ".join(f"{row.model}: feed-forward {row.ffn:.0%}" for row in models.itertuples()),
@@ -96,7 +96,7 @@ def parameter_shares(models: pd.DataFrame) -> Picture:
 
 def by_context(results: pd.DataFrame) -> Picture:
     """Attention's share of the operations, and what the rule 6 N misses. Columns: model, context, attention, rule."""
-    figure_, (left, right) = figure(1, 2, size=(9.2, 3.6))
+    fig, (left, right) = figure(1, 2, size=(9.2, 3.6))
     for colour, (model, rows) in zip(_MODEL_COLOURS, results.groupby("model", sort=False), strict=False):
         left.plot(rows["context"], rows["attention"], color=colour, label=model)
         right.plot(rows["context"], rows["rule"], color=colour, label=model)
@@ -106,14 +106,12 @@ def by_context(results: pd.DataFrame) -> Picture:
         axes.set(xlabel="context (tokens)", ylim=(0, 1.03), xlim=(low, high * 40))
         axes.set_xticks(sorted(results["context"].unique())[::3])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{share:.0%}"))
+        axes.yaxis.set_major_formatter("{x:.0%}")
     left.set_title("scores and mixing, of all operations")
     right.set_title("what 6 N counts, of all operations")
-    figure_.canvas.draw()
-    direct_labels(left)
-    direct_labels(right)
+    direct_labels(left, right)
     return Picture(
-        figure_,
+        fig,
         caption="A training step, all T x T pairs counted. Both sides of attention's square grow with T; "
         "everything else is the same for every token.",
         alt="; ".join(
@@ -125,41 +123,28 @@ def by_context(results: pd.DataFrame) -> Picture:
 
 def memory_bars(results: pd.DataFrame, *, limit: float | None = None) -> Picture:
     """The parts of a training step's peak, in gigabytes. Columns: case, the parts, total; ``limit`` draws a line."""
-    figure_, axes = figure(size=(8.6, 0.9 + 0.5 * len(results)))
+    fig, axes = figure(size=(8.6, 0.9 + 0.5 * len(results)))
     parts = ["weights", "gradients", "optimizer", "activations", "loss"]
     left = np.zeros(len(results))
     widest = float(results["total"].max())
     for part in parts:
         values = results[part].to_numpy(dtype=float)
         axes.barh(
-            results["case"],
-            values,
-            left=left,
-            color=PART_COLOURS[part],
-            height=0.7,
-            edgecolor="#FBFAF6",
-            lw=0.8,
+            results["case"], values, left=left, color=PART_COLOURS[part], height=0.7, edgecolor=PAPER, lw=0.8
         )
         for place, (start, value) in enumerate(zip(left, values, strict=True)):
             if value > 0.09 * widest:
                 axes.text(start + value / 2, place, part, ha="center", va="center", color="white", fontsize=8)
         left = left + values
     for place, total in enumerate(results["total"]):
-        axes.annotate(
-            f"{total:.1f} GB",
-            (total, place),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-        )
+        label_point(axes, f"{total:.1f} GB", (total, place), (5, 0), va="center")
     if limit is not None:
-        axes.axvline(limit, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+        axes.axvline(limit, **REFERENCE)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set(xlabel="memory at the worst moment of a step (GB)", xlim=(0, 1.14 * widest))
     return Picture(
-        figure_,
+        fig,
         caption="From left to right: weights (green), optimizer (violet), activations (blue), loss (red). Gradients "
         "come only as the activations go: they are not there at the worst moment.",
         alt=", ".join(f"{row.case}: {row.total:.1f} GB" for row in results.itertuples()),
@@ -168,7 +153,7 @@ def memory_bars(results: pd.DataFrame, *, limit: float | None = None) -> Picture
 
 def utilization(results: pd.DataFrame) -> Picture:
     """Utilization against width, and tokens a second. Columns: width, MFU, tokens_per_second."""
-    figure_, (left, right) = figure(1, 2, size=(8.6, 3.3))
+    fig, (left, right) = figure(1, 2, size=(8.6, 3.3))
     for axes, column, label in (
         (left, "MFU", "of the matrix product's speed"),
         (right, "tokens_per_second", "tokens a second"),
@@ -178,16 +163,16 @@ def utilization(results: pd.DataFrame) -> Picture:
         axes.set_xticks(results["width"], [str(width) for width in results["width"]])
         axes.xaxis.set_minor_formatter(NullFormatter())
     left.set_ylim(0, 1.15)
-    left.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{share:.0%}"))
+    left.yaxis.set_major_formatter("{x:.0%}")
     right.set(yscale="log")
     low, high = results["tokens_per_second"].min(), results["tokens_per_second"].max()
     ticks = [digit * 10.0**power for power in range(8) for digit in (1, 2, 5)]
     right.set_yticks([tick for tick in ticks if low / 2.5 < tick < high * 2.5])
-    right.yaxis.set_major_formatter(FuncFormatter(lambda speed, _place: f"{speed:,.0f}"))
+    right.yaxis.set_major_formatter("{x:,.0f}")
     right.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylim(low / 1.3, high * 1.3)
     return Picture(
-        figure_,
+        fig,
         caption="Training steps of a two-layer model on one thread of this machine.",
         alt=", ".join(f"D = {row.width}: {row.MFU:.0%}" for row in results.itertuples()),
     )
@@ -199,11 +184,11 @@ def ablation(finals: pd.DataFrame, shapes: pd.DataFrame) -> Picture:
     ``finals``: shape, lr, seed, validation_loss; ``shapes``: shape, rule.
     """
     rates = sorted(finals["lr"].unique())
-    figure_, panels = figure(1, len(rates), size=(9.2, 3.8), sharex=True, sharey=True)
+    fig, panels = figure(1, len(rates), size=(9.2, 3.8), sharex=True, sharey=True)
     names = list(shapes["shape"])
     for axes, rate in zip(panels, rates, strict=True):
         base = float(finals[(finals["lr"] == rate) & (finals["shape"] == names[0])]["validation_loss"].mean())
-        axes.axvline(base, color="#24292F", lw=0.9, ls=(0, (2, 2)))
+        axes.axvline(base, **REFERENCE)
         for place, (name, rule) in enumerate(zip(names, shapes["rule"], strict=True)):
             losses = finals[(finals["lr"] == rate) & (finals["shape"] == name)]["validation_loss"]
             axes.plot(losses, [place] * len(losses), "o", color=_RULES[rule], markersize=4.5)
@@ -213,7 +198,7 @@ def ablation(finals: pd.DataFrame, shapes: pd.DataFrame) -> Picture:
     panels[0].invert_yaxis()
     best = finals.groupby(["shape", "lr"])["validation_loss"].mean().groupby("shape").min()
     return Picture(
-        figure_,
+        fig,
         caption="Equal parameters in the layers; colours by the rule that is broken. Dots are seeds, bars their means, "
         "the dashed line is the base's mean.",
         alt="Best over learning rates: " + ", ".join(f"{name} {best[name]:.2f}" for name in names),

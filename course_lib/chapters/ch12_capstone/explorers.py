@@ -18,7 +18,7 @@ from course_lib.show.blit import BlitFigure
 from course_lib.show.cells import close_widgets, close_with_cell
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, PictureWidget, explorer
-from course_lib.show.look import CSS_PIXELS_PER_INCH, PALETTE, image_bundle
+from course_lib.show.look import CSS_PIXELS_PER_INCH, PALETTE, image_bundle, label_point
 from course_lib.train import TrainConfig, TrainState
 
 _SIZE = (7.6, 4.6)
@@ -168,10 +168,17 @@ class LiveTraining:
         axes.minorticks_off()
         for name, bits in self._baselines[["name", "bits_per_byte"]].itertuples(index=False):
             axes.axhline(bits, color=PALETTE["grey"], lw=0.8, ls=":")
-            axes.annotate(
-                name, (1, bits), xycoords=("axes fraction", "data"), xytext=(-3, 1),
-                textcoords="offset points", ha="right", va="bottom", fontsize=8, color=PALETTE["grey"],
-            )  # fmt: skip
+            label_point(
+                axes,
+                name,
+                (1, bits),
+                (-3, 1),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize=8,
+                color=PALETTE["grey"],
+            )
         for x, name, colour in ((0.02, "training", "blue"), (0.25, "held-out", "orange")):
             axes.text(x, 0.03, name, transform=axes.transAxes, color=PALETTE[colour], fontsize=9)
 

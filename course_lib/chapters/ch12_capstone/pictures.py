@@ -10,7 +10,7 @@ _EQUAL = 1e-8  # where a difference of zero is drawn on a logarithmic axis
 
 def standings(rows: pd.DataFrame) -> Picture:
     """Bits per byte, a bar each, the best below. Columns: name, bits_per_byte."""
-    picture, axes = figure(size=(7.6, 0.42 * len(rows) + 1.2))
+    fig, axes = figure(size=(7.6, 0.42 * len(rows) + 1.2))
     ours = rows["name"] == "our model"
     colours = np.where(ours, PALETTE["blue"], PALETTE["grey"])
     bars = axes.barh(rows["name"], rows["bits_per_byte"], color=colours, height=0.62)
@@ -24,7 +24,7 @@ def standings(rows: pd.DataFrame) -> Picture:
     axes.grid(visible=False, axis="y")
     best = rows.sort_values("bits_per_byte")["name"]
     return Picture(
-        picture,
+        fig,
         caption="Fewer is better. All have read the same training text; the n-grams and the model share a tokenizer.",
         alt="Bits per byte on held-out text, best first: " + ", ".join(best) + ".",
     )
@@ -33,7 +33,7 @@ def standings(rows: pd.DataFrame) -> Picture:
 def survival(losses: pd.DataFrame, *, killed_at: int, resumed_from: int) -> Picture:
     """The runs around the kill, and how far two processes are from one. Columns: run, step, loss."""
     wide = losses.pivot(index="step", columns="run", values="loss")
-    picture, (near, far) = figure(1, 2, size=(8.2, 3.6), width_ratios=(3, 2))
+    fig, (near, far) = figure(1, 2, size=(8.2, 3.6), width_ratios=(3, 2))
     around = wide.loc[killed_at - 25 : killed_at + 25]
     near.plot(
         around.index, around["never stopped"], color=PALETTE["grey"], lw=5, alpha=0.4, label="never stopped"
@@ -59,7 +59,7 @@ def survival(losses: pd.DataFrame, *, killed_at: int, resumed_from: int) -> Pict
     far.set(yscale="log", ylim=(_EQUAL, 1e-2), xlabel="step", title="Two processes instead of one")
     far.set_ylabel("difference of the losses (nats)")
     return Picture(
-        picture,
+        fig,
         caption="Left: the dotted line is the last checkpoint before the kill; the steps after it are made again. "
         "Right: sums in another order round differently; equal losses stand at the lower edge.",
         alt=f"The resumed run's losses lie on those of the run that was never stopped. Two processes differ from one "
