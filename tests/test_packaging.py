@@ -64,7 +64,6 @@ def test_conda_has_the_same_packages_and_ranges() -> None:
     assert entries[-1] == {"pip": ["-e .[test]"]}
 
 
-<<<<<<< HEAD
 def test_the_citation_names_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -82,7 +81,8 @@ def test_issue_templates_are_forms(path: Path) -> None:
     fields = form["body"]
     assert len({field["id"] for field in fields}) == len(fields)
     assert any(field.get("validations", {}).get("required") for field in fields)
-=======
+
+
 @pytest.mark.parametrize("library", ["bpe", "kernels"])
 def test_engine_and_kernels_include_no_python_and_not_each_other(library: str) -> None:
     sources = [path for path in (ROOT / "csrc" / library).iterdir() if path.suffix in {".cpp", ".hpp"}]
@@ -93,7 +93,6 @@ def test_engine_and_kernels_include_no_python_and_not_each_other(library: str) -
             assert quoted.startswith(f"{library}/"), f"{path.name} includes {quoted}"
         for system in re.findall(r"^\s*#\s*include <([^>]+)>", code, re.MULTILINE):
             assert not re.match(r"pybind11|Python\.h|numpy|torch", system), f"{path.name} includes {system}"
->>>>>>> 139778c (clang-tidy: a list of checks, bindings included, run in .ci/run)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
