@@ -2,9 +2,9 @@
 
 Text is ``str`` or contiguous bytes; a lone surrogate raises UnicodeEncodeError. ``progress`` is called about every
 50 ms with (done, total). Long calls release the interpreter lock and stop at Ctrl-C. Files that cannot be read raise
-OSError. ``start`` and ``stop`` select a part of a file: from the first place at or after byte ``start`` where the engine
-may cut it, to the first such place at or after ``stop``, so that adjacent ranges give adjacent parts. Packed word counts
-are described in ``csrc/bpe/pack.hpp``; other bytes raise ValueError.
+OSError. ``start`` and ``stop`` select a part of a file: from the first place at or after byte ``start`` where the
+engine may cut it, to the first such place at or after ``stop``, so that adjacent ranges give adjacent parts. Packed
+word counts are described in ``csrc/bpe/pack.hpp``; other bytes raise ValueError.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
