@@ -229,7 +229,7 @@ def test_a_segmentation_agrees_with_itself(words: list[str]) -> None:
         (lambda: segment.max_probability("甲", {}), ValueError, "frequencies holds no word"),
         (lambda: Dictionary({"甲": -1}), ValueError, "'甲': -1"),
         (lambda: Dictionary({"": 1}), ValueError, "must not be empty"),
-        (lambda: Dictionary({"甲": 0.5}), TypeError, "counts\\['甲'\\] is 0.5"),  # type: ignore[dict-item]
+        (lambda: Dictionary({"甲": 0.5}), TypeError, "counts\\['甲'\\] must be an integer, not 0.5"),  # type: ignore[dict-item]
         (lambda: tag(["甲", ""]), ValueError, "an empty word at 1"),
         (lambda: HMM.train([]), ValueError, "sentences hold no word"),
         (lambda: HMM({"X": 0.0}, {}, {}), ValueError, "start has the state 'X'"),
