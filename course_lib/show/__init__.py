@@ -2,8 +2,8 @@
 
 ``style`` sets the look; ``figure``, ``direct_labels`` and ``Picture`` make static figures; ``table`` shows data frames;
 ``show_source`` shows code; ``explorer`` makes interactive figures from ``Slider``, ``Choice``, ``Toggle`` and ``Text``;
-``token_view``, ``merge_stepper`` and ``compression_explorer`` show what tokenizers do, ``gradient_norm_explorer`` what
-the place of a norm does. What only one chapter draws is in its folder of ``course_lib.chapters``.
+``token_view``, ``merge_stepper`` and ``compression_explorer`` show how tokenizers work, ``gradient_norm_explorer`` how
+the placement of norms matters. Pictures of a single chapter are in its folder of ``course_lib.chapters``.
 """
 
 from course_lib.show.compression import compression_explorer

@@ -1,7 +1,7 @@
-"""A figure that is redrawn fast: what stands still is painted once, what moves is painted over a copy of it.
+"""A figure that redraws quickly: static artists are painted once, and moving artists are painted over a copy.
 
-Works like matplotlib's animation blitting, but finds out by itself what moves: an artist that ``update`` touched is
-``stale``. Everything drawn above a moving artist is repainted with it, so that a fast frame equals a full drawing.
+This is matplotlib's animation blitting, except that moving artists are detected: an artist that ``update`` touched is
+``stale``. Everything drawn above a moving artist is repainted with it, so a fast frame equals a full drawing.
 """
 
 import io
@@ -21,7 +21,7 @@ from course_lib.show.look import CSS_PIXELS_PER_INCH, SETTINGS
 class BlitFigure:
     """A persistent figure of ``size`` inches whose axes and artists ``draw(figure)`` builds, in the course's style.
 
-    ``self.update`` is what ``draw`` returned. After each call of it, ``png()`` gives the picture.
+    ``self.update`` is the function that ``draw`` returned. After each call, ``png()`` gives the picture.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class BlitFigure:
             raise TypeError(f"draw must return the function that updates the figure, not {self.update!r}")
 
     def png(self) -> bytes:
-        """The figure's present state as a PNG file, two pixels a CSS pixel."""
+        """The current state of the figure as a PNG file, at two pixels per CSS pixel."""
         with matplotlib.rc_context(SETTINGS):
             if self._background is None:
                 self._freeze_layout()
@@ -53,7 +53,7 @@ class BlitFigure:
         return self._encode()
 
     def close(self) -> None:
-        """Free the pixels, the artists and what ``update`` holds; there is no picture after that."""
+        """Free the pixels, the artists and everything that ``update`` holds; no picture can be made afterwards."""
         self.update = _closed
         self._background, self._frame = None, None
         self._still.clear()
@@ -65,7 +65,7 @@ class BlitFigure:
         self.figure.set_layout_engine("none")
 
     def _layers(self) -> list[list[Artist]]:
-        """The artists in drawing order, grouped by place: axes that lie on each other (twinx) are one group."""
+        """The artists in drawing order, grouped by place: overlapping axes (twinx) form one group."""
         places: dict[tuple[float, ...], list[Artist]] = {}
         for axes in sorted(self.figure.axes, key=lambda axes: axes.get_zorder()):
             place = tuple(round(edge, 6) for edge in axes.get_position().bounds)

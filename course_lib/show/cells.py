@@ -1,7 +1,7 @@
-"""What a notebook's cell made is let go when the cell runs again.
+"""Closes the widgets that a notebook cell made when the cell runs again.
 
-The page forgets a cell's old output, but ipywidgets keeps every widget until it is closed, and with it the figure and
-the data that its callbacks hold; the history of outputs keeps the object itself.
+The page drops the old output of a cell, but ipywidgets keeps every widget until it is closed, and with it the figure
+and the data of its callbacks; the output history keeps the object itself.
 """
 
 import sys
@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
 
 def close_with_cell(close: Callable[[], None]) -> None:
-    """Have ``close`` called when the cell that runs now is run again; outside of cells, do nothing."""
+    """Call ``close`` when the current cell is run again; outside of cells, do nothing."""
     shell = get_ipython()
     if shell is not None:
         if shell not in _WATCHED:
@@ -24,7 +24,7 @@ def close_with_cell(close: Callable[[], None]) -> None:
 
 
 def close_widgets(root: widgets.Widget) -> None:
-    """Close a widget and all that it is made of: children, layouts and styles are widgets of their own."""
+    """Close a widget and its parts: children, layouts and styles are widgets of their own."""
     for widget in list(_parts(root, set())):
         widget.unobserve_all()
         widget.close()
@@ -41,12 +41,12 @@ def _parts(widget: widgets.Widget, seen: set[int]) -> Iterator[widgets.Widget]:
 
 
 class _Cells:
-    """The cells of one shell: which runs now, and what each has made."""
+    """The cells of one shell: the running ones, and the ``close`` functions of each."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._made: dict[str, list[Callable[[], None]]] = {}
         now = _cell_that_runs()
-        self._running = [] if now is None else [now]  # a cell may run another one
+        self._running = [] if now is None else [now]  # a cell can run another one
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
 
@@ -68,12 +68,12 @@ _WATCHED: "WeakKeyDictionary[InteractiveShell, _Cells]" = WeakKeyDictionary()
 
 
 def _name(info: ExecutionInfo) -> str:
-    """What a cell is known by when it runs again: the page's id for it, else its text."""
+    """A name that a cell keeps when it runs again: its id on the page, or else its text."""
     return str(info.cell_id or info.raw_cell)
 
 
 def _cell_that_runs() -> ExecutionInfo | None:
-    """The cell whose code has called us: for the first one, which began before anybody watched."""
+    """The cell that is calling us; needed for the first one, which started before the events were registered."""
     frame = sys._getframe()
     while frame is not None:
         info = frame.f_locals.get("info") if frame.f_code.co_name == "run_cell_async" else None

@@ -1,4 +1,4 @@
-"""The compression-ratio explorer: what a larger vocabulary buys, and what it costs."""
+"""The compression-ratio explorer: benefits and costs of a larger vocabulary."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, spread
 
 COLUMNS = ("tokenizer", "corpus", "vocab_size", "bytes", "tokens")
-"""What ``compression_explorer`` needs of its results: one row a measurement."""
+"""The columns that ``compression_explorer`` needs; one row per measurement."""
 
 WIDTHS = (64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 _ASPECT = 64  # d_model / layers
@@ -40,7 +40,7 @@ def compression_explorer(
     curves = list(sizes[sizes > 1].index)
     if not curves:
         raise ValueError(
-            "results hold no tokenizer measured at several vocabulary sizes, so there is no curve to draw"
+            "results contain no tokenizer measured at several vocabulary sizes, so there is no curve to draw"
         )
     stops = sorted({int(size) for size in data.loc[data["tokenizer"].isin(curves), "vocab_size"]})
     return explorer(
@@ -56,14 +56,14 @@ def compression_explorer(
 
 
 def embedding_share(vocab_size: Any, d_model: int, *, tied: bool) -> Any:
-    """The share of a decoder's parameters in embedding and output head; d/64 layers (at least one) of 12 d² each."""
+    """Share of a decoder's parameters in embedding and output head, with d/64 layers (at least one) of 12 d² each."""
     tables = (1 if tied else 2) * np.asarray(vocab_size) * d_model
     layers = max(1, round(d_model / _ASPECT))
     return tables / (tables + layers * 12 * d_model**2)
 
 
 class _Drawing:
-    """Draws the two panels; split by what a change of a control moves."""
+    """Draws the two panels."""
 
     def __init__(self, data: pd.DataFrame, curves: list[str]) -> None:
         self._data = data
@@ -148,7 +148,7 @@ class _Drawing:
         )
 
     def _place_names(self, here: pd.DataFrame) -> None:
-        """Curves are named left of their end, at a distance of each other; points in turn above and below."""
+        """Name curves to the left of their ends, without overlaps, and points alternately above and below."""
         ends = here.groupby("tokenizer", sort=False).last()
         height = self._upper.get_ylim()[1]
         curves = sorted(

@@ -1,4 +1,4 @@
-"""What a reader can move in an interactive figure: small descriptions that turn into ipywidgets."""
+"""The controls of interactive figures: small descriptions that turn into ipywidgets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _WIDTH = "370px"
 
 
 class _FromBrowser:
-    """Mixed into every control: tells whether the change being reported was made on the page or in Python."""
+    """Mixed into every control: tells whether the current change was made on the page or in Python."""
 
     from_browser = False
 
@@ -55,17 +55,19 @@ class _Text(_FromBrowser, widgets.Text):  # type: ignore[misc]
 
 def _check_label(control: Any) -> None:
     if not control.label.strip():
-        raise ValueError(f"label={control.label!r}: every control needs a name that a reader understands")
+        raise ValueError(
+            f"label={control.label!r} is empty: every control needs a name that a reader understands"
+        )
 
 
 @dataclass(frozen=True)
 class Slider:
     """A slider over ``values`` (any stops: numbers or strings) or from ``min`` to ``max``, both ends included.
 
-    ``step``: the distance of neighbouring stops; with ``log=True`` the number of stops per decade (10 by default),
-    of which the nearest to ``start`` is taken.
-    Whole numbers in, whole numbers out. ``unit`` is shown behind the label. ``start``: the first value (the first
-    stop, or ``min``, by default). Raises ValueError for ends that do not make a range.
+    ``step``: the distance between neighbouring stops; with ``log=True``, the number of stops per decade (10 by
+    default), and the slider starts at the stop nearest to ``start``. If ``min``, ``max`` and ``step`` are whole
+    numbers, so are the values. ``unit`` is shown after the label. ``start``: the initial value (by default the first
+    stop, or ``min``). Raises ValueError for ends that do not form a range.
     """
 
     label: str
@@ -134,9 +136,9 @@ class Slider:
 
 @dataclass(frozen=True)
 class Choice:
-    """A menu. ``options``: names, or a mapping from the name shown to the value meant; ``start``: a value.
+    """A menu. ``options``: names, or a mapping from display name to value; ``start``: the initial value.
 
-    None cannot be meant: to ipywidgets it says that nothing is chosen, and the menu would be empty.
+    None cannot be a value: to ipywidgets it means that nothing is chosen, and the menu would be empty.
     """
 
     label: str
@@ -176,7 +178,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Toggle:
-    """A box to tick."""
+    """A checkbox."""
 
     label: str
     _: KW_ONLY
@@ -186,7 +188,7 @@ class Toggle:
         _check_label(self)
 
     def widget(self) -> Any:
-        """A new ipywidget for this box."""
+        """A new ipywidget for this checkbox."""
         return _Checkbox(
             value=self.start,
             description=self.label,
@@ -197,7 +199,7 @@ class Toggle:
 
 @dataclass(frozen=True)
 class Text:
-    """A line to type in; every key redraws."""
+    """A line of text; every key press redraws."""
 
     label: str
     _: KW_ONLY
@@ -207,7 +209,7 @@ class Text:
         _check_label(self)
 
     def widget(self) -> Any:
-        """A new ipywidget for this line."""
+        """A new ipywidget for this text field."""
         return _Text(
             value=self.start,
             description=self.label,
@@ -218,4 +220,4 @@ class Text:
 
 
 Control = Slider | Choice | Toggle | Text
-"""Anything an explorer's reader can move."""
+"""Any control of an explorer."""

@@ -1,4 +1,4 @@
-"""The gradient-norm explorer: how much gradient reaches every layer of a network."""
+"""The gradient-norm explorer: the norm of the gradient in every layer of a network."""
 
 from collections.abc import Callable, Sequence
 
@@ -37,14 +37,14 @@ def gradient_norm_explorer(
     """Gradient norm of every layer, for any placement of the norms, depth, width and gain of the initialization.
 
     Args:
-        measure: Called as ``measure(placement, depth, width, gain, when)``; returns a frame with the columns layer and
-            gradient_norm. It runs once the controls rest.
-        placements: Choices of the first menu; "pre" is drawn beside each of the others, to compare with.
+        measure: Called as ``measure(placement, depth, width, gain, when)`` once the controls rest; returns a frame
+            with the columns layer and gradient_norm.
+        placements: Choices of the first menu; "pre" is also drawn beside each of the others, for comparison.
         depths: Numbers of layers.
         widths: Widths d.
-        gains: Factors on the standard deviation of the initial matrices.
-        states: When to measure, in the words of the menu.
-        title: Of the figure.
+        gains: Factors by which the standard deviation of the initial matrices is multiplied.
+        states: Menu entries for when to measure; passed to ``measure``.
+        title: Title of the figure.
     """
 
     def compute(
@@ -66,7 +66,7 @@ def gradient_norm_explorer(
 
 
 class _Drawing:
-    """Two curves over the layers, and what they amount to in words."""
+    """Draws two curves over the layers, and a note that sums them up."""
 
     def __call__(self, figure: Figure) -> Callable[..., str]:
         axes = self._axes = figure.subplots()
@@ -99,7 +99,7 @@ class _Drawing:
         chosen, reference = result
         self._axes.set_xlim(0.5 - depth / 40, depth + 0.5 + depth / 40)
         for curve, frame in ((self._reference, reference), (self._curve, chosen)):
-            # What overflows or vanishes stays visible at the edge.
+            # Norms that overflow or vanish stay visible at the edge.
             norms = frame["gradient_norm"].replace(np.inf, np.nan).fillna(_LIMITS[1])
             curve.set_data(frame["layer"], norms.clip(*_LIMITS))
         self._curve.set_color(PLACEMENT_COLOURS[placement])

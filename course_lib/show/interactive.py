@@ -1,4 +1,4 @@
-"""The one way to make an interactive figure."""
+"""Interactive figures: controls above a picture that follows them."""
 
 import asyncio
 import html
@@ -20,9 +20,9 @@ from course_lib.show.controls import Choice, Control, Slider, Text, Toggle
 from course_lib.show.look import CSS_PIXELS_PER_INCH, image_bundle
 
 _CACHE_SIZE = 512
-_SLOW_SECONDS = 0.2  # a computation this slow waits until the reader's hand rests …
+_SLOW_SECONDS = 0.2  # a computation slower than this waits until the controls have not moved …
 _SETTLE_SECONDS = 0.25  # … for this long
-_WAIT_SECONDS = 0.5  # a picture later than this gets a word of explanation
+_WAIT_SECONDS = 0.5  # a picture that takes longer than this gets an explanation
 
 _CSS = """<style>
 .course-picture img, img.course-picture {display: block; border-radius: 4px; margin: 0}
@@ -42,13 +42,13 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class PictureWidget(widgets.Image):  # type: ignore[misc]
-    """An image whose ``tooltip`` is its accessible name; the page's code wants a ``description`` to exist for that."""
+    """An image whose ``tooltip`` is its accessible name; the page code also needs a ``description``."""
 
     description = traitlets.Unicode("").tag(sync=True)
 
 
 Draw = Callable[[Figure], Callable[..., str | None]]
-"""Builds axes and artists in the figure it gets and returns ``update``, which moves them."""
+"""Builds axes and artists in the given figure and returns ``update``, which moves them."""
 
 
 def explorer(
@@ -59,21 +59,21 @@ def explorer(
     size: tuple[float, float] = (7.6, 3.8),
     **controls: Control,
 ) -> "Explorer":
-    """An interactive figure: controls above a picture that answers at once, never flickers and never jumps.
+    """An interactive figure: controls above a picture that responds at once, without flickering or jumping.
 
-    ``draw(figure)`` is called once. It builds axes and artists, fixes the axes' limits (so that the eye can compare)
-    and returns ``update``. ``update`` gets the controls' values as keyword arguments and moves the artists
-    (``set_data``, ``set_text``, …); what it does not touch is not drawn again. It may return one sentence that says
-    what the picture shows now: the alternative text.
+    ``draw(figure)`` is called once. It builds axes and artists, fixes the limits of the axes (so that pictures can be
+    compared) and returns ``update``. ``update`` gets the values of the controls as keyword arguments and moves the
+    artists (``set_data``, ``set_text``, …); artists that it does not touch are not redrawn. It may return a sentence
+    that describes the picture: the alternative text.
 
     ``controls``: ``Slider``, ``Choice``, ``Toggle`` or ``Text``, by the name of ``update``'s argument.
-    ``compute``: the slow part, if there is one. ``compute(**values)`` runs once the controls rest and is remembered by
-    values; ``update`` then gets its result as first argument. ``size``: inches of 100 CSS pixels.
+    ``compute``: the slow part, if there is one. ``compute(**values)`` runs once the controls rest, and its results are
+    cached; ``update`` then gets the result as its first argument. ``size``: in inches of 100 CSS pixels.
 
     In a notebook, an explorer lives until its cell is run again.
 
-    An error while the first picture is made, or after a control was set from Python, is raised. An error after
-    something was moved on the page is shown in the picture's place.
+    An error in the first picture, or after a control was set from Python, is raised. An error after a control was
+    moved on the page is shown in place of the picture.
 
     Example::
 
@@ -100,12 +100,12 @@ def explorer(
 
 
 class Explorer:
-    """What ``explorer`` returns: displays itself, and can be moved from Python.
+    """The figure made by ``explorer``: it displays itself, and its controls can be set from Python.
 
-    ``controls[name].value`` reads or sets a control (setting it redraws and raises what goes wrong); ``values`` are all
-    of them; ``result`` is what ``compute`` gave for the picture shown; ``figure`` the matplotlib Figure; ``picture``
-    the PNG; ``alt`` its alternative text; ``error`` the exception shown in the picture's place, or None; ``frames``
-    counts the pictures drawn.
+    ``controls[name].value`` reads or sets a control (setting it redraws, and raises any error); ``values`` holds all
+    values; ``result`` is the result of ``compute`` for the current picture; ``figure`` the matplotlib Figure;
+    ``picture`` the PNG; ``alt`` its alternative text; ``error`` the exception shown in place of the picture, or None;
+    ``frames`` the number of pictures drawn.
     """
 
     def __init__(
@@ -119,13 +119,13 @@ class Explorer:
     ) -> None:
         for name, control in controls.items():
             if not isinstance(control, Slider | Choice | Toggle | Text):
-                raise TypeError(f"{name}={control!r} is no control: use Slider, Choice, Toggle or Text")
+                raise TypeError(f"{name}={control!r} is not a control: use Slider, Choice, Toggle or Text")
         self.title = title
         self.alt = title
         self.error: Exception | None = None
         self.result: Any = None
         self.frames = 0
-        self._blit = BlitFigure(draw, size)  # before there are widgets, which a failure would leave behind
+        self._blit = BlitFigure(draw, size)  # before the widgets, which a failure would leave behind
         self.figure = self._blit.figure
         self.controls: dict[str, Any] = {name: control.widget() for name, control in controls.items()}
         self._start = self.values
@@ -147,16 +147,16 @@ class Explorer:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The controls' values by name."""
+        """The values of the controls, by name."""
         return {name: widget.value for name, widget in self.controls.items()}
 
     @property
     def picture(self) -> bytes:
-        """The PNG file shown now, two pixels a CSS pixel."""
+        """The current picture as a PNG file, at two pixels per CSS pixel."""
         return bytes(self._image.value)
 
     def reset(self) -> None:
-        """Put every control back to its first value; one redraw."""
+        """Set every control back to its first value, with a single redraw."""
         self._hold = True
         try:
             for name, value in self._start.items():
@@ -166,7 +166,7 @@ class Explorer:
         self._redraw()
 
     def close(self) -> None:
-        """Take the figure off the page and free what it holds; run again, a cell does this to the explorers it made."""
+        """Remove the figure from the page and free its data; a cell that runs again closes the explorers it made."""
         if self._closed:
             return
         self._closed = True
@@ -187,7 +187,7 @@ class Explorer:
         self._status = widgets.HTML(layout=widgets.Layout(height="28px"))
         reset = widgets.Button(
             description="Reset",
-            tooltip="Put every control back to where it was",
+            tooltip="Set every control back to its first value",
             layout=widgets.Layout(width="80px"),
         )
         reset.on_click(lambda _button: self._at_home(lambda: self._report_errors(self.reset)))
@@ -211,11 +211,11 @@ class Explorer:
             self._redraw()
 
     def _at_home(self, action: Callable[[], None]) -> None:
-        """Run in the thread that made this explorer, the one in which cells run; after the cell that runs now.
+        """Run in the thread that made this explorer (the one that runs cells), after the current cell.
 
-        JupyterLab hands what happens on the page to another thread of the kernel (a "subshell"), also while a cell
-        runs. Random seeds, matplotlib's settings and torch's profiler belong to the whole process: a picture computed
-        beside a cell would change the cell's results, or end the kernel.
+        JupyterLab passes events on the page to another thread of the kernel (a "subshell"), even while a cell runs.
+        Random seeds, matplotlib's settings and torch's profiler belong to the whole process: a picture computed
+        during a cell could change the results of the cell, or crash the kernel.
         """
         here = _running_loop()
         if self._home is None or self._home is here or self._home.is_closed():
@@ -238,13 +238,13 @@ class Explorer:
             here.call_later(_WAIT_SECONDS, say_why)
 
     def _schedule(self) -> None:
-        """Redraw soon: messages that wait already are read first, so that only the newest state is drawn."""
+        """Redraw soon: pending messages are read first, so that only the newest state is drawn."""
         self._cancel_pending()
         slow = self._is_new() and self._compute_seconds > _SLOW_SECONDS
         if slow:
             self._say("computing…")
         loop = _running_loop()
-        if loop is None:  # so nothing else can be waiting
+        if loop is None:  # so no messages can be pending
             self._report_errors(self._redraw)
             return
         self._pending = loop.call_later(_SETTLE_SECONDS if slow else 0, self._report_errors, self._redraw)
@@ -255,7 +255,7 @@ class Explorer:
             self._pending = None
 
     def _redraw(self) -> None:
-        """Bring the picture to the controls' values; a failure is shown in the picture's place and raised."""
+        """Redraw for the current values; an error is shown in place of the picture, and raised."""
         self._pending = None
         try:
             values = self.values
@@ -267,7 +267,7 @@ class Explorer:
             raise
         self.result = results[0] if results else None
         self.alt = sentence or self._describe()
-        with self._image.hold_sync():  # one message: the page makes a new picture of every one
+        with self._image.hold_sync():  # one message, because the page redraws for each
             self._image.value = picture
             self._image.tooltip = self.alt
         self.frames += 1
@@ -292,14 +292,14 @@ class Explorer:
         return result
 
     def _key(self) -> Hashable:
-        """The controls' state, by menu labels rather than by values, which need not be hashable."""
+        """The state of the controls: menu labels rather than values, which may not be hashable."""
         return tuple(getattr(widget, "label", widget.value) for widget in self.controls.values())
 
     def _is_new(self) -> bool:
         return self._compute is not None and self._key() not in self._results
 
     def _report_errors(self, action: Callable[[], None]) -> None:
-        """Run what the page asked for: nobody is there to catch an exception, ``_redraw`` has shown it already."""
+        """Run an action of the page. No caller can catch an error, so it is shown, unless ``_redraw`` has done so."""
         if self._closed:
             return
         try:
@@ -337,7 +337,7 @@ class Explorer:
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live widget, and beside it the first frame for pages where no kernel runs."""
+        """The live widget, and the first frame for pages without a kernel."""
         data, metadata = self._first_frame
         if self._closed:
             return data, metadata

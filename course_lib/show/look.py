@@ -1,4 +1,4 @@
-"""The look of the course's figures: one style sheet, one palette, one way to show a finished picture."""
+"""The look of the course's figures: style sheet, palette, labels, and finished pictures that display themselves."""
 
 import base64
 import io
@@ -24,10 +24,10 @@ PALETTE = {
     "violet": "#5B4FC4",
     "grey": "#6A6F6C",
 }
-"""The colour cycle by name, in its order: dark enough for the paper background, told apart by colour-blind readers."""
+"""The colour cycle, by name: dark enough for the paper background, and distinct for colour-blind readers."""
 
 CSS_PIXELS_PER_INCH = 100
-"""An inch of figure size is this wide on the page; pictures are rendered at twice as many pixels for sharp screens."""
+"""CSS pixels on the page per inch of figure size; pictures are rendered at twice this resolution for sharp screens."""
 
 _CAPTION_LETTERS_PER_INCH = 15.5
 
@@ -57,16 +57,16 @@ LABEL_BOX: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.85, "linewidth": 0, 
 
 
 def style() -> None:
-    """Use the course's style sheet for every matplotlib figure made from here on; call it once, in the first cell."""
+    """Use the course's style sheet for all later matplotlib figures; call it once, in the first cell."""
     matplotlib.rcParams.update(SETTINGS)
 
 
 def figure(
     rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (7.6, 3.6), **subplots: Any
 ) -> tuple[Figure, Any]:
-    """A figure in the course's style and its axes, as ``plt.subplots`` gives them, without pyplot's global state.
+    """A figure in the course's style and its axes, like ``plt.subplots`` but without pyplot's global state.
 
-    ``size`` is in inches, an inch being 100 CSS pixels on the page; other options go to ``Figure.subplots``.
+    ``size`` is in inches of 100 CSS pixels on the page; other options go to ``Figure.subplots``.
     """
     with matplotlib.rc_context(SETTINGS):
         result = Figure(figsize=size, dpi=CSS_PIXELS_PER_INCH, layout="constrained")
@@ -122,7 +122,7 @@ def _label_lines(axes: Axes, height: float) -> None:
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Move ascending ``places`` apart until neighbours are ``gap`` from each other; each cluster keeps its middle."""
+    """Move ascending ``places`` apart until neighbours are at least ``gap`` apart; each cluster keeps its middle."""
     clusters: list[list[float]] = []  # [middle, count]
     for place in places:
         clusters.append([place, 1])
@@ -140,8 +140,8 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 class Picture:
     """A finished static figure that displays itself: PNG at 2x, alternative text, and plain text where no image shows.
 
-    ``caption``: a sentence printed below the figure. ``alt``: what the picture shows, for readers who do not see it
-    (the caption by default).
+    ``caption``: a sentence printed below the figure. ``alt``: a description of the picture for readers who cannot see
+    it (by default the caption).
     """
 
     def __init__(self, figure: Figure, *, caption: str = "", alt: str = "") -> None:
@@ -160,7 +160,7 @@ class Picture:
             )
 
     def png(self) -> bytes:
-        """The picture as a PNG file, two pixels a CSS pixel."""
+        """The picture as a PNG file, at two pixels per CSS pixel."""
         buffer = io.BytesIO()
         with matplotlib.rc_context(SETTINGS):
             self.figure.savefig(

@@ -1,4 +1,4 @@
-"""BPE one merge at a time: what training and encoding look like before and after every merge, as plain data."""
+"""BPE one merge at a time: the states of training and encoding before and after every merge, as plain data."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class TrainingState:
 
     @property
     def ties(self) -> int:
-        """How many pairs share the highest count."""
+        """The number of pairs that share the highest count."""
         return sum(count == self.pairs[0][1] for _, count in self.pairs)
 
 
@@ -38,7 +38,7 @@ def training_states(words: Mapping[str, int], num_merges: int) -> list[TrainingS
     """Replay BPE training (Sennrich et al. 2016, algorithm 1, on bytes): the state after 0, 1, … merges.
 
     The pair with the highest count is merged; of equal counts, the lexicographically greater pair of byte strings.
-    Ends after ``num_merges`` merges, or when no pair is left. Every state is counted anew: for tiny corpora.
+    Stops after ``num_merges`` merges, or when no pair is left. Every state is counted from scratch: for tiny corpora.
     """
     segmented = tuple((split_bytes(word.encode()), count) for word, count in words.items())
     states = [TrainingState(segmented, _ranked_pairs(segmented), ())]
@@ -52,8 +52,8 @@ def training_states(words: Mapping[str, int], num_merges: int) -> list[TrainingS
 def encoding_states(word: str, merges: Sequence[Pair]) -> list[EncodingState]:
     """Replay the encoding of one pre-token: the state after 0, 1, … merges.
 
-    Each step merges the pair of lowest rank that is present, at its first place, and looks again: what a pair was made
-    of may be gone, and a new token makes new pairs.
+    Each step merges the first occurrence of the pair with the lowest rank, then searches again: a merge can remove the
+    tokens of other pairs, and its new token forms new pairs.
     """
     ranks = merge_ranks(merges)
     tokens = split_bytes(word.encode())
@@ -69,7 +69,7 @@ def encoding_states(word: str, merges: Sequence[Pair]) -> list[EncodingState]:
 
 
 def places(tokens: Sequence[bytes], pair: Pair) -> list[int]:
-    """Where ``merge`` would join ``pair``, by the index of its left token.
+    """The indices of the left tokens where ``merge`` would join ``pair``.
 
     >>> places([b"a", b"a", b"a"], (b"a", b"a"))
     [0]

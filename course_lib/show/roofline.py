@@ -1,4 +1,4 @@
-"""The roofline: what a machine can do at a given arithmetic intensity, and what operations reach."""
+"""The roofline: the speed limits of a machine by arithmetic intensity, and the measured speed of operations."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from course_lib.show.look import PALETTE, Picture, figure, label_point, spread
 
 
 def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str = "") -> Picture:
-    """Operations a second against arithmetic intensity (Williams, Waterman & Patterson 2009), on log axes.
+    """Operations per second against arithmetic intensity (Williams, Waterman & Patterson 2009), on log axes.
 
     Args:
         points: Columns name, intensity (FLOP/byte) and flops_per_second.
         limits: "flops" (peak, FLOP/s) and "bytes" (bandwidth, byte/s).
-        caption: Below the picture.
+        caption: Printed below the picture.
     """
     fig, axes = figure(size=(7.6, 4.2))
     peak, bandwidth = limits["flops"], limits["bytes"]
@@ -59,7 +59,7 @@ def _direction(axes: Axes) -> tuple[float, float]:
 
 
 def _name_points(axes: Axes, points: pd.DataFrame, peak: float) -> None:
-    """Names to the right of the points, moved apart where they would overlap; below those that touch the flat roof."""
+    """Name points on their right, without overlaps, and points that touch the flat roof below."""
     ordered = points.sort_values("flops_per_second")
     places = [float(axes.transData.transform((1.0, speed))[1]) for speed in ordered["flops_per_second"] / 1e9]
     for (_, point), before, after in zip(ordered.iterrows(), places, spread(places, 17.0), strict=True):

@@ -1,4 +1,4 @@
-"""What a tokenizer does to a text, token by token, in a form that can be displayed."""
+"""Tokens in a form that can be displayed: ids, bytes and readable text."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 MAX_TOKENS_SHOWN = 1500
-"""Longer texts are counted whole, but only their first tokens are displayed."""
+"""The number of tokens displayed; all tokens of longer texts are counted."""
 
 # control, format, private, unassigned, line and paragraph separators
 _INVISIBLE = {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"}
@@ -25,7 +25,7 @@ class TokenizerLike(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a token's text. ``kind``: "text", "bytes" (no whole character), "mark" (invisible character)."""
+    """A piece of a token's text. ``kind``: "text", "bytes" (part of a character), "mark" (invisible character)."""
 
     kind: str
     text: str
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Token:
-    """One token: its id, its bytes in hexadecimal, and what to display."""
+    """One token: its id, its bytes in hexadecimal, and the parts to display."""
 
     id: int
     bytes: str
@@ -74,14 +74,14 @@ def _token(token_id: int, data: bytes) -> Token:
 
 
 def parts_of(data: bytes) -> list[Part]:
-    """Cut a token's bytes into readable text, invisible characters by name, and bytes that are no whole character.
+    """Cut a token's bytes into readable text, marks for invisible characters, and bytes that do not form a character.
 
     >>> parts_of(b"a" + "觥".encode()[:2])
     [Part(kind='text', text='a'), Part(kind='bytes', text='⟨E8 A7⟩')]
     """
     parts: list[Part] = []
     broken = b""
-    # surrogateescape keeps every byte that does not decode as one lone surrogate, U+DC00 plus the byte
+    # surrogateescape turns every byte that cannot be decoded into a lone surrogate, U+DC00 plus the byte
     for character in data.decode("utf-8", errors="surrogateescape"):
         if 0xDC80 <= ord(character) <= 0xDCFF:
             broken += bytes([ord(character) - 0xDC00])

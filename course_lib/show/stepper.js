@@ -1,6 +1,6 @@
-// The merge stepper's page. The states of training were computed in Python; what the reader types is encoded here, so that
-// all of it works without a kernel. A token is the hexadecimal of its bytes ("6c6f" is "lo") until it is displayed, and
-// text reaches the page through textContent only: nothing that is typed can become HTML.
+// The page side of the merge stepper. The states of training are computed in Python, and the reader's word is encoded here,
+// so that everything works without a kernel. A token is the hexadecimal of its bytes ("6c6f" is "lo") until it is displayed.
+// Text reaches the page through textContent only, so typed text cannot become HTML.
 
 const MAX_LISTED = 60;  // merges of a list that are displayed one by one
 const BAR_PIXELS = 110;
@@ -13,8 +13,8 @@ const hexOf = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(
 const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
 const keyOf = (left, right) => `${left}+${right}`;
 
-// The states of encoding one pre-token, as course_lib.show.replay.encoding_states gives them: always the pair of lowest
-// rank that is present, at its first place, then look again.
+// The states of encoding one pre-token, as in course_lib.show.replay.encoding_states: merge the first occurrence of the
+// pair with the lowest rank, then search again.
 function encodingStates(word, merges) {
   const ranks = new Map(merges.map(([left, right], rank) => [keyOf(left, right), rank]));
   let tokens = hexOf(new TextEncoder().encode(word));
@@ -29,7 +29,7 @@ function encodingStates(word, merges) {
   }
 }
 
-// Where a pair is merged, from left to right without overlap.
+// The places where a pair is merged, from left to right without overlap.
 function places(tokens, [left, right]) {
   const found = [];
   tokens.forEach((token, index) => {
@@ -40,7 +40,7 @@ function places(tokens, [left, right]) {
 
 // --- tokens on the page -----------------------------------------------------------------------------------------------
 
-// As course_lib.show.segments.parts_of: text, invisible characters by name, bytes that are no whole character.
+// As course_lib.show.segments.parts_of: text, marks for invisible characters, bytes that do not form a character.
 function partsOf(hex) {
   const bytes = bytesOf(hex);
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -196,7 +196,7 @@ function sayEncoding(states, merges, step) {
   if (tokens.length === 0) return "Type a word.";
   const gone = goneRanks(states, step);
   const lost = gone.length
-    ? `${gone.map(name).join(", ")} ${gone.length === 1 ? "is" : "are"} gone: a token of it was merged. `
+    ? `${gone.map(name).join(", ")} ${gone.length === 1 ? "is" : "are"} gone: one of its tokens was merged. `
     : "";
   if (present.length === 0) return `${lost}No pair in the word is in the merge list. Done: ${plural("token", tokens.length)}.`;
   if (present.length === 1) return `${lost}One candidate: ${name(present[0])}, rank ${present[0]}.`;
@@ -217,7 +217,7 @@ function button(label, content, press) {
 function panel(label) {
   const title = element("div", "ms-title");  // a heading would enter JupyterLab's table of contents
   const body = element("div", "ms-panel");
-  body.tabIndex = 0;  // it scrolls, so the keyboard must reach it
+  body.tabIndex = 0;  // it scrolls, so it must be reachable by keyboard
   body.setAttribute("role", "region");
   body.setAttribute("aria-label", label);
   return { title, body, section: element("section", "", title, body) };
@@ -293,7 +293,7 @@ function render({ model, el }) {
     modes.forEach((mode) => mode.setAttribute("aria-pressed", mode.textContent.toLowerCase() === view.mode));
     [slider.max, slider.value] = [count(), step];
     slider.setAttribute("aria-valuetext", `${step} of ${plural("merge", count())} done`);
-    // Not the disabled attribute: it would take the keyboard's focus away at both ends.
+    // Not the disabled attribute: it would take the keyboard focus away at both ends.
     buttons.forEach((node, index) => node.setAttribute("aria-disabled", index < 2 ? step === 0 : step === count()));
     position.textContent = `merge ${step} of ${count()}`;
     say.textContent = frame.say;
@@ -306,7 +306,7 @@ function render({ model, el }) {
   }
 
   root.addEventListener("keydown", (event) => {
-    event.stopPropagation();  // the notebook would take arrow keys and letters for commands of its own
+    event.stopPropagation();  // the notebook would treat arrow keys and letters as commands
     if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
     const name = { Home: "First", ArrowLeft: "Back", ArrowRight: "Next", End: "Last" }[event.key];
     if (!name) return;

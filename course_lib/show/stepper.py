@@ -20,13 +20,13 @@ SENNRICH = {"low": 5, "lower": 2, "newest": 6, "widest": 3}
 """The dictionary of Sennrich et al. 2016 (section 3.2, algorithm 1), without the end-of-word symbol."""
 
 HELLO = ((b"l", b"l"), (b"e", b"l"), (b"H", b"el"), (b"ll", b"o"))
-"""A merge list where the pair that comes first in "Hello", e + l, is not the one that applies first."""
+"""A merge list in which the first pair in "Hello", e + l, is not the first to be merged."""
 
 MAX_LETTERS = 64
-"""The longest word that is replayed."""
+"""The length of the longest word that is replayed, in characters."""
 
 MAX_SHOWN = 40
-"""So many words and pairs are displayed; all are counted."""
+"""The number of words and of pairs displayed; all are counted."""
 
 _FOLDER = pathlib.Path(__file__).parent
 
@@ -40,11 +40,11 @@ def merge_stepper(
 ) -> "MergeStepper":
     """Replay BPE one merge at a time: training on a tiny corpus, and encoding of a word that the reader types.
 
-    ``corpus``: a text, cut into words by GPT-2's pattern, or words with their counts; by default the example of
-    Sennrich et al. 2016. ``num_merges``: how many merges to learn from it at most. ``word``: the word to encode first,
-    taken as one pre-token whatever it holds. ``merges``: a merge list to encode with beside the one learned from the
-    corpus, the first to apply first, such as ``tokenizer.merges``; by default one where "Hello" is a trap: e + l comes
-    first in the word, l + l first in the list. Training is replayed here, encoding by the page: no kernel is needed.
+    ``corpus``: a text, split into words by GPT-2's pattern, or words with their counts; by default the example of
+    Sennrich et al. 2016. ``num_merges``: the largest number of merges to learn. ``word``: the first word to encode,
+    always treated as a single pre-token. ``merges``: a second merge list to encode with, in order of priority, such as
+    ``tokenizer.merges``; by default one in which "Hello" is a trap: e + l comes first in the word, l + l in the list.
+    Training is replayed in Python and encoding on the page, so the widget needs no kernel.
 
     Raises TypeError or ValueError, naming the argument, for a corpus without words, counts that are not positive,
     ``num_merges`` below 1, a word of more than 64 characters, and merges that are not distinct pairs of tokens.
@@ -63,7 +63,7 @@ def merge_stepper(
 
 
 class MergeStepper(anywidget.AnyWidget):
-    """What ``merge_stepper`` returns. ``states`` are the states of training; set ``word`` to encode something else."""
+    """The widget made by ``merge_stepper``. ``states``: the states of training; set ``word`` to encode another."""
 
     _esm = _FOLDER / "stepper.js"
     _css = _FOLDER / "stepper.css"
@@ -94,7 +94,7 @@ class MergeStepper(anywidget.AnyWidget):
         return _checked_word(proposal["value"])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live widget, and beside it the corpus before the first merge as HTML, picture and plain text."""
+        """The live widget, and the corpus before the first merge as HTML, as a picture and as plain text."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         picture, metadata = picture_of_state(
             self.states[0], self.training[0]["say"], alt="\n".join(self._transcript())
@@ -132,10 +132,10 @@ def _checked_corpus(corpus: str | Mapping[str, int] | None) -> Mapping[str, int]
     if not isinstance(corpus, Mapping):
         raise TypeError(f"corpus={corpus!r} must be a str or a mapping from words to counts")
     if not corpus:
-        raise ValueError("corpus holds no word; give a text or words with their counts")
+        raise ValueError("corpus contains no words; give a text, or words with their counts")
     for word, count in corpus.items():
         if not isinstance(word, str) or not word:
-            raise TypeError(f"corpus: {word!r} is no word; words must be str and not empty")
+            raise TypeError(f"corpus: {word!r} is not a word; words must be non-empty str")
         if type(count) is not int or count < 1:
             raise ValueError(f"corpus[{word!r}]={count!r} must be a whole number of at least 1")
         _checked_utf8("corpus", word)
@@ -163,7 +163,7 @@ def _checked_utf8(argument: str, text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{argument}: {text!r} holds a lone surrogate, which no UTF-8 text can hold"
+            f"{argument}: {text!r} contains a lone surrogate, which UTF-8 cannot encode"
         ) from None
     return text
 
@@ -176,16 +176,16 @@ def _checked_merges(merges: Sequence[tuple[bytes | str, bytes | str]]) -> tuple[
             and len(merge) == 2
             and all(isinstance(part, bytes | str) and part for part in merge)
         ):
-            raise ValueError(f"merges[{index}]={merge!r} must be a pair of tokens, bytes or str, not empty")
+            raise ValueError(f"merges[{index}]={merge!r} must be a pair of tokens: non-empty bytes or str")
         left, right = (
             _checked_utf8("merges", part).encode() if isinstance(part, str) else part for part in merge
         )
         if checked.setdefault((left, right), index) != index:
-            raise ValueError(f"merges[{index}]={merge!r} is merges[{checked[left, right]}] again")
+            raise ValueError(f"merges[{index}]={merge!r} repeats merges[{checked[left, right]}]")
     return tuple(checked)
 
 
-# --- what the page gets -----------------------------------------------------------------------------------------------
+# --- data for the page ------------------------------------------------------------------------------------------------
 
 
 def _hex(tokens: Sequence[bytes]) -> list[str]:
@@ -193,7 +193,7 @@ def _hex(tokens: Sequence[bytes]) -> list[str]:
 
 
 def _state_as_dict(states: Sequence[TrainingState], step: int) -> dict[str, Any]:
-    """A state as the page needs it; tokens travel as hexadecimal."""
+    """A state as the page needs it, with tokens in hexadecimal."""
     state = states[step]
     return {
         "words": [{"tokens": _hex(tokens), "count": count} for tokens, count in state.words[:MAX_SHOWN]],
@@ -205,7 +205,7 @@ def _state_as_dict(states: Sequence[TrainingState], step: int) -> dict[str, Any]
 
 
 def _say(state: TrainingState, *, last: bool) -> str:
-    """One or two sentences on what comes next."""
+    """One or two sentences on the next merge."""
     done = len(state.merges)
     so_far = "Every word is cut into its bytes." if not done else f"{done} {_plural('merge', done)} learned."
     if not state.pairs:
@@ -243,7 +243,7 @@ def _cut(tokens: Sequence[bytes]) -> str:
 
 
 def _static_html(states: Sequence[TrainingState], say: str) -> str:
-    """The corpus before the first merge, in the page's look, by its style sheet."""
+    """The corpus before the first merge, with the style sheet of the page."""
     css = (_FOLDER / "stepper.css").read_text(encoding="utf-8")
     state = states[0]
     best = state.pairs[0][0] if state.pairs else None

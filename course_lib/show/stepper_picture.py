@@ -1,4 +1,4 @@
-"""The merge stepper's first frame as a picture, for pages that show neither widgets nor styled HTML."""
+"""The first frame of the merge stepper as a picture, for pages that show neither widgets nor styled HTML."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from course_lib.tokenizer.reference import Pair
 
 _WIDTH, _ROW, _TOP, _BOTTOM = 7.6, 0.27, 0.85, 0.5  # inches
 _MARGIN, _COUNT, _BARS = 0.14, 0.55, 4.85  # inches from the left
-_LETTERS = 110  # a line
+_LETTERS = 110  # per line
 _MAX_ROWS = 16
 
 
@@ -71,6 +71,6 @@ def _write_tokens(figure: Figure, tokens: Sequence[bytes], best: Pair | None, y:
 
 
 def _write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
-    """Set a line of text, x and y in inches from the left and from the top."""
+    """Write a line of text at x inches from the left and y inches from the top."""
     options = {"verticalalignment": "top", "parse_math": False, **options}
     figure.text(x / _WIDTH, 1 - y / figure.get_figheight(), text, **options)

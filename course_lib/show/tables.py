@@ -1,4 +1,4 @@
-"""The one table renderer of the notebooks."""
+"""The table renderer of the notebooks."""
 
 import html
 import numbers
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 Format = str | Callable[[Any], str]
-"""How a column's values are written: a format string such as ``"{:.2f}"``, or a function."""
+"""How the values of a column are written: a format string such as ``"{:.2f}"``, or a function."""
 
 # The class is named twice to outrank JupyterLab's rules for tables, which name two classes.
 _CSS = """<style>
@@ -30,7 +30,7 @@ _CSS = """<style>
 class Table:
     """A data frame that displays itself as a quiet HTML table, and as aligned plain text elsewhere.
 
-    ``frame`` is the data, ``cells`` the formatted text by row.
+    ``frame`` holds the data, ``cells`` the formatted text by row.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Table:
         self._best = {name: _best_rows(self.frame[name], kind) for name, kind in best.items()}
 
     def html(self) -> str:
-        """The table as HTML in the page's own colours, so that it reads on light and on dark pages."""
+        """The table as HTML in the colours of the page, so that it is readable on light and on dark pages."""
         head = "".join(
             f'<th scope="col"{_class(number=numeric)}>{html.escape(str(name))}</th>'
             for name, numeric in zip(self.frame, self._numeric, strict=True)
@@ -91,7 +91,9 @@ def table(
     for argument, names in (("formats", formats), ("best", best)):
         for name in names:
             if name not in known:
-                raise ValueError(f"{argument} names {name!r}, which is no column; there are {sorted(known)}")
+                raise ValueError(
+                    f"{argument} names {name!r}, which is not a column; there are {sorted(known)}"
+                )
     for name, kind in best.items():
         if kind not in ("max", "min"):
             raise ValueError(f"best[{name!r}] is {kind!r}; allowed are 'max' and 'min'")

@@ -1,4 +1,4 @@
-"""The token highlighter's first frame as a picture, for pages that show neither widgets nor styled HTML."""
+"""The first frame of the token highlighter as a picture, for pages that show neither widgets nor styled HTML."""
 
 import functools
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _Placed = tuple[str, float, float, dict[str, Any]]
 
 
 def token_box(colour: str) -> dict[str, Any]:
-    """The ``bbox`` of a token."""
+    """The ``bbox`` option of a token's text."""
     return {"facecolor": colour, "alpha": 0.28, "linewidth": 0, "boxstyle": "round,pad=0.12"}
 
 
@@ -57,8 +57,8 @@ def picture_of_rows(rows: Sequence[Row], *, alt: str) -> tuple[dict[str, str], d
 
 
 def picture_settings() -> Any:
-    """The style sheet for pictures of tokens set by hand: a Chinese font beside the usual one, no automatic layout."""
-    return {  # matplotlib types the keys as an enumeration of all of them
+    """The style sheet for pictures of tokens: with a Chinese font as a fallback, and without automatic layout."""
+    return {  # matplotlib's type hints list every allowed key
         **dict[Any, Any](SETTINGS),
         "font.family": _families(),
         "font.size": 11,
@@ -67,7 +67,7 @@ def picture_settings() -> Any:
 
 
 def _flow(figure: Figure, tokens: Sequence[Token], y: float) -> tuple[list[_Placed], float]:
-    """Set boxes one after another, in lines; return them and the height below the last line."""
+    """Place boxes one after another, in lines; return them and the y below the last line."""
     boxes: list[_Placed] = []
     x = _MARGIN
     for index, token in enumerate(tokens):

@@ -1,5 +1,5 @@
-// The page's side of the token highlighter: sends what is typed, draws the rows that Python computed.
-// Text reaches the page through textContent only, so nothing that is typed can become HTML.
+// The page side of the token highlighter: sends the typed text and draws the rows that Python computed.
+// Text reaches the page through textContent only, so typed text cannot become HTML.
 
 const UNDER = ["id", "bytes", "nothing"];
 
@@ -50,7 +50,7 @@ function button(label, press) {
 function render({ model, el }) {
   const root = element("div", "course-tokens");
   root.dataset.under = "id";
-  // The notebook would take arrow keys, Enter and letters for commands of its own.
+  // The notebook would treat arrow keys, Enter and letters as commands.
   root.addEventListener("keydown", (event) => event.stopPropagation());
 
   const input = element("textarea");
@@ -80,7 +80,7 @@ function render({ model, el }) {
   const rows = element("div");
   rows.setAttribute("aria-live", "polite");
   const draw = () => rows.replaceChildren(...model.get("rows").map(rowElement));
-  // Set from Python; while the reader types, the box knows better than a late echo.
+  // For changes from Python. While the reader types, the box is newer than any delayed echo.
   const follow = () => { if (input.getRootNode().activeElement !== input) input.value = model.get("text"); };
   model.on("change:rows", draw);
   model.on("change:text", follow);

@@ -1,4 +1,4 @@
-"""The token highlighter: what several tokenizers make of the same text, while the reader types."""
+"""The token highlighter: how several tokenizers split the text that the reader types."""
 
 import html
 import pathlib
@@ -16,11 +16,11 @@ _FOLDER = pathlib.Path(__file__).parent
 
 
 def token_view(texts: str | Sequence[str], tokenizers: Mapping[str, TokenizerLike]) -> "TokenView":
-    """Show how several tokenizers cut a text, side by side: coloured tokens with ids, bytes and counts.
+    """Show how several tokenizers split a text, side by side: coloured tokens with ids, bytes and counts.
 
-    ``texts``: the text to start with, or several to choose from; the reader can type over it. ``tokenizers``: by the
-    name shown; anything with ``encode`` and ``decode_bytes``. A token that is only a part of a UTF-8 character shows
-    its bytes (⟨E8 A7⟩), an invisible character its code point. Text is never interpreted as HTML.
+    ``texts``: the text to start with, or several to choose from; the reader can edit it. ``tokenizers``: by display
+    name, objects with ``encode`` and ``decode_bytes``. A token that is only part of a UTF-8 character shows its bytes
+    (⟨E8 A7⟩), and an invisible character shows its code point. Text is never interpreted as HTML.
     """
     samples = [texts] if isinstance(texts, str) else list(texts)
     if not samples or not all(isinstance(sample, str) for sample in samples):
@@ -31,7 +31,7 @@ def token_view(texts: str | Sequence[str], tokenizers: Mapping[str, TokenizerLik
 
 
 class TokenView(anywidget.AnyWidget):
-    """What ``token_view`` returns. Set ``text`` to tokenize something else; ``rows`` are the results, as dicts."""
+    """The widget made by ``token_view``. Set ``text`` to tokenize another text; ``rows`` holds the results as dicts."""
 
     _esm = _FOLDER / "token_view.js"
     _css = _FOLDER / "token_view.css"
@@ -54,7 +54,7 @@ class TokenView(anywidget.AnyWidget):
         self.rows = [row.as_dict() for row in self._tokenize(change["new"])]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The live widget, and beside it the first text's tokens as HTML, picture and plain text."""
+        """The live widget, and the tokens of the first text as HTML, as a picture and as plain text."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         picture, metadata = picture_of_rows(
             self._first_rows, alt=_plain_text(self._first_text, self._first_rows)
@@ -81,7 +81,7 @@ def _summary(row: Row) -> str:
 
 
 def _static_html(rows: Sequence[Row]) -> str:
-    """The first frame for pages without a kernel: the same look, by the same style sheet."""
+    """The first frame for pages without a kernel, with the same style sheet."""
     css = (_FOLDER / "token_view.css").read_text(encoding="utf-8")
     body = "".join(_row_html(row) for row in rows)
     return f'<style>{css}</style><div class="course-tokens" data-under="id">{body}</div>'

@@ -1,4 +1,4 @@
-"""A real JupyterLab on a copy of the notebooks, and a real Chromium that may talk to nothing else."""
+"""A real JupyterLab on a copy of the notebooks, and a real Chromium that may connect only to it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 START_SECONDS = 90
-# Writes down the name of every other machine that the server looks up, before it does.
+# Records the name of every other machine before the server looks it up.
 JUPYTERLAB = """
 import sys
 from jupyterlab.labapp import main

@@ -1,4 +1,4 @@
-"""Numbers in the place of what chapters measure or train, for their explorers; the same in every process."""
+"""Made-up data for explorers, in place of measurements and training runs; the same in every process."""
 
 import itertools
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ TEXTS = ("a stranger came.", "nobody knew her.")
 
 
 def histograms() -> pd.DataFrame:
-    """Flat ones, for two activations."""
+    """Flat histograms for two activations."""
     cases = itertools.product(
         ("relu", "swiglu"), ("before", "after"), (1, 2), ("input", "hidden"), np.linspace(-2.925, 2.925, 40)
     )
@@ -23,7 +23,7 @@ def histograms() -> pd.DataFrame:
 
 
 def scores() -> np.ndarray:
-    """Before softmax: (texts, layers, heads, T, T)."""
+    """Scores before softmax, of shape (texts, layers, heads, T, T)."""
     return np.random.default_rng(0).normal(size=(2, 2, 3, 16, 16))
 
 
@@ -67,7 +67,7 @@ def planes() -> dict[tuple[str, str], SimpleNamespace]:
 
 
 def loss(shape: str, lr: float, seed: float, step: int) -> float:
-    """Of a run with a schedule."""
+    """The loss of a run with a schedule."""
     return 2 + 1 / (1 + step) + 0.1 * SHAPES.index(shape) + lr + 0.01 * seed
 
 
@@ -93,6 +93,6 @@ def loaders() -> pd.DataFrame:
 
 
 def stored_run(change: str, seeds: tuple[int, ...]) -> pd.DataFrame:
-    """In place of the run that an entry of chapter 12's menu asks for: the stored one."""
+    """The stored run of a change, in place of a new run from the menu of chapter 12."""
     runs = stored()
     return runs[(runs["change"] == change) & runs["seed"].isin(seeds)]

@@ -45,7 +45,7 @@ def _similarity() -> Sequence[str]:
 
 
 def _kv() -> Sequence[str]:
-    # Llama 2 70B: 80 layers, 64 query heads of 128; here 8 to a KV head, one byte a number
+    # Llama 2 70B: 80 layers, 64 query heads of 128; here 8 per KV head, one byte per number
     cache = 2 * 80 * 8 * 128 * 16_384 * 16 / 1e9
     weights = 2 * 68_976_648_192 / 1e9
     fits = 16 * (192 - weights) / cache

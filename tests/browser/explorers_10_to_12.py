@@ -7,10 +7,10 @@ from tests.browser.explorer_case import Case
 
 
 def _timeline() -> Sequence[str]:
-    """Weights, and AdamW's two moments, of 2 layers of width 128 and two tables of 4,000 words: 12 bytes a number."""
+    """Weights, and AdamW's two moments, of 2 layers of width 128 and two tables of 4,000 words: 12 bytes per number."""
     hidden = 384  # 8/3 of 128, rounded up to a multiple of 64
     fixed = 12 * (2 * 4000 * 128 + 2 * (4 * 128**2 + 3 * 128 * hidden + 2 * 128) + 128) / 1e6
-    return [f"Always there: {fixed:,.0f} MB"]
+    return [f"Permanent: {fixed:,.0f} MB"]
 
 
 def _shape() -> Sequence[str]:
@@ -26,13 +26,13 @@ def _ablation() -> Sequence[str]:
     change = "attention: one KV head (MQA)"
     difference = runs[change, 2] - runs["nothing changed"].mean()
     return [
-        f"{change}, seed 2: {runs[change, 2]:.3f} bits a byte, {difference:+.3f} to the mean",
+        f"{change}, seed 2: {runs[change, 2]:.3f} bits per byte, {difference:+.3f} relative to the mean",
         f"the stored runs of this change have {runs[change].mean():.3f}",
     ]
 
 
 def _calculator() -> Sequence[str]:
-    # D 1,024, L 16, V 100,277, heads of 64, two query heads to a KV head, feed-forward 3.5 D gated, head tied
+    # D 1,024, L 16, V 100,277, heads of 64, two query heads per KV head, feed-forward 3.5 D gated, head tied
     layer = 2 * 1024**2 + 2 * 1024 * 512 + 3 * 1024 * 3584 + 2 * 1024
     size = 100_277 * 1024 + 16 * layer + 1024
     cache = 2 * 16 * 8 * 64 * 2048 * 2
@@ -44,7 +44,7 @@ def _calculator() -> Sequence[str]:
         f"{size / 1e6:.0f}M parameters",
         "16 query and 8 KV heads of 64; feed-forward 3,584",
         f"KV cache, bfloat16: {cache / 1e6:.0f} MB for a sequence of 2,048 tokens",
-        f"{token / 1e9:.1f} GFLOP a token",
+        f"{token / 1e9:.1f} GFLOP per token",
         f"{seconds / 86400:,.1f} days",
     ]
 
@@ -56,7 +56,7 @@ CASES = (
         (("batch", "ArrowRight"), ("context", "ArrowLeft"), ("pattern", "in order")),
         lambda: [
             "128 windows of 64 tokens, in order: one gather, mapped is fastest, 819 microseconds",
-            "row by row, mapped again leaves most in memory, 51 MB",
+            "row by row, mapped again leaves the most in memory, 51 MB",
         ],
     ),
     Case(

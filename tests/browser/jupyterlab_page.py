@@ -1,4 +1,4 @@
-"""What a reader does in JupyterLab, as functions for tests: open, run all, move a slider, look."""
+"""Actions of a reader in JupyterLab, as functions for tests: open, run all, move a slider, look."""
 
 import io
 import statistics
@@ -33,8 +33,8 @@ _ERRORS = """() => {
     .map(output => `cell ${index}: ${output.ename}: ${output.evalue}`));
 }"""
 
-# From a real key press to the new, decoded picture, measured inside the page: the test's own way to the browser is not
-# part of it.
+# From a real key press to the new, decoded picture, measured inside the page, so that the connection between
+# test and browser is not included.
 _WATCH = """selector => {
   const image = document.querySelector(selector);
   let pressed = null;
@@ -91,7 +91,7 @@ class Lab:
         return np.asarray(Image.open(io.BytesIO(element.screenshot(path=path))).convert("RGB"))
 
     def press_for_picture(self, handle: Locator, image_selector: str, key: str) -> float:
-        """Press a key on a focused slider handle; milliseconds until the picture is another one."""
+        """Press a key on a focused slider handle; return the milliseconds until the picture changes."""
         handle.focus()
         self.page.evaluate(_WATCH, image_selector)
         self.page.keyboard.press(key)
@@ -100,7 +100,7 @@ class Lab:
 
 
 def box(element: Locator) -> dict[str, float]:
-    """Place and size of an element on the page."""
+    """Position and size of an element on the page."""
     bounds: Any = element.bounding_box()
     assert bounds is not None, "the element is not visible"
     return {name: float(value) for name, value in bounds.items()}

@@ -1,4 +1,4 @@
-"""Chapter 1 as a reader meets it: Run All without an error, then each of its three interactive pieces is used."""
+"""Chapter 1 as a reader uses it: Run All without an error, then each of its three interactive pieces."""
 
 import statistics
 

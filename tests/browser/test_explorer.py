@@ -1,4 +1,4 @@
-"""The pattern for every chapter's browser test: Run All, no error, an explorer moved, its picture changed, no jump."""
+"""The pattern for browser tests of chapters: Run All, no error; a moved control changes the picture without jumps."""
 
 import statistics
 from pathlib import Path
@@ -49,7 +49,7 @@ show.explorer(draw, title="Fails at five", number=show.Slider("number", min=4, m
 
 @pytest.fixture
 def small_notebook(notebook_folder: Path) -> str:
-    """A notebook with one of each interactive piece, so that the helper is tested apart from any chapter."""
+    """A notebook with one of each interactive piece, so that they are tested independently of chapters."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, notebook_folder / "small.ipynb")
@@ -90,7 +90,7 @@ def test_interactive_pieces_in_jupyterlab(
     box_to_type.fill("")
     box_to_type.press_sequentially("<script>document.title = 'broken'</script> 觥筹")
     faces = view.locator(".ct-row").first.locator(".ct-face")
-    faces.get_by_text("⟨E7⟩").wait_for()  # of 筹, the last character typed; no byte of the first text
+    faces.get_by_text("⟨E7⟩").wait_for()  # from 筹, the last character typed; not in the first text
     assert "".join(faces.all_text_contents()).startswith("<script>document.title = 'broken'</script> ⟨E8⟩")
     assert page.locator(".course-tokens script").count() == 0
     assert page.title() != "broken"

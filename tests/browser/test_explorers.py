@@ -1,4 +1,4 @@
-"""Every explorer of chapters 2 to 12 in JupyterLab: each control is moved, and what is then seen is worked out anew."""
+"""Every explorer of chapters 2 to 12 in JupyterLab: each control is moved, and the result is computed independently."""
 
 import base64
 import math
@@ -30,7 +30,7 @@ _BYTES = """async image => {
   return btoa(text);
 }"""
 
-# The contrast of an element's text with what is painted behind it, as WCAG 2 defines it.
+# The contrast between an element's text and its background, as WCAG 2 defines it.
 _CONTRAST = """element => {
   const rgba = text => (text.match(/[\\d.]+/g) || []).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
@@ -55,7 +55,7 @@ def explorers(
     notebook_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
-    """One notebook that holds all explorers, a cell each, and has been run; nothing may reach the page's console."""
+    """One notebook with all explorers, one per cell, that has been run; no error may reach the console of the page."""
     cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *(case.cell for case in CASES))]
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -74,7 +74,7 @@ def explorers(
 
 @pytest.fixture(scope="module")
 def namespace() -> dict[str, Any]:
-    """The notebook's first cell, run here."""
+    """The names that the notebook's first cell defines, run here."""
     names: dict[str, Any] = {}
     exec(SETUP, names)
     return names
@@ -97,7 +97,7 @@ def _twin(case: Case, namespace: dict[str, Any]) -> show.Explorer:
 
 
 def _move(lab: Lab, cell: Locator, twin: show.Explorer, name: str, how: str) -> None:
-    """Move one control on the page by keyboard, menu or click, and the twin's to where it then must be."""
+    """Move one control on the page by keyboard, menu or click, and set that of the twin to the expected value."""
     control = twin.controls[name]
     kind = next(k for k in (widgets.Dropdown, widgets.Checkbox, widgets.Widget) if isinstance(control, k))
     alike = [

@@ -22,7 +22,7 @@ config = capstone.configuration(material, steps=60, sample_every=20, eval_every=
 baselines = pd.DataFrame({"name": ["gzip"], "bits_per_byte": [2.0]})
 """
 
-# Slowed down, so that a fast machine too has time to show what happens meanwhile.
+# Slowed down, so that the intermediate states are visible on a fast machine too.
 _TRAIN = """
 with explorers.LiveTraining(config, 2.0, baselines) as live:
     result = capstone.run_anew(config, callbacks=[live, lambda state: time.sleep(0.1)], progress=False)

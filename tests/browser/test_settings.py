@@ -23,7 +23,7 @@ def test_no_news_no_updates_no_extensions(lab: Lab) -> None:
     for endpoint in ("update", "news"):
         status, text = lab.page.evaluate(_FETCH, f"{lab.url}lab/api/{endpoint}")
         assert status == 200 and not any(json.loads(text).values())
-    # What the panel of extensions asks when it is opened: nothing of a package index comes back.
+    # The request of the extension panel when it is opened: the answer contains no data from a package index.
     status, text = lab.page.evaluate(
         _FETCH, f"{lab.url}lab/api/extensions?query=git&page=1&per_page=30&refresh=0"
     )

@@ -1,4 +1,4 @@
-"""A cell that runs again frees what it made: widgets, figures, and what their callbacks hold."""
+"""A cell that runs again frees its widgets, figures, and the data of their callbacks."""
 
 import gc
 import sys
@@ -49,7 +49,7 @@ CELLS = {
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # a shell puts its own there
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # a shell installs its own
     config = Config()
     config.HistoryManager.enabled = False
     made = InteractiveShell.instance(config=config)
@@ -71,7 +71,7 @@ def widgets() -> dict[str, Any]:
 
 
 class Data:
-    """What a reader's explorer may hold: a large array, a model."""
+    """Stands for data that a reader's explorer may hold: a large array, or a model."""
 
     alive: ClassVar["weakref.WeakSet[Data]"] = weakref.WeakSet()
     start = 0.5
@@ -87,7 +87,7 @@ def test_more_runs_leave_what_one_leaves(shell: InteractiveShell, name: str, cel
     counts = []
     for _ in range(3):
         ran(shell, CELLS[name], cell_id)
-        made.append(shell.user_ns["_"])  # and so does the history of outputs
+        made.append(shell.user_ns["_"])  # so does the output history
         gc.collect()
         counts.append((len(widgets().keys() - before), len(Data.alive)))
     assert counts[0][0] > 0
@@ -106,7 +106,7 @@ def test_cells_keep_theirs_and_are_known_by_their_id(shell: InteractiveShell) ->
         (POWERS.format(label="a"), "b"),  # the same text in another cell
         ("explorer = None", "c"),
         (POWERS.format(label="changed"), "b"),
-        ("1 / 1", "a"),  # the cell makes none any more
+        ("1 / 1", "a"),  # the cell no longer makes one
     ):
         ran(shell, cell, cell_id)
         sizes.append(len(widgets().keys() - before))
@@ -141,7 +141,7 @@ def test_what_is_closed_says_so(shell: InteractiveShell) -> None:
     first = shell.user_ns["explorer"]
     ran(shell, POWERS.format(label="power"), "a")
     assert first._repr_mimebundle_()[0] == {"text/plain": "[closed figure] : its cell was run again"}
-    first.controls["power"].value = 3  # nobody listens
+    first.controls["power"].value = 3  # without effect
     first.close()
     with pytest.raises(RuntimeError, match="was closed: its cell was run again"):
         first.reset()

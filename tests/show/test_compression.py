@@ -1,4 +1,4 @@
-"""The compression explorer: the picture's data is the results' data."""
+"""The compression explorer shows the data of its results."""
 
 import numpy as np
 import pandas as pd

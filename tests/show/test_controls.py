@@ -1,4 +1,4 @@
-"""Controls: what they become, and what they refuse."""
+"""Controls: the widgets they make, and the arguments they reject."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_a_log_slider_reaches_both_ends() -> None:
 
 
 def test_a_log_slider_starts_on_the_stop_nearest_to_its_start() -> None:
-    """The page moves a value between two stops to one of them, and the picture would not be that of the first frame."""
+    """The page moves a value between two stops to one of them, so the picture would differ from the first frame."""
     assert Slider("rate", min=0.01, max=1.9, log=True, step=20, start=0.5).widget().value == pytest.approx(
         10**-0.3
     )

@@ -1,4 +1,4 @@
-"""The explorer without a browser: controls are set, or get what a page would send, and the picture's data is read."""
+"""The explorer without a browser: controls are set, or receive a page's messages, and the picture's data is read."""
 
 import asyncio
 import base64
@@ -66,7 +66,7 @@ def test_the_picture_keeps_its_size_and_is_rendered_at_two_pixels_a_css_pixel() 
 
 
 def test_a_fast_frame_equals_a_full_drawing() -> None:
-    """Artists that move below others, that appear and vanish, twin axes and text in the frame included."""
+    """Including artists that move below others, appear and vanish, twin axes, and text in the frame."""
 
     def draw(figure: Figure) -> Callable[..., None]:
         axes, other = figure.subplots(1, 2)
@@ -117,7 +117,7 @@ def test_a_frame_that_was_switched_off_stays_away() -> None:
 
 def test_what_stands_still_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = power_explorer()
-    explorer.controls["power"].value = 3  # learns what moves
+    explorer.controls["power"].value = 3  # now the figure knows its moving artists
     still, moving = explorer.figure.axes[0].get_lines()
     drawn = []
     for line in (still, moving):
@@ -279,7 +279,7 @@ def test_without_a_sentence_from_update_the_state_is_the_alternative_text() -> N
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(TypeError, match="power=3 is no control"):
+    with pytest.raises(TypeError, match="power=3 is not a control"):
         show.explorer(draw_power, power=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="must return the function"):
         show.explorer(lambda figure: None, n=show.Slider("n", min=0, max=1))  # type: ignore[arg-type,return-value]
@@ -299,7 +299,7 @@ def test_a_picture_is_drawn_in_the_thread_of_the_cells_and_after_the_cell() -> N
         return update
 
     def page(explorer: show.Explorer) -> None:
-        """What JupyterLab does: the page's messages are read in a thread with a loop of its own."""
+        """Like JupyterLab: the messages of the page are read in a thread with its own event loop."""
 
         async def drag() -> None:
             for n in (2, 3, 4):
@@ -313,7 +313,7 @@ def test_a_picture_is_drawn_in_the_thread_of_the_cells_and_after_the_cell() -> N
         explorer = show.explorer(draw, n=show.Slider("n", min=1, max=9))
         other = threading.Thread(target=page, args=(explorer,))
         other.start()
-        time.sleep(1)  # a cell that takes its time: the loop cannot do anything else
+        time.sleep(1)  # a slow cell, which blocks the loop
         log.append("the cell ends")
         await asyncio.sleep(0.1)
         assert "waiting" not in explorer.widget.children[1].children[1].value

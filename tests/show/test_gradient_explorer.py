@@ -1,4 +1,4 @@
-"""The gradient-norm explorer follows its controls and shows what was measured."""
+"""The gradient-norm explorer follows its controls and shows the measured norms."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from course_lib import show
 
 
 def profile(placement: str, depth: int, width: int, gain: float, when: str) -> pd.DataFrame:
-    """A made-up measurement that can be recognised: gain * layer, or overflow without norms."""
+    """A recognisable made-up measurement: gain * layer, or overflow without norms."""
     norms = np.arange(1, depth + 1) * gain * (1.0 if placement == "pre" else 10.0)
     if placement == "none":
         norms = np.full(depth, np.nan)

@@ -16,7 +16,7 @@ from course_lib.show.look import INK, NOTE_SIZE, SETTINGS, label_point, spread
 
 PAGES = {"light": "#ffffff", "dark": "#111111"}  # JupyterLab's two themes
 
-# Machado, Oliveira, Fernandes (2009), table 1, severity 1.0: what is seen of linear RGB
+# Machado, Oliveira, Fernandes (2009), table 1, severity 1.0: linear RGB as perceived
 COLOUR_BLINDNESS = {
     "protanopia": [
         [0.152286, 1.052583, -0.204868],
@@ -46,7 +46,7 @@ def contrast(one: str, two: str) -> float:
 
 
 def oklab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ottosson (2020): a space in which distance is difference seen."""
+    """Ottosson (2020): a colour space in which distance is perceived difference."""
     to_lms = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566]]
     to_lms += [[0.0883024619, 0.2817188376, 0.6299787005]]
     to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099]]
@@ -138,11 +138,11 @@ def test_spread_keeps_order_distance_and_what_has_room() -> None:
 
 
 def test_direct_labels_lay_the_figure_out_before_they_measure() -> None:
-    figure, panels = show.figure(1, 2, size=(9, 3))
+    figure, panels = show.figure(1, 2, size=(9, 2))
     for axes in panels:
-        for name, height in (("a", 0.5), ("b", 0.505), ("c", 0.51)):
+        for name, height in (("a", 0.5), ("b", 0.57), ("c", 0.64)):
             axes.plot([0, 1], [0, height], label=name)
-        axes.set(xlabel="two\nlines", ylabel="two\nlines", title="title", xlim=(0, 2))
+        axes.set(xlabel="two\nlines", title="title", xlim=(0, 2), ylim=(0, 1))
     show.direct_labels(*panels)
     figure.canvas.draw()
     for axes in panels:

@@ -18,7 +18,7 @@ from course_lib.show.stepper import HELLO, MAX_SHOWN, SENNRICH
 from course_lib.tokenizer import Tokenizer, train_bpe
 from course_lib.tokenizer.reference import merge
 
-# No pre-tokenization: whatever the text, it is one word.
+# No pre-tokenization: every text is one word.
 WHOLE = r"(?s:.+)"
 small_words = st.text("abcé觥😀", min_size=1, max_size=10)
 corpora = st.dictionaries(small_words, st.integers(1, 5), min_size=1, max_size=6)
@@ -64,7 +64,7 @@ def tokenizer_of(merges: tuple[tuple[bytes, bytes], ...]) -> Tokenizer:
     return Tokenizer(dict(enumerate(tokens)), list(merges), pattern=WHOLE)
 
 
-# Any list of pairs, also ones that no training gives, of tokens that can be made.
+# Any list of pairs of tokens that can be made, including lists that training cannot produce.
 merge_lists = st.lists(
     st.tuples(*[st.sampled_from([b"a", b"b", b"ab", b"ba", b"aa", b"aba", b"abab"])] * 2),
     unique=True,
@@ -187,8 +187,8 @@ def test_a_corpus_without_pairs_has_one_state() -> None:
     ("arguments", "kind", "message"),
     [
         ({"corpus": 3}, TypeError, "corpus=3"),
-        ({"corpus": ""}, ValueError, "corpus holds no word"),
-        ({"corpus": {}}, ValueError, "corpus holds no word"),
+        ({"corpus": ""}, ValueError, "corpus contains no words"),
+        ({"corpus": {}}, ValueError, "corpus contains no words"),
         ({"corpus": {"a": 0}}, ValueError, r"corpus\['a'\]=0"),
         ({"corpus": {"a": 1.5}}, ValueError, r"corpus\['a'\]=1.5"),
         ({"corpus": {"": 1}}, TypeError, "corpus: ''"),
@@ -200,7 +200,7 @@ def test_a_corpus_without_pairs_has_one_state() -> None:
         ({"word": "\ud800"}, ValueError, "word: .* lone surrogate"),
         ({"merges": [("a", "b"), ("a",)]}, ValueError, r"merges\[1\]=\('a',\)"),
         ({"merges": [("a", "")]}, ValueError, r"merges\[0\]"),
-        ({"merges": [("a", "b"), (b"a", b"b")]}, ValueError, r"merges\[1\].* is merges\[0\] again"),
+        ({"merges": [("a", "b"), (b"a", b"b")]}, ValueError, r"merges\[1\].* repeats merges\[0\]"),
         ({"merges": "ab"}, ValueError, r"merges\[0\]='a'"),
     ],
 )

@@ -31,7 +31,7 @@ def test_html_escapes_text_marks_the_best_and_has_a_caption() -> None:
 
 
 def test_colours_come_from_the_page() -> None:
-    """Text and background are inherited, lines are translucent grey: nothing is fixed to light or to dark."""
+    """Text and background are inherited, lines are translucent grey: so tables work on light and dark pages."""
     style = table(FRAME).html().split("</style>")[0]
     assert "color: inherit" in style and "#" not in style
 

@@ -1,4 +1,4 @@
-"""The token highlighter without a browser: segments, escaping, the frame that needs no kernel."""
+"""The token highlighter without a browser: segments, escaping, and the frame for pages without a kernel."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ from course_lib.show.segments import MAX_TOKENS_SHOWN, Part, parts_of
 
 
 class Chunks:
-    """Every ``size`` bytes are a token; the id is the chunk read as a number behind a leading 1."""
+    """Every ``size`` bytes are a token; the id is the chunk read as a number with a leading 1."""
 
     def __init__(self, size: int) -> None:
         self.size = size

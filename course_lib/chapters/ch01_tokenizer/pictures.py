@@ -1,4 +1,4 @@
-"""Chapter 1's pictures: words, subwords, and the work of training and encoding."""
+"""Pictures of chapter 1: words, subwords, and the work of training and encoding."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -18,7 +18,7 @@ _BAND = 2  # standard errors
 
 
 class PowerLaw(Protocol):
-    """What ``rank_frequency`` draws of a fit."""
+    """The part of a fit that ``rank_frequency`` draws."""
 
     @property
     def xmin(self) -> int: ...  # noqa: D102
@@ -30,10 +30,10 @@ class PowerLaw(Protocol):
 
 
 def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerLaw]) -> Picture:
-    """Zipf's picture: frequency against rank, with the fitted law where it was fitted and dashed beyond.
+    """Zipf's plot: frequency against rank, with the fitted law, dashed outside the range of the fit.
 
     ``counts``: by the name of a text, a frame with the columns ``rank``, ``count`` and ``per million``. ``fits``: the
-    laws, by the same names; the band is two standard errors wide to either side, at the fit's own xmin.
+    laws, by the same names; the band extends two standard errors to either side, at the xmin of the fit.
     """
     fig, panels = figure(1, len(counts), size=(7.6, 3.7), sharex=True, sharey=True, squeeze=False)
     for axes, (name, frame), colour in zip(panels[0], counts.items(), _COLOURS, strict=False):
@@ -70,18 +70,18 @@ def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerL
     panels[0, 0].set_ylabel("occurrences per million words")
     caption = (
         "Word frequency against rank (dots). Line: the power law fitted by maximum likelihood to the words left of the "
-        "dotted mark, with ±2 standard errors; dashed: the same law where it was not fitted."
+        "dotted mark, with ±2 standard errors; dashed: the same law outside the range of the fit."
     )
     slopes = ", ".join(f"{name}: s = {fits[name].exponent:.2f}" for name in counts)
     return Picture(fig, caption=caption, alt=f"Log-log plots of word frequency against rank; {slopes}.")
 
 
 def growth_and_unknown(growth: Mapping[str, pd.DataFrame], unknown: Mapping[str, pd.DataFrame]) -> Picture:
-    """Left, how many different words a growing text holds; right, what a word list of a given size does not know.
+    """Left: the number of different words in a growing text. Right: the share of words missing from a word list.
 
     ``growth``: by name, frames with the columns ``seed``, ``words`` and ``different``. ``unknown``: by name, frames
-    with ``list size`` and ``unknown`` (a share), and ``seed`` where there are several runs. A name has one colour in
-    both.
+    with ``list size`` and ``unknown`` (a share), and ``seed`` where there are several runs. A name has the
+    same colour in both panels.
     """
     fig, (left, right) = figure(1, 2, size=(7.6, 3.7))
     names = list(dict.fromkeys([*growth, *unknown]))
@@ -105,7 +105,7 @@ def growth_and_unknown(growth: Mapping[str, pd.DataFrame], unknown: Mapping[str,
 
 
 def _runs(axes: Axes, frame: pd.DataFrame, x: str, y: str, name: str, colour: str) -> None:
-    """One thin line a seed; the last one carries the name."""
+    """Draw one thin line per seed, and label the last one."""
     runs = [run for _, run in frame.groupby("seed")] if "seed" in frame else [frame]
     for index, run in enumerate(runs, 1):
         shown = run[run[y] > 0]
@@ -113,7 +113,7 @@ def _runs(axes: Axes, frame: pd.DataFrame, x: str, y: str, name: str, colour: st
 
 
 def boundary_agreement(agreement: pd.DataFrame) -> Picture:
-    """How far token boundaries are word boundaries, each against what the same number of random cuts would give.
+    """Agreement of token boundaries with word boundaries, compared with the same number of random cuts.
 
     ``agreement``: rows by ``cuts made by``, with the columns ``cuts``, ``precision``, ``recall`` and ``whole words``;
     the row ``every character`` gives the precision of random cuts.
@@ -147,7 +147,7 @@ def boundary_agreement(agreement: pd.DataFrame) -> Picture:
     axes.set(xlim=(low - 0.1, 1.06), ylim=(0.6 - len(labels), 0.6), xlabel="share of the boundaries")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
-    caption = "Agreement of BPE tokens with words in Chinese text (dots), and of as many cuts at random places (bars)."
+    caption = "Agreement of BPE tokens with words in Chinese text (dots), and of the same number of random cuts (bars)."
     return Picture(fig, caption=caption)
 
 
@@ -165,9 +165,9 @@ _ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "orange", "green", "pin
 
 
 def measures_by_algorithm(results: pd.DataFrame) -> Picture:
-    """Compression, unused pieces and precision of the boundaries: a panel each, a row a language, a dot a seed.
+    """Compression, unused pieces and precision of boundaries: one panel each, one row per language, one dot per seed.
 
-    ``results``: as ``experiments.subwords.compare`` gives them. Raises ValueError for missing columns.
+    ``results``: from ``experiments.subwords.compare``. Raises ValueError for missing columns.
     """
     _check(results, ["language", "seed", "algorithm", "chance", *_MEASURES])
     languages, algorithms = list(results["language"].unique()), list(results["algorithm"].unique())
@@ -204,17 +204,17 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
         if measure != "bytes/token":
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     caption = (
-        f"Four tokenizers of the same size on held-out stories, a dot for each of {results['seed'].nunique()} seeds. "
-        "Dashed: the share of cuts at random places."
+        f"Four tokenizers of the same size on held-out stories, one dot for each of {results['seed'].nunique()} seeds. "
+        "Dashed: the share for random cuts."
     )
     return Picture(fig, caption=caption)
 
 
 def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
-    """Token frequency against rank, log-log, a panel for each text and a line for each algorithm.
+    """Token frequency against rank on log axes, one panel per text and one line per algorithm.
 
-    ``profiles``: by the name of a text, frames as ``experiments.subwords.frequencies`` gives them. Raises
-    ValueError for missing columns.
+    ``profiles``: by the name of a text, frames from ``experiments.subwords.frequencies``. Raises ValueError for
+    missing columns.
     """
     fig, panels = figure(1, len(profiles), size=(7.6, 3.6), sharey=True, squeeze=False)
     for axes, (name, frame) in zip(panels[0], profiles.items(), strict=True):
@@ -226,9 +226,7 @@ def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
         axes.set_xticks([1, 10, 100, 1000])
     panels[0, 0].set_ylabel("occurrences per million tokens")
     direct_labels(*panels[0])
-    return Picture(
-        fig, caption="How frequent the tokens of each tokenizer are, in the text that they learned from."
-    )
+    return Picture(fig, caption="Frequencies of each tokenizer's tokens in its training text.")
 
 
 def _check(frame: pd.DataFrame, columns: list[str]) -> None:
@@ -253,7 +251,7 @@ _ENCODERS = {
 
 
 def training_work(results: pd.DataFrame) -> Picture:
-    """What each trainer looks at, and the CPU time it takes, against the size of the text.
+    """The work of each trainer and its CPU time, against the size of the text.
 
     ``results``: columns trainer, bytes, cpu_seconds, pairs, candidates (missing where they were not counted).
     """
@@ -273,14 +271,14 @@ def training_work(results: pd.DataFrame) -> Picture:
     direct_labels(left, middle, right)
     return Picture(
         fig,
-        caption="The same merges from four trainers: what each looks at, and what that costs. Incremental and heap "
-        "count the same neighbours; naive and incremental compare the same pairs.",
+        caption="The same merges from four trainers: the work of each, and its cost. Incremental and heap count the "
+        "same neighbours; naive and incremental compare the same pairs.",
         alt=_summary(results, "trainer"),
     )
 
 
 def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture:
-    """CPU time of encoding one pre-token against its length, each curve with its measured exponent.
+    """CPU time of encoding one pre-token against its length, with the measured exponent of each curve.
 
     ``results``: columns encoder, bytes, cpu_seconds; ``exponents`` by encoder.
     """
@@ -299,24 +297,24 @@ def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture
     direct_labels(axes)
     return Picture(
         fig,
-        caption="One pre-token of Chinese letters without punctuation, encoded three ways.",
+        caption="One pre-token of Chinese characters without punctuation, encoded in three ways.",
         alt=_summary(results, "encoder"),
     )
 
 
 def speed(results: pd.DataFrame) -> Picture:
-    """Bars of MB per CPU second by package, one panel a job, on logarithmic axes.
+    """Bars of MB per CPU second by package, on log axes, one panel per job.
 
     ``results``: columns job, package, pass, MB_per_cpu_second.
     """
     fig, panels = figure(1, 2, size=(9.6, 3.2))
     for axes, (job, rows) in zip(panels, results.groupby("job", sort=False), strict=True):
         _bars(axes, rows)
-        passes = " (first pass solid, caches filled light)" if rows["pass"].max() > 1 else ""
+        passes = " (first pass solid, later passes light)" if rows["pass"].max() > 1 else ""
         axes.set(xscale="log", xlabel="MB per CPU second", title=f"{job}{passes}")
     return Picture(
         fig,
-        caption="Packages a reader could use instead, in one process one after the other.",
+        caption="Alternative packages, measured one after the other in one process.",
         alt=_summary(results, "package", "MB_per_cpu_second"),
     )
 

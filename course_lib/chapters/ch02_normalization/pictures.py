@@ -24,7 +24,7 @@ _NAMES = {"post": "post-norm", "pre": "pre-norm", "deepnorm": "DeepNorm"}
 
 
 def gradient_laws(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Picture:
-    """Gradient of the last layer against depth and against width, every seed a dot, with the two laws.
+    """Gradient of the last layer against depth and against width, one dot per seed, with the two laws.
 
     Both frames: columns placement, depth, width, seed, loss, gradient_norm. The laws are drawn through the
     measurements' geometric mean; only their slope is a prediction.
@@ -46,7 +46,7 @@ def gradient_laws(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Picture:
     direct_labels(left, right)
     return Picture(
         fig,
-        caption="Before the first step, with the loss of one token: dots are seeds, large dots their geometric means. "
+        caption="Before the first step, with the loss of one token. Small dots: seeds; large dots: geometric means. "
         f"Lines: the laws of the theorem, shifted to the measurements. Left d = {by_depth['width'].iloc[0]}, right "
         f"L = {by_width['depth'].iloc[0]}.",
     )
@@ -64,7 +64,7 @@ def _points_with_law(axes: Axes, runs: pd.DataFrame, by: str, placement: str, la
 
 
 def token_collapse(by_depth: pd.DataFrame) -> Picture:
-    """Gradient with the mean loss of all tokens, and how alike the tokens are, against depth.
+    """Gradient with the mean loss of all tokens, and the similarity of tokens, against depth.
 
     ``by_depth``: columns placement, depth, seed, loss, gradient_norm, similarity.
     """
@@ -87,13 +87,13 @@ def token_collapse(by_depth: pd.DataFrame) -> Picture:
     direct_labels(left, right)
     return Picture(
         fig,
-        caption="The same networks, with the loss that one trains on. Right: mean cosine between the vectors of two "
+        caption="The same networks with the usual training loss. Right: mean cosine between the vectors of two "
         "different tokens after the last layer.",
     )
 
 
 def warmup_curves(curves: pd.DataFrame) -> Picture:
-    """Training curves of each placement, without and with warm-up: one panel each, a thin line a seed.
+    """Training curves of each placement, with and without warm-up: one panel each, one thin line per seed.
 
     ``curves``: columns placement, warmup, seed, step, loss.
     """
@@ -108,7 +108,7 @@ def warmup_curves(curves: pd.DataFrame) -> Picture:
         title = f"{warmup} steps of warm-up" if warmup else "no warm-up"
         axes.set(title=f"{_NAMES[placement]}\n{title}", xlabel="step", ylim=(2.2, 4.2))
     panels[0].set_ylabel("training loss (nats/byte)")
-    return Picture(fig, caption="One thin line a seed; mean over eight steps.")
+    return Picture(fig, caption="One thin line per seed; mean over eight steps.")
 
 
 def deep_networks(results: pd.DataFrame) -> Picture:
@@ -166,6 +166,6 @@ def layer_roles(
     direct_labels(left, right)
     return Picture(
         fig,
-        caption="Left: norm of what a layer adds, relative to the stream it reads; dotted before training. Right: loss "
-        "when one layer is left out (dots), or run beside the next one on the same input (triangles).",
+        caption="Left: norm of what a layer adds, relative to its input stream; dotted: before training. Right: loss "
+        "when one layer is left out (dots), or run in parallel with the next one on the same input (triangles).",
     )

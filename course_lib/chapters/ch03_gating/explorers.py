@@ -1,4 +1,4 @@
-"""The activation explorer: a curve and its slope, what reaches it in a model, and what leaves it."""
+"""The activation explorer: a curve and its slope, with its inputs and outputs in a model."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import INK, NOTE_SIZE, PALETTE
 
-# The gate of each gated unit.
+# The gate function of each gated unit.
 _CURVE_OF = {"glu": "sigmoid", "reglu": "relu", "geglu": "gelu", "swiglu": "silu"}
 
 
@@ -19,15 +19,15 @@ def activation_explorer(
     curves: pd.DataFrame,
     histograms: pd.DataFrame,
     *,
-    title: str = "What an activation does to what it gets",
+    title: str = "What an activation does to its inputs",
 ) -> Explorer:
-    """Curve and slope of an activation over its inputs in a model (left), and the hidden values it makes (right).
+    """Curve and slope of an activation over its inputs in a model (left), and the resulting hidden values (right).
 
     Args:
-        curves: Columns activation (plain ones, and the gates of gated ones), z, value, slope.
+        curves: Columns activation (plain activations, and the gates of gated ones), z, value, slope.
         histograms: Columns activation, when, layer, what ("input" or "hidden"), x (middles of equal bins), share.
             Hidden values are in units of their root mean square.
-        title: Of the figure.
+        title: Title of the figure.
 
     Raises:
         ValueError: A curve is missing for an activation with histograms.
@@ -36,7 +36,7 @@ def activation_explorer(
     known = set(curves["activation"])
     missing = [name for name in names if _CURVE_OF.get(name, name) not in known]
     if missing:
-        raise ValueError(f"curves lack those of {missing}; there are {sorted(known)}")
+        raise ValueError(f"curves are missing for {missing}; there are {sorted(known)}")
     layers = sorted(set(histograms["layer"]))
     states = list(dict.fromkeys(histograms["when"]))
     return explorer(
@@ -51,7 +51,7 @@ def activation_explorer(
 
 
 class _Drawing:
-    """Two panels; inputs hang as bars below the curve they enter."""
+    """Draws two panels, with the distribution of inputs below the curve."""
 
     def __init__(self, curves: pd.DataFrame, histograms: pd.DataFrame) -> None:
         self._curves = dict(iter(curves.groupby("activation")))
@@ -73,7 +73,7 @@ class _Drawing:
         left.text(
             0.985,
             0.03,
-            "grey: where the model's inputs lie",
+            "grey: distribution of the model's inputs",
             transform=left.transAxes,
             ha="right",
             color=PALETTE["grey"],

@@ -26,7 +26,7 @@ NAMES = {
     "geglu": "GEGLU",
     "swiglu": "SwiGLU",
 }
-"""How the papers write the names."""
+"""Names as the papers write them."""
 
 
 def shapes(curves: pd.DataFrame) -> Picture:
@@ -46,7 +46,7 @@ def shapes(curves: pd.DataFrame) -> Picture:
 
 
 def chain(sizes: pd.DataFrame) -> Picture:
-    """Size of activations along a chain of layers. ``sizes``: columns activation, seed, layer, size."""
+    """Size of the activations along a chain of layers. ``sizes``: columns activation, seed, layer, size."""
     fig, axes = figure(size=(7.6, 3.6))
     low, high = 1e-3, 1e6
     last = int(sizes["layer"].max())
@@ -66,8 +66,8 @@ def chain(sizes: pd.DataFrame) -> Picture:
     direct_labels(axes)
     return Picture(
         fig,
-        caption="No norms, no residual connections; weights scaled so that normal inputs of variance 1 would keep "
-        "their size. Thin: seeds; thick: their median.",
+        caption="No norms, no residual connections; weights scaled to preserve the size of normal inputs of variance "
+        "1. Thin lines: seeds; thick lines: their medians.",
     )
 
 
@@ -77,7 +77,7 @@ def _inside(line: "pd.Series[float]", low: float, high: float) -> "pd.Series[flo
 
 
 def comparison(differences: pd.DataFrame) -> Picture:
-    """Loss minus ReLU's with the same seed, a dot a seed, mean and standard error as a bar.
+    """Loss minus that of ReLU with the same seed: one dot per seed, with mean and standard error as bars.
 
     ``differences``: columns activation, seed, difference.
     """
@@ -103,8 +103,8 @@ def comparison(differences: pd.DataFrame) -> Picture:
     axes.grid(visible=False, axis="y")
     return Picture(
         fig,
-        caption="Equal parameters, equal data; each dot is one seed, compared with ReLU from the same seed. Bars: mean "
-        "and its standard error.",
+        caption="Equal parameters and equal data; each dot is one seed, compared with ReLU and the same seed. Bars: "
+        "mean and standard error.",
     )
 
 
@@ -123,7 +123,7 @@ def dead_units(results: pd.DataFrame) -> Picture:
     axes.minorticks_off()
     direct_labels(axes)
     return Picture(
-        fig, caption="Units that give 0 for every one of 2,048 tokens, after 60 steps; dots are seeds."
+        fig, caption="Units with output 0 for all of 2,048 tokens, after 60 steps; dots are seeds."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a reader of chapter 4 can move: the dials that positions turn, and similarity against offset."""
+"""Explorers of chapter 4: dials turned by positions, and similarity against offset."""
 
 import math
 from collections.abc import Callable
@@ -22,8 +22,8 @@ _SCALINGS = {"nothing": "none", "position interpolation": "linear", "NTK-aware":
 def frequencies(
     theta: float, head_dim: int, scaling: str = "none", factor: float = 1.0
 ) -> NDArray[np.float64]:
-    """Radians a token of each pair; ``scaling``: "none" or a type of RopeScaling, from 4,096 tokens on."""
-    # Here, so that chapters without a model need not wait for torch.
+    """Radians per token of each pair; ``scaling``: "none" or a type of RopeScaling, from a context of 4,096 tokens."""
+    # Imported here so that chapters without a model do not wait for torch.
     from course_lib.model import RopeScaling, rotary_frequencies
 
     stretch = None if scaling == "none" else RopeScaling(scaling, factor, _TRAINED)
@@ -31,7 +31,7 @@ def frequencies(
 
 
 def similarity(offsets: NDArray[np.int64], radians: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over pairs of cos(offset · frequency): the cosine of a vector of equal pairs with itself, turned."""
+    """Mean over pairs of cos(offset · frequency): the cosine similarity of a vector of equal pairs and its rotation."""
     return np.asarray(np.cos(np.outer(offsets, radians)).mean(1))
 
 
@@ -41,7 +41,7 @@ def similarity(offsets: NDArray[np.int64], radians: NDArray[np.float64]) -> NDAr
 def rotation_dial() -> Explorer:
     """Four pairs of features as dials: a query at position m, a key at position n, and a shift of both.
 
-    Before they are turned, query and key point to the right in every pair. The lower panel is their similarity.
+    Before rotation, query and key point to the right in every pair. The lower panel shows their similarity.
     """
     return explorer(
         _dials,
@@ -103,7 +103,10 @@ class _Dial:
         self._angle = axes.text(0, -1.8, "", ha="center", fontsize=NOTE_SIZE)
 
     def show(self, frequency: float, m: int, n: int) -> None:
-        hands = ((self._query, m, 1.2), (self._key, n, 1.42))  # names at two radii: they stay apart
+        hands = (
+            (self._query, m, 1.2),
+            (self._key, n, 1.42),
+        )  # names at two radii, so that they do not overlap
         for name, (hand, position, radius) in zip(self._names, hands, strict=True):
             x, y = math.cos(position * frequency), math.sin(position * frequency)
             hand.set_data([0, x], [0, y])
@@ -122,9 +125,9 @@ class _Dial:
 
 
 def similarity_explorer() -> Explorer:
-    """Similarity against offset, and the wavelengths behind it, for theta, head size and a way to stretch the context.
+    """Similarity against offset, and the wavelengths behind it, for theta, head size and a stretching method.
 
-    Grey: the same without stretching. Trained length: 4,096 tokens.
+    Grey: without stretching. Trained length: 4,096 tokens.
     """
     return explorer(
         _similarity,
@@ -133,7 +136,7 @@ def similarity_explorer() -> Explorer:
         theta=Slider("theta", [100, 1_000, 10_000, 100_000, 500_000, 1_000_000], start=10_000),
         head_dim=Slider("head size d", [16, 32, 64, 128, 256], start=128),
         scaling=Choice("stretched by", _SCALINGS),
-        factor=Slider("stretched how often", [2, 4, 8, 16], start=4),
+        factor=Slider("stretching factor", [2, 4, 8, 16], start=4),
     )
 
 
@@ -171,13 +174,13 @@ def _similarity(figure: Figure) -> Callable[..., str]:
         waves_before.set_data(place, 2 * np.pi / plain)
         waves.set_data(place, 2 * np.pi / radians)
         slow = int((2 * np.pi / radians > _TRAINED).sum())
-        note.set_text(f"{slow} of {len(plain)} pairs do not\nturn once in {_TRAINED:,} tokens")
+        note.set_text(f"{slow} of {len(plain)} pairs do not complete\na turn in {_TRAINED:,} tokens")
         below = _OFFSETS[similarity(_OFFSETS, radians) < 0.5]
         return (
             f"theta {theta:,.0f}, head size {head_dim}"
             f"{'' if scaling == 'none' else f', {scaling} by {factor}'}: similarity first falls below 1/2 at offset "
-            f"{below[0] if len(below) else 'none shown'}; {slow} of {len(plain)} pairs do not turn once "
-            f"in {_TRAINED:,} tokens."
+            f"{below[0] if len(below) else 'none shown'}; {slow} of {len(plain)} pairs do not complete "
+            f"a turn in {_TRAINED:,} tokens."
         )
 
     return update

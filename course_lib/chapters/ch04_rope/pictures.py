@@ -1,4 +1,4 @@
-"""Chapter 4's pictures: scores by position, wavelengths, loss beyond the trained length."""
+"""Pictures of chapter 4: scores by position, wavelengths, loss beyond the trained length."""
 
 from collections.abc import Mapping
 
@@ -22,15 +22,15 @@ METHODS = {
     "NTK-aware": PALETTE["blue"],
     "YaRN": PALETTE["green"],
 }
-"""Colours of the ways to stretch a context, by name."""
+"""Colours of the methods for stretching a context, by name."""
 _DTYPES = {"bfloat16": PALETTE["orange"], "float16": PALETTE["blue"], "float32": PALETTE["green"]}
 
 
 def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[str, float]) -> Picture:
-    """The score of one query and one key for each pair of positions, one panel a way to tell positions.
+    """The score of one query and one key for each pair of positions, one panel per position encoding.
 
-    ``scores``: (length, length) matrices by name, rows are the query's positions; ``spreads``: by name, how much varies
-    among pairs of the same offset.
+    ``scores``: (length, length) matrices by name, rows are the query's positions; ``spreads``: by name, the
+    variation among pairs of the same offset.
     """
     fig, panels = figure(1, len(scores), size=(7.6, 3.9), sharey=True)
     for axes, (name, matrix) in zip(panels, scores.items(), strict=True):
@@ -45,8 +45,8 @@ def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[st
     panels[0].set_ylabel("position of the query")
     return Picture(
         fig,
-        caption="The same query and key everywhere; colour is their score (its own scale in each panel). Below: the "
-        "share of the scores' standard deviation that is left among pairs of the same offset.",
+        caption="The same query and key everywhere; colour is their score (on a separate scale in each panel). Below: "
+        "the share of the scores' standard deviation that remains among pairs of the same offset.",
         alt=f"Heat maps of scores; variation left within an offset: {dict(spreads)}",
     )
 
@@ -68,14 +68,14 @@ def precision(results: pd.DataFrame) -> Picture:
     last = results[results["shift"] == max(shifts)].set_index("dtype")["error"]
     return Picture(
         fig,
-        caption="Angles computed in three number formats, all after them in float64. The score should not change.",
+        caption="Angles computed in three number formats, everything else in float64. The score should not change.",
         alt=f"Relative error at a shift of {max(shifts)}: "
         + ", ".join(f"{n} {e:.1e}" for n, e in last.items()),
     )
 
 
 def spectrum(results: pd.DataFrame, *, length: int) -> Picture:
-    """Wavelength of each pair, a line for each theta, and the trained length. Columns: theta, pair, wavelength."""
+    """Wavelength of each pair, one line per theta, and the trained length. Columns: theta, pair, wavelength."""
     fig, axes = figure(size=(7.6, 3.7))
     axes.set(yscale="log", xlabel="pair i of the features", ylabel="tokens for a full turn")
     for theta, rows in results.groupby("theta"):
@@ -87,7 +87,7 @@ def spectrum(results: pd.DataFrame, *, length: int) -> Picture:
     slow = results[results["wavelength"] > length].groupby("theta").size()
     return Picture(
         fig,
-        caption="A straight line on this scale is a geometric series. Pairs above the dashed line do not turn once.",
+        caption="A straight line on this scale is a geometric series. Pairs above the dashed line turn less than once.",
         alt="Pairs that do not complete a turn: "
         + ", ".join(f"theta {t:,.0f}: {n}" for t, n in slow.items()),
     )
@@ -123,18 +123,18 @@ def decay(results: pd.DataFrame) -> Picture:
     direct_labels(left)
     return Picture(
         fig,
-        caption="Normal vectors of 64 features, 4,000 draws an offset, theta = 10,000.",
+        caption="Normal vectors of 64 features, 4,000 draws per offset, theta = 10,000.",
         alt=f"Mean score of equal vectors: {rows['mean'].iloc[0]:.1f} at offset 0, {rows['mean'].iloc[-1]:.1f} at "
         f"{rows['offset'].iloc[-1]:,}; the bound is lowest at {rows['bound'].min():.2f} and rises again.",
     )
 
 
 def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
-    """Loss by position for each encoding, a line a seed. Columns: encoding, seed, position, loss."""
+    """Loss by position for each encoding, one line per seed. Columns: encoding, seed, position, loss."""
     fig, axes = figure(size=(8.0, 4.0))
     for encoding, (label, colour) in _ENCODINGS.items():
         rows = results[results["encoding"] == encoding]
-        named = encoding != "learned"  # its name would stand on the dashed line
+        named = encoding != "learned"  # its name would overlap the dashed line
         for number, (_, line) in enumerate(rows.groupby("seed")):
             shown = label if named and number == 0 else f"_{label}"
             axes.plot(line["position"], line["loss"], color=colour, lw=1.4, label=shown)
@@ -148,13 +148,14 @@ def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
     last = results[results["position"] == results["position"].max()].groupby("encoding")["loss"].mean()
     return Picture(
         fig,
-        caption=f"Trained on {trained} bytes. Held-out stories; one line a seed. Learned positions end with the table.",
+        caption=f"Trained on {trained} bytes. Held-out stories, one line per seed. Learned positions end with "
+        "their table.",
         alt="Loss at the last positions: " + ", ".join(f"{name} {loss:.2f}" for name, loss in last.items()),
     )
 
 
 def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
-    """Loss by position for each way to stretch, untuned and tuned side by side, a line a seed.
+    """Loss by position for each stretching method, before and after tuning, one line per seed.
 
     ``results``: columns method, tuned (steps), seed, position, loss.
     """
@@ -172,7 +173,7 @@ def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
     last = results[results["position"] > 2 * trained].groupby(["tuned", "method"])["loss"].mean()
     return Picture(
         fig,
-        caption="A context stretched four times: loss by position on held-out stories, one line a seed.",
+        caption="A context stretched four times: loss by position on held-out stories, one line per seed.",
         alt="Mean loss beyond twice the trained length, by steps of tuning and method: "
         + ", ".join(f"{key}: {loss:.2f}" for key, loss in last.items()),
     )
@@ -186,7 +187,10 @@ def _finish(axes: Axes, results: pd.DataFrame, trained: int, *, room: float) -> 
 
 
 def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
-    """By how much each way to stretch slows each pair. Columns: method, wavelength (before), ratio (after / before)."""
+    """The factor by which each stretching method slows each pair.
+
+    ``results``: columns method, wavelength (before), ratio (after / before).
+    """
     fig, axes = figure(size=(7.6, 3.3))
     for method, colour in METHODS.items():
         rows = results[results["method"] == method]
@@ -200,13 +204,13 @@ def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
     direct_labels(axes)
     return Picture(
         fig,
-        caption="Each pair of features turns once in so many tokens; afterwards it turns more slowly by this factor.",
-        alt="Position interpolation slows all pairs alike; NTK-aware the slower ones more; YaRN has a short ramp.",
+        caption="Horizontal: the tokens per turn of each pair of features; vertical: the factor that slows it.",
+        alt="Position interpolation slows all pairs equally, NTK-aware the slower ones more; YaRN has a short ramp.",
     )
 
 
 def costs(results: pd.DataFrame) -> Picture:
-    """CPU time of the ways to turn the same tensor. Columns: form, milliseconds."""
+    """CPU time of several ways to rotate the same tensor. Columns: form, milliseconds."""
     fig, axes = figure(size=(7.6, 3.0))
     rows = results.iloc[::-1]
     axes.barh(rows["form"], rows["milliseconds"], color=PALETTE["blue"], height=0.6)
@@ -216,7 +220,7 @@ def costs(results: pd.DataFrame) -> Picture:
     axes.set_xlim(float(rows["milliseconds"].min()) / 3, float(rows["milliseconds"].max()) * 4)
     return Picture(
         fig,
-        caption="Queries of 2 sequences, 8 heads, 512 tokens, 64 features turned by the same formula; all agree.",
+        caption="Queries of 2 sequences, 8 heads, 512 tokens, 64 features, rotated by one formula; all results agree.",
         alt=", ".join(
             f"{form}: {ms:.2g} ms" for form, ms in zip(results["form"], results["milliseconds"], strict=True)
         ),

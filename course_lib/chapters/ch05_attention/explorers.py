@@ -1,4 +1,4 @@
-"""What a reader of chapter 5 can move: the memory of the KV cache, and the attention patterns of a trained model."""
+"""Explorers of chapter 5: the memory of the KV cache, and the attention patterns of a trained model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,66 +18,64 @@ _MODELS = ("Llama 3 8B", "LLaMA 7B", "LLaMA 13B", "LLaMA 65B", "Llama 2 70B")
 _CONTEXTS = tuple(2**power for power in range(10, 21))
 _GROUPS = (1, 2, 4, 8)
 Pattern = tuple[Sequence[str], NDArray[np.float32]]
-"""Tokens, T of them, and attention weights, (layers, heads, T, T)."""
+"""T tokens, and attention weights of shape (layers, heads, T, T)."""
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
 def kv_calculator() -> Explorer:
-    """Memory of the KV cache against the context, for published shapes, any grouping, batch and number format.
+    """Memory of the KV cache against the context, for published shapes and any grouping, batch size and number format.
 
-    Lines: a key and value head for each query head (MHA), the chosen grouping, one for all (MQA), and the weights.
+    Lines: one key and value head per query head (MHA), the chosen grouping, one for all (MQA), and the weights.
     """
     return explorer(
-        _memory,
+        _Memory(),
         title="Memory of the KV cache",
         size=(8.2, 4.4),
         model=Choice("shape of", _MODELS),
         group=Slider("query heads / KV heads", _GROUPS, start=4),
-        context=Slider("tokens a sequence", _CONTEXTS, start=8192),
+        context=Slider("tokens per sequence", _CONTEXTS, start=8192),
         batch=Slider("sequences", [2**power for power in range(9)], start=8),
-        bits=Slider("bits a number", [4, 8, 16, 32], start=16),
-        device=Choice("memory at hand", {"24 GB": 24, "80 GB": 80, "192 GB": 192}, start=80),
+        bits=Slider("bits per number", [4, 8, 16, 32], start=16),
+        device=Choice("available memory", {"24 GB": 24, "80 GB": 80, "192 GB": 192}, start=80),
     )
 
 
-def _memory(figure: Figure) -> Callable[..., str]:
-    # Here, so that chapters without a model need not wait for torch.
-    from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
+class _Memory:
+    """Draws the cache's memory against the context, with the weights and the available memory as horizontal lines."""
 
-    axes = figure.subplots()
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6),
-        ylim=(2e-3, 3e6),
-        xlabel="tokens a sequence",
-        ylabel="memory (GB)",
-    )
-    axes.set_xticks(_CONTEXTS[::2])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
-    axes.yaxis.set_major_formatter("{x:,g}")
-    axes.minorticks_off()
-    colours = {"MHA": PALETTE["orange"], "chosen": PALETTE["blue"], "MQA": PALETTE["green"]}
-    lines = {name: axes.plot([], [], color=colour)[0] for name, colour in colours.items()}
-    lines["chosen"].set_linewidth(2.6)
-    names = {
-        name: axes.text(0, 0, name, color=colour, fontsize=NOTE_SIZE, va="center", bbox=LABEL_BOX)
-        for name, colour in colours.items()
-    }
-    weights = axes.axhline(1, color=PALETTE["grey"], lw=1.2)
-    limit = axes.axhline(1, **REFERENCE)
-    notes = [
-        axes.text(_CONTEXTS[0] * 1.08, 1, "", fontsize=NOTE_SIZE, color=c, bbox=LABEL_BOX)
-        for c in (PALETTE["grey"], INK)
-    ]
-    (dot,) = axes.plot([], [], "o", color=INK, markersize=8, zorder=4)
-    value = axes.annotate(
-        "", (1, 1), xytext=(8, -13), textcoords="offset points", weight="bold", zorder=5, bbox=LABEL_BOX
-    )
+    def __call__(self, figure: Figure) -> Callable[..., str]:
+        axes = figure.subplots()
+        axes.set(xscale="log", xlim=(_CONTEXTS[0], _CONTEXTS[-1] * 6), xlabel="tokens per sequence")
+        axes.set(yscale="log", ylim=(2e-3, 3e6), ylabel="memory (GB)")
+        axes.set_xticks(_CONTEXTS[::2])
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.minorticks_off()
+        colours = {"MHA": PALETTE["orange"], "chosen": PALETTE["blue"], "MQA": PALETTE["green"]}
+        self._lines = {name: axes.plot([], [], color=colour)[0] for name, colour in colours.items()}
+        self._lines["chosen"].set_linewidth(2.6)
+        self._names = {
+            name: axes.text(0, 0, name, color=colour, fontsize=NOTE_SIZE, va="center", bbox=LABEL_BOX)
+            for name, colour in colours.items()
+        }
+        self._weights = axes.axhline(1, color=PALETTE["grey"], lw=1.2)
+        self._limit = axes.axhline(1, **REFERENCE)
+        self._notes = [
+            axes.text(_CONTEXTS[0] * 1.08, 1, "", fontsize=NOTE_SIZE, color=c, bbox=LABEL_BOX)
+            for c in (PALETTE["grey"], INK)
+        ]
+        (self._dot,) = axes.plot([], [], "o", color=INK, markersize=8, zorder=4)
+        self._value = axes.annotate(
+            "", (1, 1), xytext=(8, -13), textcoords="offset points", weight="bold", zorder=5, bbox=LABEL_BOX
+        )
+        return self._update
 
-    def update(model: str, group: int, context: int, batch: int, bits: int, device: int) -> str:
+    def _update(self, model: str, group: int, context: int, batch: int, bits: int, device: int) -> str:
+        # Imported here so that chapters without a model do not wait for torch.
+        from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
+
         known = KNOWN_MODELS[model]
 
         def gigabytes(heads: int, length: int) -> float:
@@ -87,19 +85,14 @@ def _memory(figure: Figure) -> Callable[..., str]:
         heads = known.config.num_heads
         for name, number in (("MHA", heads), ("chosen", heads // group), ("MQA", 1)):
             sizes = [gigabytes(number, length) for length in _CONTEXTS]
-            lines[name].set_data(_CONTEXTS, sizes)
-            names[name].set_position((_CONTEXTS[-1] * 1.3, sizes[-1]))
-        names["chosen"].set_text("" if group == 1 else f"{heads // group} KV heads")
+            self._lines[name].set_data(_CONTEXTS, sizes)
+            self._names[name].set_position((_CONTEXTS[-1] * 1.3, sizes[-1]))
+        self._names["chosen"].set_text("" if group == 1 else f"{heads // group} KV heads")
         here, held = gigabytes(heads // group, context), 2 * known.published / 1e9
-        weights.set_ydata([held, held])
-        limit.set_ydata([device, device])
-        said = (f"weights, 16 bits: {held:,.0f} GB", f"{device} GB at hand")
-        for note, height, other, text in zip(notes, (held, device), (device, held), said, strict=True):
-            above = height >= other  # away from the other one
-            note.set(y=height * (1.15 if above else 1 / 1.15), va="bottom" if above else "top", text=text)
-        dot.set_data([context], [here])
-        value.xy = (context, here)
-        value.set_text(f"{here:,.1f} GB")
+        self._mark_levels(held, device)
+        self._dot.set_data([context], [here])
+        self._value.xy = (context, here)
+        self._value.set_text(f"{here:,.1f} GB")
         fits = batch * (device - held) / here
         rest = f"{fits:,.1f} such sequences fit" if fits > 0 else "the weights alone do not fit"
         return (
@@ -107,24 +100,30 @@ def _memory(figure: Figure) -> Callable[..., str]:
             f"the cache takes {here:,.2f} GB beside {held:,.1f} GB of weights; {rest} into {device} GB."
         )
 
-    return update
+    def _mark_levels(self, held: float, device: float) -> None:
+        self._weights.set_ydata([held, held])
+        self._limit.set_ydata([device, device])
+        texts = (f"weights, 16 bits: {held:,.0f} GB", f"{device} GB available")
+        for note, height, other, text in zip(self._notes, (held, device), (device, held), texts, strict=True):
+            above = height >= other  # away from the other note
+            note.set(y=height * (1.15 if above else 1 / 1.15), va="bottom" if above else "top", text=text)
 
 
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
 
 def pattern_viewer(patterns: Mapping[str, Pattern], *, distances: int = 24) -> Explorer:
-    """Who looks at whom in a trained model: choose text, layer, head and query.
+    """The attention weights of a trained model, for any text, layer, head and query.
 
     Left: all weights of a head. Right: mean weight by distance, over all queries. Below: the text, shaded by the
-    weights of the chosen query. ``patterns``: by the name of a text; all have the same shape.
+    weights of the chosen query. ``patterns``: by the name of the text, all of the same shape.
 
-    Raises ValueError for no pattern, or patterns of different shapes.
+    Raises ValueError if there are no patterns, or their shapes differ.
     """
     shapes = {weights.shape for _, weights in patterns.values()}
     if len(shapes) != 1:
         raise ValueError(
-            f"patterns must hold weights of one shape (layers, heads, T, T), not {sorted(shapes)}"
+            f"patterns must have weights of one shape (layers, heads, T, T), not {sorted(shapes)}"
         )
     layers, heads, length, _ = next(iter(shapes))
     return explorer(

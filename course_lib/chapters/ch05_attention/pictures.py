@@ -1,4 +1,4 @@
-"""Chapter 5's pictures: scale, masks, operations a byte, decoding speed, uptraining, attention's costs."""
+"""Pictures of chapter 5: scale, masks, operations per byte, decoding speed, uptraining, attention's costs."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ _FORMS = {
     "fused": PALETTE["green"],
 }
 WAYS = {"mean": PALETTE["blue"], "first": PALETTE["green"], "random": PALETTE["orange"]}
-"""Colours of the ways to make few heads of many."""
+"""Colours of the methods for merging heads, by name."""
 
 
 def scale_effect(results: pd.DataFrame) -> Picture:
@@ -58,14 +58,14 @@ def scale_effect(results: pd.DataFrame) -> Picture:
     last = results[results["head_dim"] == largest].groupby("scaled")["largest_weight"].mean()
     return Picture(
         fig,
-        caption="Standard normal queries and keys, 64 keys a query, mean over seeds. Right: Frobenius norm of the "
+        caption="Standard normal queries and keys, 64 keys per query, mean over seeds. Right: Frobenius norm of the "
         "derivative of the weights with respect to the scores.",
         alt=f"At d = {largest:,.0f} the largest weight is {last[False]:.2f} without 1/√d, {last[True]:.2f} with it.",
     )
 
 
 def masks(allowed: Mapping[str, ArrayLike]) -> Picture:
-    """Who may look at whom: one panel a mask, (queries, keys) of booleans."""
+    """The keys that each query may see: one panel per mask, booleans of shape (queries, keys)."""
     fig, panels = figure(1, len(allowed), size=(2.6 * len(allowed) + 0.6, 3.0), squeeze=False)
     for axes, (name, mask) in zip(panels[0], allowed.items(), strict=True):
         array = np.asarray(mask)
@@ -79,13 +79,13 @@ def masks(allowed: Mapping[str, ArrayLike]) -> Picture:
     shares = ", ".join(
         f"{name}: {np.asarray(mask).mean():.0%} of the pairs" for name, mask in allowed.items()
     )
-    return Picture(fig, caption="Filled: this query (row) sees this key (column).", alt=shares)
+    return Picture(fig, caption="Filled: the query (row) sees the key (column).", alt=shares)
 
 
 def intensity(results: pd.DataFrame, *, balance: float, device: str) -> Picture:
-    """Operations a byte against batch size, for reading a prompt and for writing, by number of key and value heads.
+    """Operations per byte against batch size, for reading a prompt and for writing, by number of key and value heads.
 
-    ``results``: columns phase, kv_heads, batch, intensity. ``balance``: what ``device`` can do in the time of one byte.
+    ``results``: columns phase, kv_heads, batch, intensity. ``balance``: operations of ``device`` per byte moved.
     """
     fig, axes = figure(size=(8.0, 4.2))
     axes.set(
@@ -104,22 +104,22 @@ def intensity(results: pd.DataFrame, *, balance: float, device: str) -> Picture:
     read = results[(results["phase"] == "prefill") & (results["kv_heads"] == heads[-1])]
     axes.plot(read["batch"], read["intensity"], color=PALETTE["grey"], label="read (prefill)")
     axes.axhline(balance, **REFERENCE)
-    axes.text(1, balance * 1.25, f"{device}: {balance:,.0f} operations a byte", fontsize=NOTE_SIZE)
+    axes.text(1, balance * 1.25, f"{device}: {balance:,.0f} operations per byte", fontsize=NOTE_SIZE)
     axes.set_xlim(right=float(results["batch"].max()) * 12)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     direct_labels(axes)
     last = results[(results["phase"] == "decode") & (results["batch"] == results["batch"].max())]
     return Picture(
         fig,
-        caption="Below the dashed line memory decides the speed, above it arithmetic. Llama 3 8B's shape, 4,096 tokens "
-        "so far in each sequence, 16 bits; counted, not timed.",
+        caption="Below the dashed line, memory limits the speed; above it, arithmetic does. Shape of Llama 3 8B, 4,096 "
+        "tokens so far in each sequence, 16 bits; counted, not timed.",
         alt="Decoding with the largest batch: "
         + ", ".join(f"{k} heads {i:.0f}" for k, i in zip(last["kv_heads"], last["intensity"], strict=True)),
     )
 
 
 def decode_speed(results: pd.DataFrame) -> Picture:
-    """Speed of generation relative to a key and value head for each query head, one panel a setting.
+    """Speed of generation relative to one key and value head per query head, one panel per setting.
 
     ``results``: columns d_model, length, batch, kv_heads, tokens_per_second, relative, cache_mb, weights_mb.
     """
@@ -140,7 +140,7 @@ def decode_speed(results: pd.DataFrame) -> Picture:
     panels[0].set(ylabel="speed relative to 8 KV heads", ylim=(0, float(results["relative"].max()) * 1.18))
     return Picture(
         fig,
-        caption="Above the bars: tokens a CPU second, one thread, four layers.",
+        caption="Above the bars: tokens per CPU second, one thread, four layers.",
         alt="; ".join(
             f"d {key[0]}, {key[1]} tokens, batch {key[2]}: {rows['relative'].iloc[-1]:.2f} times as fast with one head"
             for key, rows in groups
@@ -149,7 +149,7 @@ def decode_speed(results: pd.DataFrame) -> Picture:
 
 
 def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
-    """Loss after conversion, against steps of further training: a line a model and a bold mean for each way.
+    """Loss after conversion, against steps of further training: one line per model, and a bold mean per method.
 
     ``results``: columns how, model, tuned, loss. ``levels``: losses to compare with, by name, as dashed lines.
     """
@@ -161,7 +161,7 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
         mean = rows.groupby("tuned")["loss"].mean()
         axes.plot(mean.index, mean, "o-", color=colour, label=how)
     last = float(results["tuned"].max())
-    # Before tuning, at the left, there is room: every loss is far above those levels.
+    # There is room at the left: before tuning, every loss is far above these levels.
     for place, (name, level) in enumerate(sorted(levels.items(), key=lambda item: -item[1])):
         axes.axhline(level, color=PALETTE["grey"], lw=1, ls=(0, (4, 3)))
         label_point(
@@ -184,10 +184,10 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
 
 
 def attention_costs(results: pd.DataFrame) -> Picture:
-    """Peak memory and CPU time against the length, a line a form. Columns: form, length, bytes, cpu_seconds."""
+    """Peak memory and CPU time against the length, one line per form. Columns: form, length, bytes, cpu_seconds."""
     fig, panels = figure(1, 2, size=(9.6, 3.7), sharex=True)
     for axes, column, factor, title in (
-        (panels[0], "bytes", 1e-6, "memory at the worst moment (MB)"),
+        (panels[0], "bytes", 1e-6, "peak memory (MB)"),
         (panels[1], "cpu_seconds", 1e3, "CPU time (ms)"),
     ):
         axes.set(xscale="log", yscale="log", xlabel="tokens T", title=title)
@@ -199,7 +199,7 @@ def attention_costs(results: pd.DataFrame) -> Picture:
     last = results[results["length"] == results["length"].max()]
     return Picture(
         fig,
-        caption="Causal attention, 4 heads of 32 features, one thread; what the allocator gave out beyond the inputs.",
+        caption="Causal attention, 4 heads of 32 features, one thread; memory allocated beyond the inputs.",
         alt=", ".join(
             f"{form} {size / 1e6:.1f} MB" for form, size in zip(last["form"], last["bytes"], strict=True)
         ),

@@ -1,4 +1,4 @@
-"""What a reader of chapter 6 can move: a logit, a common shift, the temperature."""
+"""The explorer of chapter 6: a logit, a common shift of all logits, and the temperature."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,10 +25,10 @@ _OUTCOMES = ListedColormap(["#9FC6DD", "#E0D48A", PALETTE["orange"]])
 
 
 def logit_explorer(losses: Losses) -> Explorer:
-    """Probabilities and gradient of five tokens, and where each formula in each number format still gives the loss.
+    """Probabilities and gradient of five tokens, and where each formula and number format gives the right loss.
 
-    The logits are (x + shift) / temperature; the gradient is that with respect to them. ``losses`` computes the loss of
-    many rows of logits by every formula and format: ``experiments.cross_entropy.in_formats``.
+    The logits are (x + shift) / temperature; the gradient is taken with respect to them. ``losses`` computes the
+    loss of many rows of logits by every formula and format: ``experiments.cross_entropy.in_formats``.
     """
     return explorer(
         partial(_draw, losses),
@@ -41,7 +41,7 @@ def logit_explorer(losses: Losses) -> Explorer:
 
 
 def outcomes(results: pd.DataFrame) -> NDArray[np.int64]:
-    """0 where a loss is right to 5 % (or 0.05 nats), 1 where it is finite and further off, 2 where it is not finite."""
+    """0 where a loss is within 5 % (or 0.05 nats), 1 where it is finite but further off, 2 where it is not finite."""
     loss, exact = results["loss"].to_numpy(), results["exact"].to_numpy()
     finite = np.isfinite(loss)
     near = np.abs(np.where(finite, loss, 0) - exact) <= np.maximum(0.05 * exact, 0.05)
@@ -90,7 +90,7 @@ def _bars(
 
 
 class _Strips:
-    """A strip a formula and format over the shifts, coloured by outcome, and the loss where the reader stands."""
+    """One strip per formula and format over the shifts, coloured by outcome, and the loss at the chosen shift."""
 
     def __init__(self, axes: Axes, results: pd.DataFrame) -> None:
         self._keys = list(dict.fromkeys(zip(results["formula"], results["format"], strict=True)))
@@ -107,7 +107,7 @@ class _Strips:
         axes.grid(visible=False)
         axes.set_yticks(range(len(self._keys)), [f"{formula}, {name}" for formula, name in self._keys])
         axes.set_xlabel(
-            "shift of all logits      blue: right to 5 %      yellow: finite, but wrong      red: inf or NaN"
+            "shift of all logits      blue: within 5 %      yellow: finite, but wrong      red: inf or NaN"
         )
         for edge in range(1, len(self._keys)):
             axes.axhline(edge - 0.5, color=PAPER, lw=3.5 if edge % 3 == 0 else 1)

@@ -1,4 +1,4 @@
-"""Chapter 6's pictures: one loss by formula, format and unit; logits and log Z during training."""
+"""Pictures of chapter 6: one loss by formula, format and unit; logits and log Z during training."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ _METHODS = {
 
 
 def price_of_a_guess() -> Picture:
-    """Loss against the probability of the target, and the pull on its logit, beside squared error's."""
+    """Loss against the probability of the target, and the pull on its logit, compared with squared error."""
     fig, (left, right) = figure(1, 2, size=(8.6, 3.6))
     p = np.geomspace(1e-4, 1, 400)
     left.plot(p, -np.log(p), color=PALETTE["blue"])
@@ -45,7 +45,7 @@ def price_of_a_guess() -> Picture:
     return Picture(
         fig,
         caption="Left: the price of a guess. Right: minus the gradient with respect to the target's logit. A model "
-        "that is wrong and sure of it (far left) is corrected by cross-entropy, and hardly by squared error.",
+        "that is wrong and certain (far left) is corrected by cross-entropy, but hardly by squared error.",
         alt="The loss falls from 9.2 at probability 0.0001 to 0 at 1. For a wrong and certain model the pull of "
         "cross-entropy is 1, that of squared error near 0.",
     )
@@ -66,7 +66,7 @@ def losses_over_gap(results: pd.DataFrame) -> Picture:
     panels[0].set_ylabel("loss (nats)")
     return Picture(
         fig,
-        caption="Grey: the true loss. A line ends, with the format's name, where the computed loss becomes infinite.",
+        caption="Grey: the true loss. A line ends, with the name of its format, where the computed loss is infinite.",
         alt="Largest gap with a finite loss: "
         + "; ".join(f"{', '.join(map(str, labels))} {gap:.0f}" for labels, gap in _gaps(results)),
     )
@@ -79,7 +79,7 @@ def _gaps(results: pd.DataFrame) -> list[tuple[tuple[str, str], float]]:
 
 
 def last_finite(results: pd.DataFrame) -> "pd.Series[float]":
-    """By formula and format, the largest gap whose loss is finite, all smaller ones' being so as well."""
+    """By formula and format, the largest gap up to which all losses are finite."""
     broken = results[~np.isfinite(results["loss"])].groupby(["formula", "format"], sort=False)["gap"].min()
     every = results.groupby(["formula", "format"], sort=False)["gap"].max()
     first_broken = broken.reindex(every.index, fill_value=np.inf)
@@ -96,7 +96,7 @@ def _lines_until_infinite(axes: Axes, rows: pd.DataFrame) -> None:
         end = (float(part["gap"].iloc[-1]), float(part["loss"].iloc[-1]))
         if end[0] < rows["gap"].max():
             axes.plot(*end, "x", color=colour, markersize=8, markeredgewidth=2, zorder=4)
-            # Formats of equal range end at one place: names stand on both sides of the line.
+            # Formats of equal range end at the same point, so their names are on opposite sides of the line.
             left = name == "bfloat16"
             label_point(
                 axes,
@@ -112,7 +112,7 @@ def _lines_until_infinite(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def units(results: pd.DataFrame) -> Picture:
-    """Nats per token, perplexity and bits per byte against the vocabulary, a dot a seed; these are the columns."""
+    """Nats per token, perplexity and bits per byte against vocabulary size, one dot per seed; these are the columns."""
     fig, panels = figure(1, 3, size=(9.2, 3.3))
     for axes, column in zip(panels, ("nats per token", "perplexity", "bits per byte"), strict=True):
         colour = PALETTE["green"] if column == "bits per byte" else PALETTE["grey"]
@@ -127,7 +127,7 @@ def units(results: pd.DataFrame) -> Picture:
     mean = results.groupby("vocab_size")[["perplexity", "bits per byte"]].mean()
     return Picture(
         fig,
-        caption="A bigram model on the same held-out stories, cut into tokens by vocabularies of five sizes.",
+        caption="A bigram model on the same held-out stories, split into tokens with vocabularies of five sizes.",
         alt="; ".join(
             f"{size:,} tokens: perplexity {row['perplexity']:.1f}, {row['bits per byte']:.2f} bits per byte"
             for size, row in mean.iterrows()
@@ -136,10 +136,10 @@ def units(results: pd.DataFrame) -> Picture:
 
 
 def head_memory(results: pd.DataFrame) -> Picture:
-    """Peak memory and CPU time of output head and loss against the vocabulary, a line a method."""
+    """Peak memory and CPU time of output head and loss against vocabulary size, one line per method."""
     fig, panels = figure(1, 2, size=(9.2, 3.5))
     for axes, column, scale, title in (
-        (panels[0], "peak_bytes", 1e-6, "memory at its peak (MB)"),
+        (panels[0], "peak_bytes", 1e-6, "peak memory (MB)"),
         (panels[1], "cpu_seconds", 1, "CPU time (s)"),
     ):
         for method, colour in _METHODS.items():
@@ -153,14 +153,14 @@ def head_memory(results: pd.DataFrame) -> Picture:
     largest = results[results["vocab_size"] == results["vocab_size"].max()].set_index("method")
     return Picture(
         fig,
-        caption="Forward and backward pass of the output head and the loss. Memory counts all that is made on the way, "
-        "the gradients included.",
+        caption="Forward and backward pass of the output head and the loss. Memory includes all intermediate "
+        "results and the gradients.",
         alt=", ".join(f"{name}: {row['peak_bytes'] / 1e6:.0f} MB" for name, row in largest.iterrows()),
     )
 
 
 def after_rounding(results: pd.DataFrame) -> Picture:
-    """What a common offset costs once logits are stored in a format. Columns: format, offset, excess."""
+    """The cost of a common offset once logits are stored in a number format. Columns: format, offset, excess."""
     fig, axes = figure(size=(7.6, 3.4))
     for name, colour in FORMAT_COLOURS.items():
         rows = results[results["format"] == name]
@@ -169,14 +169,14 @@ def after_rounding(results: pd.DataFrame) -> Picture:
     axes.set_xticks(offsets := sorted(results["offset"].unique()))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set(
-        xlabel="offset of all logits", ylabel="loss above the true one\n(nats)", xlim=(0, max(offsets) * 3.2)
+        xlabel="offset of all logits", ylabel="loss above the true loss\n(nats)", xlim=(0, max(offsets) * 3.2)
     )
     direct_labels(axes)
     last = results[results["offset"] == max(offsets)].set_index("format")["excess"]
     return Picture(
         fig,
-        caption="Logits of a trained model, moved by an offset that softmax cannot see, then stored in three formats.",
-        alt=f"Loss lost at an offset of {max(offsets):,.0f}: "
+        caption="Logits of a trained model, shifted by an offset that softmax ignores, then stored in three formats.",
+        alt=f"Excess loss at an offset of {max(offsets):,.0f}: "
         + ", ".join(f"{name} {value:.2f}" for name, value in last.items()),
     )
 
@@ -188,7 +188,7 @@ _WEIGHT_COLOURS = [PALETTE["grey"], PALETTE["ochre"], PALETTE["blue"], PALETTE["
 
 
 def attention_growth(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
-    """The largest attention logit over training, a panel a learning rate, and the losses at the end.
+    """The largest attention logit during training, one panel per learning rate, and the final losses.
 
     ``curves``: qk_norm, lr, seed, step, max_logit; ``finals``: qk_norm, lr, seed, validation_loss.
     """
@@ -217,7 +217,7 @@ def attention_growth(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
     _losses_by_rate(panels[-1], finals)
     return Picture(
         fig,
-        caption="A line or dot a seed. Right: held-out loss after the last step.",
+        caption="One line or dot per seed. Right: held-out loss after the last step.",
         alt="Largest logits at the end: "
         + ", ".join(
             f"{_QK[bool(qk_norm)][0]} at lr {rate:g} {value:,.0f}"
@@ -235,14 +235,14 @@ def _losses_by_rate(axes: Axes, finals: pd.DataFrame) -> None:
         axes.plot(rows.groupby("lr")["validation_loss"].mean(), color=colour, lw=1.3)
         axes.plot(rows["lr"], rows["validation_loss"], "o", color=colour, markersize=4)
     rates = sorted(finals["lr"].unique())
-    axes.set(xscale="log", xlabel="learning rate", title="loss (nats a byte)")
+    axes.set(xscale="log", xlabel="learning rate", title="loss (nats/byte)")
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(min(rates) / 1.6, max(rates) * 1.6)
 
 
 def output_drift(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
-    """Mean log Z over training by weight of the z-loss, and the losses at the end.
+    """Mean log Z during training by weight of the z-loss, and the final losses.
 
     ``curves``: z_loss, seed, step, log_z; ``finals``: z_loss, seed, validation_loss.
     """
@@ -267,7 +267,7 @@ def output_drift(curves: pd.DataFrame, finals: pd.DataFrame) -> Picture:
     left.set_xticks(ticks)
     right.set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
     right.set(
-        xlabel="weight of the z-loss", title="held-out loss (nats a byte)", xlim=(-0.5, len(weights) - 0.5)
+        xlabel="weight of the z-loss", title="held-out loss (nats/byte)", xlim=(-0.5, len(weights) - 0.5)
     )
     low, high = finals["validation_loss"].min(), finals["validation_loss"].max()
     right.set_ylim(low - 0.15, high + 0.15)

@@ -1,4 +1,4 @@
-"""The path explorer: two optimizers walk over the same bowl, while the reader turns every knob."""
+"""The path explorer: the paths of two optimizers over the same bowl, for any hyperparameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ _CIRCLE = np.linspace(0, 2 * np.pi, 120)
 
 
 class Path(Protocol):
-    """What a walk must have: points (steps + 1, 2), gradient_norms and update_norms (steps,)."""
+    """The required attributes of a walk: points (steps + 1, 2), gradient_norms and update_norms (steps,)."""
 
     points: np.ndarray
     gradient_norms: np.ndarray
@@ -23,13 +23,13 @@ class Path(Protocol):
 
 
 class Bowl(Protocol):
-    """What a loss must have: a Hessian, a minimum, and its minimum with an L2 penalty."""
+    """The required attributes of a loss: a Hessian, a minimum, and its minimum with an L2 penalty."""
 
     hessian: np.ndarray
     minimum: tuple[float, float]
 
     def minimum_with_l2(self, l2: float) -> np.ndarray:
-        """Where f(w) + l2 · |w|² / 2 is smallest."""
+        """The w that minimizes f(w) + l2 · |w|² / 2."""
         ...
 
 
@@ -50,8 +50,8 @@ def path_explorer(
         walk: ``walk(optimizer, bowl, lr=, decay=, beta1=, beta2=, noise=) -> Path``.
         bowl: ``bowl(condition, angle) -> Bowl``.
         optimizers: Names that ``walk`` knows.
-        start: The two shown first.
-        title: Of the figure.
+        start: The two optimizers shown first.
+        title: Title of the figure.
     """
 
     def compute(

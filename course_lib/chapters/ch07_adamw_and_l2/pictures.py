@@ -1,4 +1,4 @@
-"""Chapter 7's pictures: races of optimizers, what decays, the grid of learning rate and decay, balance, filter."""
+"""Pictures of chapter 7: optimizer races, weight decay, the grid of learning rate and decay, balance, and filter."""
 
 from collections.abc import Sequence
 
@@ -22,8 +22,8 @@ def race(results: pd.DataFrame) -> Picture:
     direct_labels(axes)
     return Picture(
         fig,
-        caption="A convex problem with all its data at once: logistic regression, 500 points, 20 features of very "
-        "different sizes. First-order methods with their best learning rate.",
+        caption="A convex problem in full batches: logistic regression, 500 points, 20 features of very different "
+        "scales. First-order methods use their best learning rates.",
     )
 
 
@@ -40,7 +40,7 @@ def learning_rates(results: pd.DataFrame) -> Picture:
     direct_labels(axes)
     return Picture(
         fig,
-        caption="The same small language model and batches, trained by both. One point a seed, lines: means.",
+        caption="The same small language model and batches with both optimizers. One point per seed; lines: means.",
     )
 
 
@@ -59,13 +59,13 @@ def noise_decay(results: pd.DataFrame) -> Picture:
     direct_labels(*panels)
     return Picture(
         fig,
-        caption="Weights that start at 1 and see nothing but noise of standard deviation 0.01 to 10 (at the curves). "
-        "The decay should take all of them to zero alike.",
+        caption="Weights that start at 1, with gradients of pure noise of standard deviation 0.01 to 10 (at the "
+        "curves). The decay should take all of them to zero equally.",
     )
 
 
 def decay_grid(results: pd.DataFrame) -> Picture:
-    """Heat maps of the validation loss, one a form. Columns: form, lr, decay, seed, validation."""
+    """Heat maps of the validation loss, one per form. Columns: form, lr, decay, seed, validation."""
     forms = list(dict.fromkeys(results["form"]))
     fig, panels = figure(1, len(forms), size=(10.2, 3.9))
     means = results.groupby(["form", "lr", "decay"], sort=False)["validation"].mean()
@@ -91,13 +91,13 @@ def decay_grid(results: pd.DataFrame) -> Picture:
     fig.colorbar(image, ax=panels, label="validation loss (nats)", extend="max", shrink=0.9)
     return Picture(
         fig,
-        caption="Validation loss of a small noisy classification for every pair of learning rate and decay, mean of "
-        "the seeds. Dots: the best decay for each learning rate.",
+        caption="Validation loss on a small noisy classification for every pair of learning rate and decay, mean over "
+        "seeds. Dots: the best decay for each learning rate.",
     )
 
 
 def balance(results: pd.DataFrame, *, rms: float, angle: float) -> Picture:
-    """Length of a weight vector and rotation of a step. Columns: start, weight_decay, step, rms, angle."""
+    """Length of a weight vector and rotation per step. Columns: start, weight_decay, step, rms, angle."""
     fig, (left, right) = figure(1, 2, size=(7.6, 3.5))
     for colour, ((start, decay), rows) in zip(
         _COLOURS, results.groupby(["start", "weight_decay"], sort=False), strict=False
@@ -119,15 +119,15 @@ def balance(results: pd.DataFrame, *, rms: float, angle: float) -> Picture:
     direct_labels(left, right)
     return Picture(
         fig,
-        caption="AdamW on a vector whose length does not matter to the loss, gradients of pure noise. Dotted: where "
-        "noise and decay balance by calculation.",
+        caption="AdamW on a vector whose length does not affect the loss, with gradients of pure noise. Dotted: the "
+        "calculated balance of noise and decay.",
     )
 
 
 def traces(
     curves: pd.DataFrame, columns: Sequence[str] = ("gradient_norm", "update_norm", "weight_rms")
 ) -> Picture:
-    """Norms over training, mean of the seeds, one line a decay. Columns: weight_decay, step and ``columns``."""
+    """Norms during training, mean over seeds, one line per decay. Columns: weight_decay, step and ``columns``."""
     labels = {
         "gradient_norm": "norm of the gradient",
         "update_norm": "norm of the update",
@@ -141,19 +141,19 @@ def traces(
             axes.plot(line.index, line, color=colour, label=f"$\\lambda$ = {decay:g}")
         axes.set(xlabel="step", ylabel=labels.get(column, column))
         axes.set_xlim(0, float(curves["step"].max()) * 1.28)
-        if column == "update_norm":  # it follows the learning rate over decades
+        if column == "update_norm":  # it follows the learning rate over orders of magnitude
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
     direct_labels(*panels)
     return Picture(
         fig,
-        caption="A small language model under three decays: running means of five steps, mean of the seeds.",
+        caption="A small language model with three decays: running means of five steps, mean over seeds.",
     )
 
 
 def filter_law(results: pd.DataFrame) -> Picture:
-    """Step size of the filter beside Adam's root. Columns: gradient_size, rate, law."""
+    """Step size of the filter, compared with Adam's square root. Columns: gradient_size, rate, law."""
     fig, axes = figure(size=(7.6, 3.2))
     axes.set(xscale="log", yscale="log", xlabel="size of the gradient (rms)", ylabel="step size")
     axes.plot(results["gradient_size"], results["law"], "--", color=PALETTE["grey"], label="Adam: 1 / root")
@@ -162,6 +162,6 @@ def filter_law(results: pd.DataFrame) -> Picture:
     direct_labels(axes)
     return Picture(
         fig,
-        caption="The step size that tracks a drifting weight best, and the law that Adam divides by. They part where a "
-        "single gradient says more than all before it.",
+        caption="The step size that tracks a drifting weight best, and Adam's law. They separate where a single "
+        "gradient holds more information than all previous ones.",
     )

@@ -1,4 +1,4 @@
-"""Chapter 8: interactive figures."""
+"""Explorers of chapter 8: directions by layer, Newton-Schulz steps, and the path of training."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,8 +6,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
@@ -24,15 +27,15 @@ _MEASURES = {
 
 
 def direction_explorer(directions: pd.DataFrame) -> Explorer:
-    """Condition number, effective rank or norm of any matrix's gradient, momentum or update, layer by layer.
+    """Condition number, effective rank or norm of the gradient, momentum or update of any matrix, layer by layer.
 
-    ``directions``: as ``experiments.muon.watch_directions`` gives them. Lines are means over seeds (of the
-    logarithm, where the axis is one), a shade for each layer; both optimizers in one picture.
+    ``directions``: from ``experiments.muon.watch_directions``. Lines are means over seeds (of the logarithm on log
+    axes), with one shade per layer and both optimizers in one picture.
     """
     matrices = list(dict.fromkeys(directions["matrix"]))
     return explorer(
         lambda figure: _draw_directions(figure, directions),
-        title="Which way, by layer",
+        title="Directions by layer",
         size=(7.6, 3.9),
         measure=Choice("measure", list(_MEASURES)),
         direction=Choice("of the", list(DIRECTIONS), start="update"),
@@ -85,7 +88,7 @@ def _draw_directions(figure: Figure, directions: pd.DataFrame) -> Callable[..., 
 def _apart(
     ends: Mapping[tuple[str, int], float], limits: tuple[float, float], *, log: bool
 ) -> dict[tuple[str, int], float]:
-    """Where labels of line ends go so that they do not overlap."""
+    """Heights of the labels at line ends, moved apart so that they do not overlap."""
     there, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
     low, high = (float(there(limit)) for limit in limits)
     order = sorted(ends, key=lambda key: ends[key])
@@ -102,7 +105,7 @@ Apply = Callable[[NDArray[np.float64], Sequence[Triple]], NDArray[np.float64]]
 _OWN = "a, b, c as set"
 
 
-_LARGEST = 1e3  # what diverges is drawn at the edge
+_LARGEST = 1e3  # values that diverge are drawn at the edge
 
 
 def stepper(
@@ -111,9 +114,9 @@ def stepper(
     """Step through the iteration: the composed polynomial, and the singular values of a matrix before and after.
 
     Args:
-        apply: Maps singular values and one (a, b, c) for each step to new singular values.
-        designs: Coefficients by name, one triple a step, all equally many.
-        spectra: Singular values of matrices by name, in falling order, the largest at most 1.
+        apply: Maps singular values and one (a, b, c) per step to new singular values.
+        designs: Coefficients by name, one triple per step, the same number for each.
+        spectra: Singular values of matrices by name, in descending order, the largest at most 1.
     """
     most = min(map(len, designs.values()))
     shown = explorer(
@@ -129,10 +132,10 @@ def stepper(
     )
 
     def use_own(change: Any) -> None:
-        if not math.isclose(change["old"], change["new"], abs_tol=1e-6):  # the page rounds what it is given
+        if not math.isclose(change["old"], change["new"], abs_tol=1e-6):  # the page rounds values
             shown.controls["design"].value = _OWN
 
-    for name in "abc":  # whoever moves a coefficient wants to see what it does
+    for name in "abc":  # moving a coefficient switches to the reader's own
         shown.controls[name].observe(use_own, names="value")
     return shown
 
@@ -197,7 +200,7 @@ def _bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Plane(Protocol):
-    """What the viewer needs of a plane: ``grid`` (x, y, loss) and ``along`` (x, y, loss, shadow_loss)."""
+    """The required attributes of a plane: ``grid`` (x, y, loss) and ``along`` (x, y, loss, shadow_loss)."""
 
     @property
     def grid(self) -> pd.DataFrame: ...  # noqa: D102
@@ -210,9 +213,9 @@ class Plane(Protocol):
 
 
 def trajectory_viewer(planes: Mapping[tuple[str, str], Plane]) -> Explorer:
-    """The path on its plane, with the loss as colour; and the loss on the path beside the loss at the path's shadow.
+    """The path on a plane, with the loss as colour; and the loss on the path, compared with that at its projection.
 
-    ``planes``: by (path, view), as ``experiments.trajectories.planes`` gives them.
+    ``planes``: by (path, view), from ``experiments.trajectories.planes``.
     """
     paths, views = (list(dict.fromkeys(key[part] for key in planes)) for part in (0, 1))
     points = min(len(plane.along) for plane in planes.values())
@@ -230,38 +233,11 @@ def _draw(figure: Figure, planes: Mapping[tuple[str, str], Plane]) -> Callable[.
     losses = pd.concat([pd.concat([p.grid["loss"], p.along["loss"]]) for p in planes.values()])
     low, high = float(losses.min()), float(losses.quantile(0.98))
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    image = left.imshow([[low]], cmap="cividis_r", norm=LogNorm(low, high), origin="lower", aspect="auto")
-    image.set_interpolation("bilinear")
-    bar = figure.colorbar(image, ax=left, pad=0.02)
-    bar.set_label("held-out loss (nats/byte)")
-    for axis in (bar.ax.yaxis, right.yaxis):
-        axis.set_minor_formatter(NullFormatter())
-    bar.set_ticks(ticks := [tick for tick in (2, 2.5, 3, 4, 5, 6, 8, 12, 20) if low <= tick <= high])
-    bar.ax.yaxis.set_major_formatter("{x:g}")
-    bar.ax.yaxis.set_ticks(ticks)
-    left.grid(visible=False)
-    left.set(xlabel="along the first axis", ylabel="along the second axis")
-    left.yaxis.set_label_coords(-0.16, 0.5)  # room for the ticks of every plane
+    image = _loss_map(figure, left, low, high)
     drawn: list[tuple[str, str]] = []
     (line,) = left.plot([], [], "o-", color="white", markersize=4, lw=1.3, mec=INK, mew=0.6)
     left.plot([0], [0], "*", color=PALETTE["orange"], markersize=13, mec="white", mew=0.8)
-    count = max(len(plane.along) for plane in planes.values())
-    top = max(float(p.along[["loss", "shadow_loss"]].to_numpy().max()) for p in planes.values())
-    right.set(xlabel="snapshot", ylabel="held-out loss (nats/byte)", yscale="log")
-    right.set(xlim=(-0.5, count - 0.5), ylim=(low / 1.1, top * 1.1))
-    right.set_yticks([2, 3, 4, 5], ["2", "3", "4", "5"])
-    right.yaxis.set_minor_formatter(NullFormatter())
-    (true,) = right.plot([], [], "o-", color=PALETTE["blue"], markersize=4)
-    (shadow,) = right.plot([], [], "o-", color=PALETTE["orange"], markersize=4)
-    right.text(0.97, 0.94, "on the path", color=PALETTE["blue"], transform=right.transAxes, ha="right")
-    right.text(
-        0.97,
-        0.87,
-        "at its shadow on the plane",
-        color=PALETTE["orange"],
-        transform=right.transAxes,
-        ha="right",
-    )
+    true, shadow = _loss_lines(right, planes, low)
 
     def show_plane(plane: Plane) -> None:
         grid = plane.grid.pivot(index="y", columns="x", values="loss")
@@ -274,7 +250,7 @@ def _draw(figure: Figure, planes: Mapping[tuple[str, str], Plane]) -> Callable[.
     def update(path: str, view: str, until: int) -> str:
         plane = planes[path, view]
         share = float(sum(plane.projection.explained))
-        if drawn != [(path, view)]:  # else the plane need not be painted again
+        if drawn != [(path, view)]:  # otherwise the plane need not be repainted
             drawn[:] = [(path, view)]
             show_plane(plane)
             left.set_title(f"{path}: {share:{'.0%' if share > 0.005 else '.1g'}} of the path")
@@ -289,3 +265,37 @@ def _draw(figure: Figure, planes: Mapping[tuple[str, str], Plane]) -> Callable[.
         )
 
     return update
+
+
+def _loss_map(figure: Figure, axes: Axes, low: float, high: float) -> AxesImage:
+    """An empty map of the loss on a plane, with its colour bar."""
+    image = axes.imshow([[low]], cmap="cividis_r", norm=LogNorm(low, high), origin="lower", aspect="auto")
+    image.set_interpolation("bilinear")
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("held-out loss (nats/byte)")
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    bar.set_ticks(ticks := [tick for tick in (2, 2.5, 3, 4, 5, 6, 8, 12, 20) if low <= tick <= high])
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    bar.ax.yaxis.set_ticks(ticks)
+    axes.grid(visible=False)
+    axes.set(xlabel="along the first axis", ylabel="along the second axis")
+    axes.yaxis.set_label_coords(-0.16, 0.5)  # room for the tick labels of every plane
+    return image
+
+
+def _loss_lines(axes: Axes, planes: Mapping[tuple[str, str], Plane], low: float) -> tuple[Line2D, Line2D]:
+    """Two empty lines for the losses by snapshot: on the path, and at its projection."""
+    count = max(len(plane.along) for plane in planes.values())
+    top = max(float(p.along[["loss", "shadow_loss"]].to_numpy().max()) for p in planes.values())
+    axes.set(xlabel="snapshot", ylabel="held-out loss (nats/byte)", yscale="log")
+    axes.set(xlim=(-0.5, count - 0.5), ylim=(low / 1.1, top * 1.1))
+    axes.set_yticks([2, 3, 4, 5], ["2", "3", "4", "5"])
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    lines = []
+    for height, name, colour in (
+        (0.94, "on the path", "blue"),
+        (0.87, "at its shadow on the plane", "orange"),
+    ):
+        lines += axes.plot([], [], "o-", color=PALETTE[colour], markersize=4)
+        axes.text(0.97, height, name, color=PALETTE[colour], transform=axes.transAxes, ha="right")
+    return lines[0], lines[1]

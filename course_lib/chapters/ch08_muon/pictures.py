@@ -1,4 +1,4 @@
-"""Chapter 8's pictures: spectra, learning rates, loss curves, directions, the iteration and paths."""
+"""Pictures of chapter 8: spectra, learning rates, loss curves, directions, the iteration and paths."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ DIRECTIONS = ("gradient", "momentum", "update")
 
 
 def spectra(results: pd.DataFrame) -> Picture:
-    """Singular values over the largest, a line a matrix. Columns: matrix, rank, value."""
+    """Singular values relative to the largest, one line per matrix. Columns: matrix, rank, value."""
     fig, axes = figure(size=(7.6, 3.5))
     axes.set(yscale="log", xlabel="rank of the singular value", ylabel="singular value / largest")
     for name, rows in results.groupby("matrix", sort=False):
@@ -27,14 +27,14 @@ def spectra(results: pd.DataFrame) -> Picture:
     last = results.groupby("matrix", sort=False)["value"].min()
     return Picture(
         fig,
-        caption="A flat line is an orthogonal matrix: all directions with the same weight.",
+        caption="A flat line is an orthogonal matrix: all directions have the same weight.",
         alt="Smallest over largest singular value: "
         + ", ".join(f"{name} {value:.1e}" for name, value in last.items()),
     )
 
 
 def loss_by_rate(finals: pd.DataFrame) -> Picture:
-    """Validation loss against learning rate, a dot a run. Columns as ``Comparison.finals``."""
+    """Validation loss against learning rate, one dot per run. Columns as in ``Comparison.finals``."""
     fig, axes = figure(size=(7.6, 3.6))
     axes.set(
         xscale="log", xlabel="learning rate of the hidden matrices", ylabel="validation loss (nats/byte)"
@@ -52,14 +52,14 @@ def loss_by_rate(finals: pd.DataFrame) -> Picture:
     best = finals.groupby(["optimizer", "lr"])["validation_loss"].mean().groupby("optimizer").min()
     return Picture(
         fig,
-        caption=f"A dot for each of {finals['seed'].nunique()} seeds, lines through their means. Only the hidden "
-        "matrices' optimizer differs.",
+        caption=f"One dot for each of {finals['seed'].nunique()} seeds, lines through their means. Only the optimizer "
+        "of the hidden matrices differs.",
         alt="Best mean loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in best.items()),
     )
 
 
 def loss_curves(curves: pd.DataFrame, *, window: int = 8) -> Picture:
-    """Training loss by step, smoothed, a line a seed. Columns: optimizer, seed, step, loss."""
+    """Training loss by step, smoothed, one line per seed. Columns: optimizer, seed, step, loss."""
     fig, axes = figure(size=(7.6, 3.6))
     for name, colour in COLOURS.items():
         for number, (_, rows) in enumerate(curves[curves["optimizer"] == name].groupby("seed")):
@@ -70,11 +70,13 @@ def loss_curves(curves: pd.DataFrame, *, window: int = 8) -> Picture:
     axes.set(xlabel="step", ylabel="training loss (nats/byte)", xlim=(0, last * 1.15))
     axes.set_ylim(top=float(curves.loc[curves["step"] == 10, "loss"].max()) * 1.1)
     direct_labels(axes)
-    return Picture(fig, caption=f"Each at its best learning rate; mean over {window} steps, one line a seed.")
+    return Picture(
+        fig, caption=f"Each at its best learning rate; mean over {window} steps, one line per seed."
+    )
 
 
 def variants(finals: pd.DataFrame, order: Sequence[str]) -> Picture:
-    """Validation loss of variants, a dot a seed. Columns: variant, seed, validation_loss."""
+    """Validation loss of variants, one dot per seed. Columns: variant, seed, validation_loss."""
     fig, axes = figure(size=(7.6, 0.9 + 0.42 * len(order)))
     for place, name in enumerate(order):
         losses = finals.loc[finals["variant"] == name, "validation_loss"]
@@ -85,13 +87,13 @@ def variants(finals: pd.DataFrame, order: Sequence[str]) -> Picture:
     means = finals.groupby("variant")["validation_loss"].mean()
     return Picture(
         fig,
-        caption=f"A dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
+        caption=f"One dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
         alt="Mean loss: " + ", ".join(f"{name} {means[name]:.3f}" for name in order),
     )
 
 
 def condition_traces(directions: pd.DataFrame) -> Picture:
-    """Median condition number of gradients, momenta and updates over training, a line a seed."""
+    """Median condition number of gradients, momenta and updates during training, one line per seed."""
     fig, panels = figure(1, 3, size=(9.0, 3.5), sharey=True)
     medians = (
         directions.groupby(["optimizer", "seed", "direction", "step"])["condition"].median().reset_index()
@@ -106,7 +108,7 @@ def condition_traces(directions: pd.DataFrame) -> Picture:
     values = late.groupby(["optimizer", "direction"])["condition"].median()
     return Picture(
         fig,
-        caption="Median over all hidden matrices; one line a seed. The gradient comes from the loss, the other two "
+        caption="Median over all hidden matrices; one line per seed. The gradient comes from the loss, the other two "
         "from the optimizer.",
         alt="Median condition number in the second half: "
         + ", ".join(f"{name}'s {direction} {v:,.0f}" for (name, direction), v in values.items()),
@@ -137,8 +139,8 @@ def overhead_by_batch(results: pd.DataFrame) -> Picture:
     direct_labels(axes)
     return Picture(
         fig,
-        caption="Five steps on every hidden matrix, once a batch. The work for the batch grows with its tokens, "
-        "the optimizer's does not.",
+        caption="Five steps on every hidden matrix, once per batch. The work for a batch grows with its tokens, "
+        "that of the optimizer does not.",
         alt="The share falls in proportion to the tokens in a batch and grows in proportion to the width.",
     )
 
@@ -152,7 +154,7 @@ COEFFICIENT_COLOURS = {
 
 
 def error_by_step(results: pd.DataFrame, *, lower: float) -> Picture:
-    """The largest |1 - σ| after each step, a line a design. Columns: method, step, error."""
+    """The largest |1 - σ| after each step, one line per design. Columns: method, step, error."""
     fig, axes = figure(size=(7.6, 3.5))
     for name, rows in results.groupby("method", sort=False):
         axes.plot(rows["step"], rows["error"], "o-", color=COEFFICIENT_COLOURS[str(name)], label=str(name))
@@ -163,13 +165,13 @@ def error_by_step(results: pd.DataFrame, *, lower: float) -> Picture:
     ends = results[results["step"] == last].set_index("method")["error"]
     return Picture(
         fig,
-        caption=f"Over all singular values from {lower:g} to 1, how far the worst one is from 1.",
+        caption=f"The largest distance from 1 among all singular values that start between {lower:g} and 1.",
         alt=f"After {last} steps: " + ", ".join(f"{name} {error:.2g}" for name, error in ends.items()),
     )
 
 
 def explained(results: pd.DataFrame, *, law: tuple[float, float]) -> Picture:
-    """How much of each path the first two principal axes show, beside the law for a random walk.
+    """The share of each path on the first two principal axes, compared with the law for a random walk.
 
     ``results``: columns path, first, second. ``law``: the two shares of a long random walk.
     """
@@ -197,7 +199,7 @@ def explained(results: pd.DataFrame, *, law: tuple[float, float]) -> Picture:
     axes.grid(visible=False, axis="y")
     return Picture(
         fig,
-        caption="Dashed: the law for a long random walk, which learns nothing and goes nowhere in particular.",
+        caption="Dashed: the law for a long random walk, which learns nothing and has no direction.",
         alt="First and second axis: "
         + ", ".join(f"{row.path} {row.first:.0%} and {row.second:.0%}" for row in results.itertuples()),
     )

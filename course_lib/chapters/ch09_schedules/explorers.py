@@ -1,4 +1,4 @@
-"""Chapter 9: interactive figures."""
+"""Explorers of chapter 9: the schedule designer, and SGD on a noisy bowl."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,7 @@ _WINDOW = 10
 
 
 def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) -> Explorer:
-    """Choose two schedules and their peak rates; see the rates and the loss curves of the real runs.
+    """Rates and loss curves of real runs, for two schedules and their peak rates.
 
     Args:
         curves: Columns shape, lr, seed, step, loss.
@@ -32,14 +32,14 @@ def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) 
         size=(8.4, 4.8),
         shape=Choice("schedule", names, start=names[-1]),
         lr=Slider("its peak learning rate", rates, start=middle),
-        other=Choice("beside it, in grey", names, start=names[0]),
-        other_lr=Slider("peak of the grey one", rates, start=middle),
+        other=Choice("compare with (grey)", names, start=names[0]),
+        other_lr=Slider("its peak learning rate (grey)", rates, start=middle),
         late=Toggle("only the second half", start=True),
     )
 
 
 class _Designer:
-    """Rates above, smoothed training losses below, a line a seed."""
+    """Draws the rates above, and smoothed training losses below, one line per seed."""
 
     def __init__(
         self, figure: Figure, curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame
@@ -89,8 +89,8 @@ def bowl_explorer(
 ) -> Explorer:
     """Expected loss of SGD on a noisy bowl with one steep and one flat direction, for any schedule.
 
-    ``compute(shape, lr, warmup, decay, noise, flat)`` gives the rate of each step and a frame with step, total,
-    and one column a direction (steep first).
+    ``compute(shape, lr, warmup, decay, noise, flat)`` returns the rate of each step, and a frame with step, total,
+    and one column per direction (steep first).
     """
     return explorer(
         _draw_bowl,
@@ -102,7 +102,7 @@ def bowl_explorer(
         warmup=Slider("warm-up (share)", min=0.0, max=0.5, step=0.05, start=0.05),
         decay=Slider("WSD's decay (share)", min=0.0, max=0.9, step=0.05, start=0.2),
         noise=Slider("noise", min=0.0, max=2.0, step=0.1, start=1.0),
-        flat=Slider("curvature of the flat side", [0.001, 0.003, 0.01, 0.03, 0.1], start=0.01),
+        flat=Slider("curvature, flat direction", [0.001, 0.003, 0.01, 0.03, 0.1], start=0.01),
     )
 
 

@@ -1,4 +1,4 @@
-"""Chapter 9's pictures: shapes of schedules, what they cost and bring, and the schedule designer."""
+"""Pictures of chapter 9: shapes of schedules, and their losses."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,7 +20,7 @@ COLOURS = {
 
 
 def shapes(factors: pd.DataFrame) -> Picture:
-    """Schedules, a panel each. Columns: shape, step, factor."""
+    """Schedules, one panel each. Columns: shape, step, factor."""
     names = list(dict.fromkeys(factors["shape"]))
     fig, panels = figure(2, -(-len(names) // 2), size=(8.2, 3.9), sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, names, strict=False):
@@ -38,13 +38,13 @@ def shapes(factors: pd.DataFrame) -> Picture:
     means = factors.groupby("shape", sort=False)["factor"].mean()
     return Picture(
         fig,
-        caption="The same warm-up, then six ways to go on. In grey: the others.",
+        caption="The same warm-up, then six different schedules. In grey: the others.",
         alt="Mean factor over the run: " + ", ".join(f"{name} {mean:.2f}" for name, mean in means.items()),
     )
 
 
 def range_test(results: pd.DataFrame, *, window: int = 5) -> Picture:
-    """Loss while the learning rate rises, a line a seed. Columns: seed, lr, loss."""
+    """Loss while the learning rate rises, one line per seed. Columns: seed, lr, loss."""
     fig, axes = figure(size=(7.6, 3.4))
     for _, rows in results.groupby("seed"):
         axes.plot(rows["lr"], rows["loss"].rolling(window).mean(), color=PALETTE["blue"], lw=1.3)
@@ -53,13 +53,13 @@ def range_test(results: pd.DataFrame, *, window: int = 5) -> Picture:
     smallest = results.groupby("seed")["loss"].min()
     return Picture(
         fig,
-        caption=f"One run a line, the rate times a constant in every step; mean over {window} steps.",
-        alt=f"The loss falls to about {smallest.mean():.1f}, then rises steeply as the learning rate goes on growing.",
+        caption=f"One line per run; the rate grows by a constant factor in every step. Mean over {window} steps.",
+        alt=f"The loss falls to about {smallest.mean():.1f}, then rises steeply as the learning rate keeps growing.",
     )
 
 
 def loss_by_rate(finals: pd.DataFrame, by: str, colours: Mapping[object, str] | None = None) -> Picture:
-    """Validation loss against peak learning rate, a line through the means for each value of ``by``, a dot a run."""
+    """Validation loss against peak learning rate, one dot per run, and a line through the means per value of ``by``."""
     fig, axes = figure(size=(7.6, 3.9))
     cycle = list(PALETTE.values())
     for number, (name, rows) in enumerate(finals.groupby(by, sort=False)):
@@ -77,13 +77,13 @@ def loss_by_rate(finals: pd.DataFrame, by: str, colours: Mapping[object, str] | 
     best = finals.groupby([by, "lr"])["validation_loss"].mean().groupby(by).min()
     return Picture(
         fig,
-        caption=f"A dot for each of {finals['seed'].nunique()} seeds, lines through their means.",
+        caption=f"One dot for each of {finals['seed'].nunique()} seeds, lines through their means.",
         alt="Best mean loss: " + ", ".join(f"{name} {loss:.3f}" for name, loss in best.items()),
     )
 
 
 def branches(results: pd.DataFrame) -> Picture:
-    """Where a decay leads that branches off a run at a constant rate, and the mean of the weights instead.
+    """Losses of decays that branch off a run at a constant rate, and of averaged weights instead.
 
     ``results``: columns seed, step, trunk, averaged, decayed.
     """
@@ -102,20 +102,20 @@ def branches(results: pd.DataFrame) -> Picture:
                 [row.step] * 2, [row.trunk, row.decayed], color=PALETTE["green"], lw=0.8, ls=(0, (2, 2))
             )
     steps = sorted(results["step"].unique())
-    axes.set(xlabel="step at which the run is judged", ylabel="validation loss (nats/byte)")
+    axes.set(xlabel="step at which the run is evaluated", ylabel="validation loss (nats/byte)")
     axes.set_xticks(steps)
     axes.set_xlim(min(steps) - 5, max(steps) + 0.35 * (max(steps) - min(steps)))
     direct_labels(axes)
     drop = (results["trunk"] - results["decayed"]).groupby(results["step"]).mean()
     return Picture(
         fig,
-        caption="The same run, judged after so many steps in three ways; one line a seed.",
+        caption="The same run, evaluated in three ways after each number of steps; one line per seed.",
         alt="Mean drop by decaying: " + ", ".join(f"{d:.2f} at {step}" for step, d in drop.items()),
     )
 
 
 def dots(finals: pd.DataFrame, label: Callable[[pd.Series], str] | str) -> Picture:
-    """Validation loss, a row a case, a dot a seed. ``label``: a column, or a function from a row to its case."""
+    """Validation loss, one row per case and one dot per seed. ``label``: a column, or a function of a row."""
     cases = finals[label] if isinstance(label, str) else finals.apply(label, axis=1)
     order = list(dict.fromkeys(cases))
     fig, axes = figure(size=(7.6, 1.0 + 0.4 * len(order)))
@@ -128,18 +128,23 @@ def dots(finals: pd.DataFrame, label: Callable[[pd.Series], str] | str) -> Pictu
     means = finals["validation_loss"].groupby(cases).mean()
     return Picture(
         fig,
-        caption=f"A dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
+        caption=f"One dot for each of {finals['seed'].nunique()} seeds; the bar is their mean.",
         alt="Mean loss: " + ", ".join(f"{name} {means[name]:.3f}" for name in order),
     )
 
 
 def survival(results: pd.DataFrame) -> Picture:
-    """What is left of a weight under decay alone, by schedule. Columns: shape, step, left."""
+    """The remaining share of a weight under decay alone, by schedule. Columns: shape, step, left."""
     fig, axes = figure(size=(7.6, 3.4))
     for name, rows in results.groupby("shape", sort=False):
         axes.plot(rows["step"], rows["left"], color=COLOURS[str(name)], label=str(name))
     last = int(results["step"].max())
-    axes.set(xlabel="step", ylabel="left of a weight\nwithout gradient", yscale="log", xlim=(0, 1.2 * last))
+    axes.set(
+        xlabel="step",
+        ylabel="remaining share of a\nweight without gradient",
+        yscale="log",
+        xlim=(0, 1.2 * last),
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _place: f"{100 * share:g} %"))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xticks(np.linspace(0, last, 6))
@@ -148,5 +153,5 @@ def survival(results: pd.DataFrame) -> Picture:
     return Picture(
         fig,
         caption="The product of 1 − lr·λ over the steps so far, at the same peak rate and λ.",
-        alt="Left at the end: " + ", ".join(f"{name} {left:.0%}" for name, left in ends.items()),
+        alt="Remaining at the end: " + ", ".join(f"{name} {left:.0%}" for name, left in ends.items()),
     )

@@ -1,4 +1,4 @@
-"""What a reader of chapter 10 can move: batches, a step's memory through time, and the shape of a model in memory."""
+"""Explorers of chapter 10: the cost of batches, and the memory of a training step by time and by part."""
 
 import math
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from course_lib.show.look import INK, NOTE_SIZE, PALETTE, REFERENCE, label_point
 Parts = Callable[..., pd.Series]
 """From d_model, num_layers, batch, context_length, vocab_size and loss_chunk to megabytes by part."""
 Timeline = Callable[..., tuple[pd.DataFrame, float]]
-"""From num_layers, batch, vocab_size and loss_chunk to a frame as ``step_timeline`` draws it and the expected peak."""
+"""From num_layers, batch, vocab_size and loss_chunk to a frame for ``step_timeline`` and the expected peak."""
 
 
 def loader_explorer(speed: pd.DataFrame, resident: pd.DataFrame) -> Explorer:
-    """Time of a batch in each way, and the memory that ten of them leave resident, for measured sizes.
+    """Time per batch of each method, and the resident memory after ten batches, for measured sizes.
 
     Args:
         speed: Columns way, pattern, batch, context, microseconds.
@@ -47,7 +47,7 @@ def _draw_loaders(times: pd.Series, grown: pd.Series, figure: Figure) -> Callabl
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.3, 1))
     names = list(reversed(WAYS))
     low, most = float(times.min()) / 1.6, max(float(grown.max()), 1.0)
-    left.set(xscale="log", xlim=(low, float(times.max()) * 14), xlabel="CPU microseconds a batch")
+    left.set(xscale="log", xlim=(low, float(times.max()) * 14), xlabel="CPU microseconds per batch")
     left.xaxis.set_major_formatter("{x:,.0f}")
     right.set(xlim=(0, most * 1.25), xlabel="resident after ten batches (MB)")
     panels = []
@@ -68,24 +68,24 @@ def _draw_loaders(times: pd.Series, grown: pd.Series, figure: Figure) -> Callabl
             text.set_x(spent * 1.1)
         kept = grown.loc[(pattern, batch, context)]
         for name, bar, text in panels[1]:
-            size = max(float(kept[name]), 0.0)  # the process may have given something back meanwhile
+            size = max(float(kept[name]), 0.0)  # the process may have freed memory meanwhile
             bar.set_width(size)
             text.set_text(f"{size:,.0f}")
             text.set_x(size + 0.015 * most)
         best, fullest = str(here.idxmin()), str(kept.idxmax())
         return (
             f"{batch} windows of {context} tokens, {pattern}: {best} is fastest, {here[best]:,.0f} microseconds; "
-            f"{fullest} leaves most in memory, {max(kept[fullest], 0.0):,.0f} MB."
+            f"{fullest} leaves the most in memory, {max(kept[fullest], 0.0):,.0f} MB."
         )
 
     return update
 
 
 def timeline_explorer(measure: Timeline) -> Explorer:
-    """Memory through two training steps, measured anew for any shape that a small machine can hold."""
+    """Memory during two training steps, measured for any shape that fits a small machine."""
     return explorer(
         _draw_timeline,
-        title="Memory through two training steps",
+        title="Memory during two training steps",
         compute=lambda layers, batch, vocabulary, chunked: measure(
             num_layers=layers, batch=batch, vocab_size=vocabulary, loss_chunk=256 if chunked else None
         ),
@@ -141,7 +141,7 @@ def _draw_timeline(figure: Figure) -> Callable[..., str]:
         top = int(held.argmax())
         return (
             f"The measured peak is {held[top]:,.0f} MB, in the {step['phase'].iloc[top]} pass; the formula says "
-            f"{peak:,.0f} MB. Always there: {fixed:,.0f} MB."
+            f"{peak:,.0f} MB. Permanent: {fixed:,.0f} MB."
         )
 
     return update
@@ -152,13 +152,13 @@ def _size(megabytes: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next round number, so that the axis moves only now and then."""
+    """The next round number, so that the axis rarely changes."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(power * digit for digit in (1, 1.5, 2, 3, 5, 7, 10) if power * digit >= value)
 
 
 def step_memory_explorer(parts: Parts) -> Explorer:
-    """The peak of a training step by part, for any shape of the model; ``parts`` computes it."""
+    """The peak memory of a training step by part, for any model shape; ``parts`` computes it."""
     return explorer(
         partial(_draw_step, parts),
         title="What fills the memory of a training step?",

@@ -1,4 +1,4 @@
-"""Chapter 10's pictures: storage, the page cache, ways to make batches, epochs, documents, the memory of a step."""
+"""Pictures of chapter 10: storage, the page cache, batches, epochs, documents, and the memory of a step."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ WAYS = {
     "one gather, read": PALETTE["green"],
     "one gather, mapped": PALETTE["blue"],
 }
-"""Colours of the ways to make a batch, by name."""
+"""Colours of the methods for making a batch, by name."""
 _SOURCES = {"disk": PALETTE["orange"], "page cache": PALETTE["blue"], "array": PALETTE["green"]}
 PART_COLOURS = {
     "weights": PALETTE["blue"],
@@ -31,25 +31,25 @@ PART_COLOURS = {
     "activations": PALETTE["orange"],
     "loss": PALETTE["ochre"],
 }
-"""Colours of what a training step holds, by name."""
+"""Colours of the parts of a training step's memory, by name."""
 
 
 def storage(results: pd.DataFrame) -> Picture:
-    """Bytes a token in each form, as bars. Columns: form, bytes_per_token."""
+    """Bytes per token in each form, as bars. Columns: form, bytes_per_token."""
     rows = results.sort_values("bytes_per_token")
     fig, axes = figure(size=(7.6, 2.7))
     bars = axes.barh(rows["form"], rows["bytes_per_token"], color=PALETTE["blue"], height=0.6)
     axes.bar_label(bars, fmt="{:.1f}", padding=4, fontsize=9)
-    axes.set(xlabel="bytes a token", xlim=(0, float(rows["bytes_per_token"].max()) * 1.1))
+    axes.set(xlabel="bytes per token", xlim=(0, float(rows["bytes_per_token"].max()) * 1.1))
     axes.grid(visible=False, axis="y")
     said = ", ".join(
         f"{form} {size:.1f}" for form, size in zip(rows["form"], rows["bytes_per_token"], strict=True)
     )
-    return Picture(fig, caption="The same stories in five forms.", alt=f"Bytes a token: {said}")
+    return Picture(fig, caption="The same stories in five forms.", alt=f"Bytes per token: {said}")
 
 
 def cold_and_warm(results: pd.DataFrame) -> Picture:
-    """Time a window by where it comes from, a point a repeat. Columns: pattern, source, microseconds."""
+    """Time per window by source, one point per repeat. Columns: pattern, source, microseconds."""
     fig, axes = figure(size=(7.6, 3.2))
     patterns = list(dict.fromkeys(results["pattern"]))
     places = {name: place for place, name in enumerate(reversed(patterns))}
@@ -65,21 +65,21 @@ def cold_and_warm(results: pd.DataFrame) -> Picture:
                 color=colour,
                 va="center",
             )
-    axes.set(xscale="log", xlabel="microseconds a window", ylim=(-0.5, len(patterns) - 0.5))
+    axes.set(xscale="log", xlabel="microseconds per window", ylim=(-0.5, len(patterns) - 0.5))
     axes.set_xlim(right=float(results["microseconds"].max()) * 6)
     axes.set_yticks(list(places.values()), list(places))
     axes.xaxis.set_major_formatter("{x:g}")
     medians = results.groupby(["pattern", "source"])["microseconds"].median().reset_index()
     return Picture(
         fig,
-        caption="Windows of 256 tokens, copied from a file whose pages are in no memory, in the system's page cache, "
-        "and from an array. One point a repeat; numbers are medians.",
+        caption="Windows of 256 tokens, copied from a file that is not in memory, from a file in the system's page "
+        "cache, and from an array. One point per repeat; numbers are medians.",
         alt="Median microseconds: " + ", ".join(f"{p} {s} {m:.2f}" for p, s, m in medians.to_numpy()),
     )
 
 
 def loaders(results: pd.DataFrame) -> Picture:
-    """CPU time of a batch in each way, a point a repeat. Columns: way, microseconds."""
+    """CPU time per batch of each method, one point per repeat. Columns: way, microseconds."""
     fig, axes = figure(size=(7.6, 2.8))
     medians = results.groupby("way")["microseconds"].median()
     for place, (way, colour) in enumerate(reversed(WAYS.items())):
@@ -95,13 +95,13 @@ def loaders(results: pd.DataFrame) -> Picture:
             va="center",
         )
     axes.set_yticks(range(len(WAYS)), list(reversed(WAYS)))
-    axes.set(xscale="log", xlabel="CPU microseconds a batch", ylim=(-0.6, len(WAYS) - 0.4))
+    axes.set(xscale="log", xlabel="CPU microseconds per batch", ylim=(-0.6, len(WAYS) - 0.4))
     axes.set_xlim(right=float(results["microseconds"].max()) * 2.2)
     _plain(axes)
     return Picture(
         fig,
-        caption="64 windows of 256 tokens from a file of 128 MB. One point a repeat; numbers are medians.",
-        alt="Median CPU microseconds a batch: " + ", ".join(f"{w} {m:,.0f}" for w, m in medians.items()),
+        caption="64 windows of 256 tokens from a file of 128 MB. One point per repeat; numbers are medians.",
+        alt="Median CPU microseconds per batch: " + ", ".join(f"{w} {m:,.0f}" for w, m in medians.items()),
     )
 
 
@@ -115,19 +115,19 @@ def resident_growth(results: pd.DataFrame, *, file_megabytes: float) -> Picture:
     last = float(results["batches"].max())
     axes.plot([0, last], [file_megabytes] * 2, **REFERENCE)
     axes.text(last * 0.5, file_megabytes * 1.03, "the whole file", fontsize=NOTE_SIZE)
-    axes.set(xlabel="batches drawn", ylabel="resident memory (MB\nmore than before)", xlim=(0, last * 1.2))
+    axes.set(xlabel="batches drawn", ylabel="added resident\nmemory (MB)", xlim=(0, last * 1.2))
     axes.set_ylim(-0.06 * file_megabytes, 1.2 * file_megabytes)
     direct_labels(axes)
     most = results.groupby("way")["megabytes"].max()
     return Picture(
         fig,
-        caption="64 random windows of 256 tokens a batch.",
+        caption="64 random windows of 256 tokens per batch.",
         alt="Most megabytes: " + ", ".join(f"{way} {size:.0f}" for way, size in most.items()),
     )
 
 
 def coverage(results: pd.DataFrame) -> Picture:
-    """The share of text not seen yet. Columns: drawn, seed, epoch, unseen."""
+    """The share of the text not yet seen. Columns: drawn, seed, epoch, unseen."""
     fig, axes = figure(size=(7.6, 3.3))
     for (name, rows), colour in zip(results.groupby("drawn"), ("orange", "blue"), strict=True):
         for number, (_, line) in enumerate(rows.groupby("seed")):
@@ -153,7 +153,7 @@ def coverage(results: pd.DataFrame) -> Picture:
 
 
 def dealing(results: pd.DataFrame) -> Picture:
-    """Which process reads which window in which batch. Columns: batch, rank, window, epoch."""
+    """The process and batch that read each window. Columns: batch, rank, window, epoch."""
     fig, axes = figure(size=(7.6, 3.6))
     for rank, colour in zip(sorted(results["rank"].unique()), PALETTE.values(), strict=False):
         for epoch in sorted(results["epoch"].unique()):
@@ -173,19 +173,19 @@ def dealing(results: pd.DataFrame) -> Picture:
     axes.legend(loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.13), frameon=False)
     return Picture(
         fig,
-        caption="Filled: first epoch, hollow: second. Every row has one filled and one hollow mark: each window comes "
-        "once an epoch, on one process. An epoch may end within a batch.",
+        caption="Filled: first epoch; hollow: second. Every row has one filled and one hollow mark: each window is "
+        "read once per epoch, by one process. An epoch may end within a batch.",
         alt=f"{results['window'].nunique()} windows dealt to {results['rank'].nunique()} processes",
     )
 
 
 def boundaries(results: pd.DataFrame) -> Picture:
-    """What a longer window mixes and what padding wastes. Columns: context, foreign_context, mixed_windows, padding."""
+    """Mixed documents and padding by window length. Columns: context, foreign_context, mixed_windows, padding."""
     fig, axes = figure(size=(7.6, 3.4))
     lines = {
         "mixed_windows": ("windows with two documents", "pink"),
         "foreign_context": ("targets that see another document", "orange"),
-        "padding": ("wasted by one document a window", "blue"),
+        "padding": ("wasted by one document per window", "blue"),
     }
     for column, (label, colour) in lines.items():
         axes.plot(results["context"], results[column], "o-", color=PALETTE[colour], label=label)
@@ -197,14 +197,14 @@ def boundaries(results: pd.DataFrame) -> Picture:
     last = results.iloc[-1]
     return Picture(
         fig,
-        caption="Generated stories, cut into windows without regard to where they end.",
-        alt=f"With {last['context']:.0f} tokens a window, {last['foreign_context']:.0%} of the targets see another "
-        f"document; one document a window would waste {last['padding']:.0%}",
+        caption="Generated stories, cut into windows regardless of where they end.",
+        alt=f"With {last['context']:.0f} tokens per window, {last['foreign_context']:.0%} of the targets see another "
+        f"document; one document per window would waste {last['padding']:.0%}",
     )
 
 
 def step_timeline(results: pd.DataFrame, *, expected_megabytes: float) -> Picture:
-    """Memory through two training steps. Columns: seconds, megabytes, phase, fixed_megabytes."""
+    """Memory during two training steps. Columns: seconds, megabytes, phase, fixed_megabytes."""
     fig, axes = figure(size=(8.4, 3.7))
     times, total = results["seconds"] * 1e3, results["megabytes"]
     fixed = float(results["fixed_megabytes"].iloc[0])
@@ -226,8 +226,8 @@ def step_timeline(results: pd.DataFrame, *, expected_megabytes: float) -> Pictur
     axes.set_xlim(0, float(times.iloc[-1]))
     return Picture(
         fig,
-        caption="Two steps of training, every allocation recorded. Blue: always there. Orange: made and freed in the "
-        "step.",
+        caption="Two steps of training, every allocation recorded. Blue: permanent. Orange: allocated and freed within "
+        "a step.",
         alt=f"Memory between {fixed:.0f} and {total.max():.0f} MB; expected peak {expected_megabytes:.0f} MB",
     )
 

@@ -1,6 +1,7 @@
-"""The resource calculator that a reader of chapter 11 can move."""
+"""The explorer of chapter 11: a calculator of the resources that a model needs."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,9 @@ from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE, PAPER
 
+if TYPE_CHECKING:
+    from course_lib.model import ModelConfig
+
 _PARAMETERS = ("embedding", "attention", "ffn", "norms", "head")
 _FLOPS = ("projections", "attention", "ffn", "head")
 _MEMORY = ("weights", "gradients", "optimizer", "activations", "loss")
@@ -20,7 +24,7 @@ _DEVICES = {
     "RTX 4090 (165 TFLOP/s)": 165e12,
     "a laptop core (80 GFLOP/s)": 80e9,
 }
-"""Peak FLOP/s in bfloat16 without sparsity, from the makers' data sheets; the core's is a float32 matrix product's."""
+"""Peak FLOP/s in bfloat16 without sparsity, from data sheets; for the laptop core, of a float32 matrix product."""
 _FFNS = {"gated, 8/3 D": ("swiglu", None), "gated, 3.5 D": ("swiglu", 3.5), "plain, 4 D": ("gelu", 4.0)}
 """Activation and width over D of Llama 1, Llama 3 and GPT-2; None: 8/3 D, rounded up to a multiple of 64."""
 _SMALLEST = 0.045
@@ -29,8 +33,8 @@ _SMALLEST = 0.045
 def resource_calculator() -> Explorer:
     """Parameters, operations, memory, KV cache and training time of a Llama-like model of any shape.
 
-    Heads are 64 wide up to a width of 2,048 and 128 wide above. Where the width does not allow the chosen number of
-    query heads to a KV head, the largest possible one is used.
+    Heads are 64 wide up to a width of 2,048 and 128 wide above. If the width does not allow the chosen number of
+    query heads per KV head, the largest possible number is used.
     """
     return explorer(
         _draw,
@@ -44,14 +48,14 @@ def resource_calculator() -> Explorer:
         ffn=Choice("feed-forward", _FFNS),
         tied=Toggle("head tied to the token table"),
         context=Slider("context T", [2**power for power in range(7, 18)], start=1024),
-        batch=Slider("sequences a step B", [2**power for power in range(11)], start=8),
+        batch=Slider("sequences per step B", [2**power for power in range(11)], start=8),
         group=Slider("query heads / KV heads", [1, 2, 4, 8], start=1),
         precision=Choice(
             "numbers", {"float32": "float32", "float32 under bf16 autocast": "mixed", "bfloat16": "bfloat16"}
         ),
         optimizer=Choice("optimizer", {"AdamW": "adamw", "Muon": "muon", "SGD": "sgd"}),
         loss_chunk=Choice("logits", {"all at once": 0, "1,024 rows at a time": 1024}),
-        tokens=Slider("tokens a parameter", [1, 5, 20, 100, 500, 2000], start=20),
+        tokens=Slider("tokens per parameter", [1, 5, 20, 100, 500, 2000], start=20),
         device=Choice("device", _DEVICES),
         mfu=Slider("MFU", min=0.1, max=0.9, step=0.05, start=0.4),
     )
@@ -63,7 +67,7 @@ def _amount(number: float, unit: str) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration in the unit that suits it.
+    """A duration in a suitable unit.
 
     >>> seconds_text(30), seconds_text(7200), seconds_text(3.2e7)
     ('30 seconds', '2.0 hours', '1.0 years')
@@ -75,24 +79,15 @@ def seconds_text(seconds: float) -> str:
 
 
 def _draw(figure: Figure) -> Callable[..., str]:
-    # Here, so that chapters without a model need not wait for torch.
-    from course_lib.accounting import flops, kv_cache_bytes, memory, parameters, training_time
-    from course_lib.model import ModelConfig
-
     axes = figure.subplots()
     axes.set(xlim=(0, 1.27), ylim=(4.1, -0.6), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    bars = [
-        _Bar(axes, place, name, parts)
-        for place, (name, parts) in enumerate(
-            (
-                ("parameters", _PARAMETERS),
-                ("operations a step", _FLOPS),
-                ("memory of a step", _MEMORY),
-            )
-        )
-    ]
-    note = axes.text(0, 2.75, "", va="top", fontsize=9.5, linespacing=1.75)
+    bars = (
+        _Bar(axes, 0, "parameters", _PARAMETERS),
+        _Bar(axes, 1, "operations per step", _FLOPS),
+        _Bar(axes, 2, "memory of a step", _MEMORY),
+    )
+    note = axes.text(0, 2.75, "", va="top", linespacing=1.75)
 
     def update(
         d_model: int,
@@ -101,52 +96,83 @@ def _draw(figure: Figure) -> Callable[..., str]:
         ffn: tuple[str, float | None],
         tied: bool,
         context: int,
-        batch: int,
         group: int,
-        precision: str,
-        optimizer: str,
-        loss_chunk: int,
-        tokens: int,
-        device: float,
-        mfu: float,
+        **run: Any,
     ) -> str:
-        heads = d_model // (64 if d_model <= 2048 else 128)
-        together = max(size for size in range(1, group + 1) if heads % size == 0)
-        activation, ratio = ffn
-        config = ModelConfig(
-            vocab_size,
-            context,
-            d_model,
-            num_layers,
-            heads,
-            heads // together,
-            d_ff=None if ratio is None else round(ratio * d_model),
-            activation=activation,
-            tie_embeddings=tied,
-        )
-        counted, step = parameters(config), flops(config, batch)
-        held = memory(config, batch, optimizer, precision, loss_chunk=loss_chunk or None)  # type: ignore[arg-type]
-        written = (billions(counted), _amount(step, "FLOP"), _amount(held, "B"))
-        for bar, total, text in zip(bars, (counted, step, held), written, strict=True):
-            bar.show(total.parts, text)
-        seen = tokens * counted.total
-        seconds = training_time(config, seen, flops_per_second=device, mfu=mfu)
-        cache = kv_cache_bytes(config, 1, context, "bfloat16")
-        token = step / batch / context
-        lines = [
-            f"{heads} query and {heads // together} KV heads of {config.head_width}; feed-forward {config.ffn_width:,}",
-            f"KV cache, bfloat16: {_amount(cache, 'B')} for a sequence of {context:,} tokens",
-            f"{_amount(token, 'FLOP')} a token, {token / counted.total:.1f} for each parameter",
-            f"{count_text(seen)} tokens are {_amount(seen * token, 'FLOP')}: {seconds_text(seconds)} on one device",
-        ]
+        config = _config(d_model, num_layers, vocab_size, ffn, tied=tied, context=context, group=group)
+        totals, lines = _resources(config, **run)
+        for bar, (parts, text) in zip(bars, totals, strict=True):
+            bar.show(parts, text)
         note.set_text("\n".join(lines))
-        return f"{written[0]} parameters; {written[1]} and {written[2]} a step; {'; '.join(lines)}."
+        counted, step, held = (text for _, text in totals)
+        return f"{counted} parameters; {step} and {held} per step; {'; '.join(lines)}."
 
     return update
 
 
+def _config(
+    d_model: int,
+    num_layers: int,
+    vocab_size: int,
+    ffn: tuple[str, float | None],
+    *,
+    tied: bool,
+    context: int,
+    group: int,
+) -> "ModelConfig":
+    # Imported here so that chapters without a model do not wait for torch.
+    from course_lib.model import ModelConfig
+
+    heads = d_model // (64 if d_model <= 2048 else 128)
+    together = max(size for size in range(1, group + 1) if heads % size == 0)
+    activation, ratio = ffn
+    d_ff = None if ratio is None else round(ratio * d_model)
+    return ModelConfig(
+        vocab_size,
+        context,
+        d_model,
+        num_layers,
+        heads,
+        heads // together,
+        d_ff=d_ff,
+        activation=activation,
+        tie_embeddings=tied,
+    )
+
+
+def _resources(
+    config: "ModelConfig",
+    *,
+    batch: int,
+    precision: str,
+    optimizer: Literal["adamw", "muon", "sgd"],
+    loss_chunk: int,
+    tokens: int,
+    device: float,
+    mfu: float,
+) -> tuple[list[tuple[Mapping[str, int], str]], list[str]]:
+    """Parts and text of the three totals, and the lines below them."""
+    from course_lib.accounting import flops, kv_cache_bytes, memory, parameters, training_time
+
+    counted, step = parameters(config), flops(config, batch)
+    held = memory(config, batch, optimizer, precision, loss_chunk=loss_chunk or None)
+    seen = tokens * counted.total
+    seconds = training_time(config, seen, flops_per_second=device, mfu=mfu)
+    cache = kv_cache_bytes(config, 1, config.context_length, "bfloat16")
+    token = step / batch / config.context_length
+    heads = f"{config.num_heads} query and {config.num_kv_heads} KV heads of {config.head_width}"
+    lines = [
+        f"{heads}; feed-forward {config.ffn_width:,}",
+        f"KV cache, bfloat16: {_amount(cache, 'B')} for a sequence of {config.context_length:,} tokens",
+        f"{_amount(token, 'FLOP')} per token, {token / counted.total:.1f} per parameter",
+        f"{count_text(seen)} tokens are {_amount(seen * token, 'FLOP')}: {seconds_text(seconds)} on one device",
+    ]
+    texts = (billions(counted), _amount(step, "FLOP"), _amount(held, "B"))
+    return [(total.parts, text) for total, text in zip((counted, step, held), texts, strict=True)], lines
+
+
 class _Bar:
-    """One total as a bar of its parts, named where there is room."""
+    """A total as a bar of its parts, which are labelled where there is room."""
 
     def __init__(self, axes: Axes, place: int, name: str, parts: tuple[str, ...]) -> None:
         self._parts = parts
@@ -155,7 +181,7 @@ class _Bar:
         self._bars = axes.barh(
             [place + 0.12] * len(parts), zeros, color=colours, height=0.55, edgecolor=PAPER
         )
-        axes.text(0, place - 0.25, name, va="center", fontsize=9.5, weight="bold")
+        axes.text(0, place - 0.25, name, va="center", weight="bold")
         style = {"ha": "center", "va": "center", "color": "white", "fontsize": 8}
         self._names = [axes.text(0, place + 0.12, "", **style) for _ in parts]  # type: ignore[arg-type]
         self._total = axes.text(

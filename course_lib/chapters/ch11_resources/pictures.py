@@ -1,4 +1,4 @@
-"""Chapter 11's pictures: where parameters, operations and memory are, and what shapes do to the loss."""
+"""Pictures of chapter 11: parameters, operations and memory by part, and the effect of shape on the loss."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ _RULES = {
 
 
 def count_text(number: float) -> str:
-    """A large number with k, M, G, T, P, E or Z, two or three digits of it: 124M.
+    """A large number with two or three digits and k, M, G, T, P, E or Z: 124M.
 
     >>> count_text(124_439_808), count_text(6.7e9), count_text(950)
     ('124M', '6.7G', '950')
@@ -53,12 +53,12 @@ def count_text(number: float) -> str:
 
 
 def billions(parameters: float) -> str:
-    """A number of parameters as people say it: 124M, 6.7B."""
+    """A number of parameters in the usual form: 124M, 6.7B."""
     return count_text(parameters).replace("G", "B")
 
 
 def stacked_shares(axes: Axes, rows: pd.DataFrame, parts: list[str]) -> None:
-    """Horizontal bars of shares that add up to 1, named where there is room; ``rows``: index the bars' names."""
+    """Horizontal bars of shares that add up to 1, labelled where there is room; ``rows``: indexed by bar name."""
     left = np.zeros(len(rows))
     for part in parts:
         values = rows[part].to_numpy(dtype=float)
@@ -77,7 +77,7 @@ def stacked_shares(axes: Axes, rows: pd.DataFrame, parts: list[str]) -> None:
 
 
 def parameter_shares(models: pd.DataFrame) -> Picture:
-    """Where the parameters of known models are. Columns: model, parameters, embedding, attention, ffn, head."""
+    """Parameters of known models by part. Columns: model, parameters, embedding, attention, ffn, head."""
     fig, axes = figure(size=(8.6, 4.2))
     names = [
         f"{name}, {billions(count)}"
@@ -88,14 +88,14 @@ def parameter_shares(models: pd.DataFrame) -> Picture:
     axes.set_xlabel("share of the parameters")
     return Picture(
         fig,
-        caption="Yellow at the left: token (and position) table; red at the right: the output head, where it has "
-        "weights of its own.",
+        caption="Yellow at the left: token (and position) table; red at the right: the output head, if it has its own "
+        "weights.",
         alt="; ".join(f"{row.model}: feed-forward {row.ffn:.0%}" for row in models.itertuples()),
     )
 
 
 def by_context(results: pd.DataFrame) -> Picture:
-    """Attention's share of the operations, and what the rule 6 N misses. Columns: model, context, attention, rule."""
+    """Attention's share of the operations, and the share that 6 N covers. Columns: model, context, attention, rule."""
     fig, (left, right) = figure(1, 2, size=(9.2, 3.6))
     for colour, (model, rows) in zip(_MODEL_COLOURS, results.groupby("model", sort=False), strict=False):
         left.plot(rows["context"], rows["attention"], color=colour, label=model)
@@ -107,13 +107,13 @@ def by_context(results: pd.DataFrame) -> Picture:
         axes.set_xticks(sorted(results["context"].unique())[::3])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
         axes.yaxis.set_major_formatter("{x:.0%}")
-    left.set_title("scores and mixing, of all operations")
-    right.set_title("what 6 N counts, of all operations")
+    left.set_title("scores and mixing: share of all operations")
+    right.set_title("counted by 6 N: share of all operations")
     direct_labels(left, right)
     return Picture(
         fig,
         caption="A training step, all T x T pairs counted. Both sides of attention's square grow with T; "
-        "everything else is the same for every token.",
+        "all other costs per token are constant.",
         alt="; ".join(
             f"{model} at {rows['context'].iloc[-1]:,} tokens: attention {rows['attention'].iloc[-1]:.0%}"
             for model, rows in results.groupby("model", sort=False)
@@ -142,21 +142,21 @@ def memory_bars(results: pd.DataFrame, *, limit: float | None = None) -> Picture
         axes.axvline(limit, **REFERENCE)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set(xlabel="memory at the worst moment of a step (GB)", xlim=(0, 1.14 * widest))
+    axes.set(xlabel="peak memory of a step (GB)", xlim=(0, 1.14 * widest))
     return Picture(
         fig,
         caption="From left to right: weights (green), optimizer (violet), activations (blue), loss (red). Gradients "
-        "come only as the activations go: they are not there at the worst moment.",
+        "appear only as activations are freed, so they are absent at the peak.",
         alt=", ".join(f"{row.case}: {row.total:.1f} GB" for row in results.itertuples()),
     )
 
 
 def utilization(results: pd.DataFrame) -> Picture:
-    """Utilization against width, and tokens a second. Columns: width, MFU, tokens_per_second."""
+    """Utilization and tokens per second against width. Columns: width, MFU, tokens_per_second."""
     fig, (left, right) = figure(1, 2, size=(8.6, 3.3))
     for axes, column, label in (
-        (left, "MFU", "of the matrix product's speed"),
-        (right, "tokens_per_second", "tokens a second"),
+        (left, "MFU", "share of the matrix product's speed"),
+        (right, "tokens_per_second", "tokens per second"),
     ):
         axes.plot(results["width"], results[column], "o-", color=PALETTE["blue"])
         axes.set(xscale="log", xlabel="width D", title=label)
@@ -179,7 +179,7 @@ def utilization(results: pd.DataFrame) -> Picture:
 
 
 def ablation(finals: pd.DataFrame, shapes: pd.DataFrame) -> Picture:
-    """Held-out loss of each shape at each learning rate, a dot a seed.
+    """Held-out loss of each shape at each learning rate, one dot per seed.
 
     ``finals``: shape, lr, seed, validation_loss; ``shapes``: shape, rule.
     """
@@ -193,13 +193,13 @@ def ablation(finals: pd.DataFrame, shapes: pd.DataFrame) -> Picture:
             losses = finals[(finals["lr"] == rate) & (finals["shape"] == name)]["validation_loss"]
             axes.plot(losses, [place] * len(losses), "o", color=_RULES[rule], markersize=4.5)
             axes.plot([losses.mean()], [place], "|", color=_RULES[rule], markersize=15, markeredgewidth=2)
-        axes.set(xlabel="held-out loss (nats a byte)", title=f"learning rate {rate:g}")
+        axes.set(xlabel="held-out loss (nats/byte)", title=f"learning rate {rate:g}")
         axes.set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     best = finals.groupby(["shape", "lr"])["validation_loss"].mean().groupby("shape").min()
     return Picture(
         fig,
-        caption="Equal parameters in the layers; colours by the rule that is broken. Dots are seeds, bars their means, "
+        caption="Equal parameters in the layers; colours: the rule that is broken. Dots are seeds, bars their means, "
         "the dashed line is the base's mean.",
         alt="Best over learning rates: " + ", ".join(f"{name} {best[name]:.2f}" for name in names),
     )

@@ -1,4 +1,4 @@
-"""Chapter 12: interactive figures."""
+"""Interactive figures of chapter 12: live training, and one change to the run from a menu."""
 
 import math
 import textwrap
@@ -27,10 +27,10 @@ _SIZE = (7.6, 4.6)
 _SECONDS_BETWEEN_FRAMES = 1.0
 
 
-_WINDOW = 20  # steps that the training curve is a mean of
+_WINDOW = 20  # the training curve is a mean over this many steps
 
 
-_LETTERS = 104  # of a sample's line
+_LETTERS = 104  # per line of a sample
 
 
 _NORMS = (1e-3, 1e1)
@@ -45,24 +45,24 @@ class LiveTraining:
         with LiveTraining(config, bytes_per_token, baselines) as live:
             train(config, callbacks=[live])
 
-    Left, bits per byte: of the training batches (mean over 20 steps) and of the held-out text, with the ``baselines``
-    as lines. Right, the gradient norm of each layer. Below, the newest sample. At the end of the block the last frame
-    becomes the picture that pages without a kernel show.
+    Left: bits per byte of the training batches (mean over 20 steps) and of the held-out text, with the ``baselines``
+    as lines. Right: the gradient norm of each layer. Below: the newest sample. At the end of the block, the last
+    frame becomes the picture shown on pages without a kernel.
 
     Args:
-        config: of the run.
-        bytes_per_token: of the training text, to turn nats a token into bits a byte.
-        baselines: columns name, bits_per_byte.
+        config: The config of the run.
+        bytes_per_token: Of the training text, to convert nats per token to bits per byte.
+        baselines: Columns name, bits_per_byte.
     """
 
     def __init__(self, config: TrainConfig, bytes_per_token: float, baselines: pd.DataFrame) -> None:
         self._config, self._baselines = config, baselines
-        self._bits = 1 / (math.log(2) * bytes_per_token)  # of a nat a token, in bits a byte
+        self._bits = 1 / (math.log(2) * bytes_per_token)  # one nat per token in bits per byte
         self._recent: deque[float] = deque(maxlen=_WINDOW)
         self.training: list[tuple[int, float]] = []
-        """(tokens seen, bits a byte) of the training batches."""
+        """(tokens seen, bits per byte) of the training batches."""
         self.held_out: list[tuple[int, float]] = []
-        """(tokens seen, bits a byte) of the held-out text."""
+        """(tokens seen, bits per byte) of the held-out text."""
         self.norms: dict[str, list[tuple[int, float]]] = {}
         """(tokens seen, gradient norm) by the name of the layer."""
         self.frames = 0
@@ -90,14 +90,14 @@ class LiveTraining:
             self._handle.update(self)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Free the picture; run again, a cell does this to the one it made. What was measured stays."""
+        """Free the picture and keep the measurements; a cell that runs again closes the picture it made."""
         if not self._closed:
             self._closed = True
             close_widgets(self._image)
             self._blit.close()
 
     def __call__(self, state: TrainState) -> None:
-        """Note what one update has to show, and redraw once a second."""
+        """Record the measurements of one update, and redraw once per second."""
         tokens = state.step * self._config.batch_size * self._config.sequence_length
         self._recent.append(state.loss)
         self.training.append((tokens, float(np.mean(self._recent)) * self._bits))
@@ -112,12 +112,12 @@ class LiveTraining:
 
     @property
     def alt(self) -> str:
-        """What the picture shows now, in words."""
+        """A description of the current picture."""
         if not self.training:
             return "A training run that has not begun."
         held_out = f", {self.held_out[-1][1]:.3f} on held-out text" if self.held_out else ""
         return (
-            f"After {self.training[-1][0]:,} tokens: {self.training[-1][1]:.3f} bits a byte in training{held_out}. "
+            f"After {self.training[-1][0]:,} tokens: {self.training[-1][1]:.3f} bits per byte in training{held_out}. "
             f"Newest sample: {self._sample}"
         )
 
@@ -149,7 +149,9 @@ class LiveTraining:
         norms.legend(loc="upper right", ncols=2)
         (training,) = loss.plot([], [], color=PALETTE["blue"], lw=1)
         (held_out,) = loss.plot([], [], "o-", color=PALETTE["orange"], markersize=4, lw=1.4, clip_on=False)
-        held_out.set_in_layout(False)  # unclipped and still empty, it would count from the figure's corner on
+        held_out.set_in_layout(
+            False
+        )  # unclipped and empty, it would extend the layout to the corner of the figure
         text.set_axis_off()
         sample = text.text(0, 1, "", va="top", fontsize=9, linespacing=1.5, transform=text.transAxes)
 
@@ -198,7 +200,7 @@ def _set(line: Any, points: list[tuple[int, float]]) -> None:
 
 
 def _norms_by_layer(state: TrainState) -> dict[str, float]:
-    """Of the embeddings, every layer and the head (with the last norm's gain): the gradient's norm before clipping."""
+    """Gradient norms, before clipping, of the embeddings, each layer, and the head (with the gain of the last norm)."""
     frame = gradient_norms(state.model, by="layer")
     outside = np.where(frame["name"].isin(_HEAD), "head", "embeddings")
     squares = (
@@ -211,13 +213,13 @@ def _norms_by_layer(state: TrainState) -> dict[str, float]:
 def ablation_explorer(
     stored: pd.DataFrame, measure: Callable[..., pd.DataFrame], *, baseline: str, start: str
 ) -> Explorer:
-    """Choose one change from the menu: its run is made, and drawn beside the stored ones.
+    """Choose one change from the menu: its run is made, and drawn beside the stored runs.
 
     Args:
-        stored: columns change, seed, bits_per_byte; every change with some seeds, the ``baseline`` among them.
-        measure: ``measure(change, (seed,))`` makes the run and returns such a row. Runs when the menu rests.
-        baseline: the name of the run in which nothing is changed.
-        start: the first choice.
+        stored: Columns change, seed, bits_per_byte; some seeds of every change, including the ``baseline``.
+        measure: ``measure(change, (seed,))`` makes the run, once the controls rest, and returns such a row.
+        baseline: The name of the run in which nothing is changed.
+        start: The initial choice.
     """
     order = stored.groupby("change")["bits_per_byte"].mean().sort_values()
     seeds = sorted(stored["seed"].unique().tolist())
@@ -236,7 +238,7 @@ def ablation_explorer(
 
 
 class _Ablations:
-    """A row a change: stored runs as open dots, the reader's as a full one, the baseline's mean as a line."""
+    """One row per change: open dots for stored runs, a filled dot for the reader's, a line for the baseline's mean."""
 
     def __init__(self, stored: pd.DataFrame, means: "pd.Series[float]", baseline: str) -> None:
         self._stored, self._means, self._baseline = stored, means, baseline
@@ -265,8 +267,8 @@ class _Ablations:
             difference = bits - self._means[self._baseline]
             note.set_text(f"{change}: {bits:.3f} ({difference:+.3f})")
             return (
-                f"{change}, seed {seed}: {bits:.3f} bits a byte, {difference:+.3f} to the mean of the stored runs "
-                f"in which nothing was changed; the stored runs of this change have {self._means[change]:.3f}."
+                f"{change}, seed {seed}: {bits:.3f} bits per byte, {difference:+.3f} relative to the mean "
+                f"of the stored runs with no change; the stored runs of this change have {self._means[change]:.3f}."
             )
 
         return update

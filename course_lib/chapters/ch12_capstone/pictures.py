@@ -1,15 +1,15 @@
-"""Chapter 12's pictures: a run while it runs, what it has to beat, what a kill changes, and one change from a menu."""
+"""Pictures of chapter 12: the model compared with its baselines, and a run that is killed and resumed."""
 
 import numpy as np
 import pandas as pd
 
 from course_lib.show.look import PALETTE, Picture, figure
 
-_EQUAL = 1e-8  # where a difference of zero is drawn on a logarithmic axis
+_EQUAL = 1e-8  # differences of zero are drawn here on a log axis
 
 
 def standings(rows: pd.DataFrame) -> Picture:
-    """Bits per byte, a bar each, the best below. Columns: name, bits_per_byte."""
+    """Bits per byte, one bar each, the best at the bottom. Columns: name, bits_per_byte."""
     fig, axes = figure(size=(7.6, 0.42 * len(rows) + 1.2))
     ours = rows["name"] == "our model"
     colours = np.where(ours, PALETTE["blue"], PALETTE["grey"])
@@ -17,7 +17,7 @@ def standings(rows: pd.DataFrame) -> Picture:
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.invert_yaxis()
     axes.set(
-        xlabel="bits per byte of text that none of them has seen",
+        xlabel="bits per byte of unseen text",
         xlim=(0, 1.12 * rows["bits_per_byte"].max()),
     )
     axes.tick_params(axis="y", length=0)
@@ -25,13 +25,13 @@ def standings(rows: pd.DataFrame) -> Picture:
     best = rows.sort_values("bits_per_byte")["name"]
     return Picture(
         fig,
-        caption="Fewer is better. All have read the same training text; the n-grams and the model share a tokenizer.",
+        caption="Fewer is better. All used the same training text; the n-grams and the model share a tokenizer.",
         alt="Bits per byte on held-out text, best first: " + ", ".join(best) + ".",
     )
 
 
 def survival(losses: pd.DataFrame, *, killed_at: int, resumed_from: int) -> Picture:
-    """The runs around the kill, and how far two processes are from one. Columns: run, step, loss."""
+    """The runs around the kill, and the difference between one and two processes. Columns: run, step, loss."""
     wide = losses.pivot(index="step", columns="run", values="loss")
     fig, (near, far) = figure(1, 2, size=(8.2, 3.6), width_ratios=(3, 2))
     around = wide.loc[killed_at - 25 : killed_at + 25]
@@ -60,8 +60,8 @@ def survival(losses: pd.DataFrame, *, killed_at: int, resumed_from: int) -> Pict
     far.set_ylabel("difference of the losses (nats)")
     return Picture(
         fig,
-        caption="Left: the dotted line is the last checkpoint before the kill; the steps after it are made again. "
-        "Right: sums in another order round differently; equal losses stand at the lower edge.",
-        alt=f"The resumed run's losses lie on those of the run that was never stopped. Two processes differ from one "
-        f"by at most {difference.max():.1g} nats.",
+        caption="Left: the dotted line is the last checkpoint before the kill; the steps after it are repeated. "
+        "Right: sums in a different order round differently; equal losses are at the lower edge.",
+        alt=f"The losses of the resumed run equal those of the run that was never stopped. Two processes differ from "
+        f"one by at most {difference.max():.1g} nats.",
     )

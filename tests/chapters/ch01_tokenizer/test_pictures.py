@@ -1,4 +1,4 @@
-"""The pictures of words show the numbers they were given."""
+"""Chapter 1's pictures show the numbers they were given."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from course_lib.chapters.ch01_tokenizer import pictures
 
 
 class Law:
-    """count = 1000 / rank, exactly, from count 10 on."""
+    """count = 1000 / rank exactly, for counts of 10 and more."""
 
     xmin = 10
     exponent = 1.0
@@ -34,7 +34,7 @@ def test_the_fitted_line_lies_on_data_that_follow_the_law() -> None:
     assert picture.png().startswith(b"\x89PNG")
 
 
-def test_growth_and_unknown_have_a_line_a_seed_and_a_name_a_text() -> None:
+def test_growth_and_unknown_have_one_line_per_seed_and_one_name_per_text() -> None:
     growth = pd.DataFrame({"seed": [0, 0, 1, 1], "words": [10, 100] * 2, "different": [5, 20, 6, 22]})
     unknown = pd.DataFrame({"list size": [10, 100, 1000], "unknown": [0.5, 0.1, 0.0]})
     english = growth.rename(columns={"words": "list size", "different": "unknown"})
@@ -80,7 +80,7 @@ def results() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_a_panel_each_a_row_a_language_a_dot_a_seed() -> None:
+def test_one_panel_per_measure_one_row_per_language_one_dot_per_seed() -> None:
     picture = pictures.measures_by_algorithm(results())
     panels = picture.figure.axes
     assert len(panels) == 6

@@ -61,5 +61,5 @@ class TestExplorer:
         assert "Layer 1" in explorer.alt
 
     def test_every_gate_needs_its_curve(self) -> None:
-        with pytest.raises(ValueError, match=r"curves lack those of \['swiglu'\]"):
+        with pytest.raises(ValueError, match=r"curves are missing for \['swiglu'\]"):
             explorers.activation_explorer(curves("relu"), histograms("relu", "swiglu"))

@@ -6,7 +6,7 @@ import pandas as pd
 from course_lib.chapters.ch04_rope import pictures
 
 
-def test_precision_has_a_line_a_format() -> None:
+def test_precision_has_one_line_per_format() -> None:
     rows = [(name, shift, 1e-3 * (shift + 1)) for name in ("float32", "bfloat16") for shift in (0, 64, 1024)]
     picture = pictures.precision(pd.DataFrame(rows, columns=["dtype", "shift", "error"]))
     lines = [line for line in picture.figure.axes[0].get_lines() if len(np.asarray(line.get_xdata()))]

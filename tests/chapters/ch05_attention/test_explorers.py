@@ -31,7 +31,7 @@ def test_the_calculators_labels_keep_apart_and_its_ends_are_on_the_axis() -> Non
         calculator.controls["model"].value, calculator.controls["device"].value = model, device
         weights, limit = (
             next(text.get_window_extent() for text in axes.texts if text.get_text().endswith(end))
-            for end in (f"{2 * KNOWN_MODELS[model].published / 1e9:,.0f} GB", "at hand")
+            for end in (f"{2 * KNOWN_MODELS[model].published / 1e9:,.0f} GB", "available")
         )
         assert not weights.overlaps(limit)
     low, high = axes.get_ylim()

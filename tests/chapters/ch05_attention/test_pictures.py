@@ -7,7 +7,7 @@ import pytest
 from course_lib.chapters.ch05_attention import pictures
 
 
-def test_decode_speed_has_a_panel_a_setting_and_a_bar_a_number_of_heads() -> None:
+def test_decode_speed_has_one_panel_per_setting_and_one_bar_per_number_of_heads() -> None:
     rows = [
         (256, length, 1, heads, 100 * gain, gain, 3.0, 4.0)
         for length in (64, 1024)
@@ -46,7 +46,7 @@ def test_uptraining_draws_means_models_and_levels() -> None:
     assert "mean 1.950" in picture.alt
 
 
-def test_masks_say_what_share_is_seen() -> None:
+def test_masks_say_which_share_is_visible() -> None:
     picture = pictures.masks({"all": np.ones((3, 3), bool), "causal": np.tril(np.ones((4, 4), bool))})
     assert len(picture.figure.axes) == 2
     assert picture.alt == "all: 100% of the pairs, causal: 62% of the pairs"
@@ -58,4 +58,4 @@ def test_intensity_marks_the_balance() -> None:
     picture = pictures.intensity(results, balance=295, device="a chip")
     axes = picture.figure.axes[0]
     assert any(list(np.asarray(line.get_ydata())) == [295, 295] for line in axes.get_lines())
-    assert "a chip: 295 operations a byte" in [text.get_text() for text in axes.texts]
+    assert "a chip: 295 operations per byte" in [text.get_text() for text in axes.texts]

@@ -53,7 +53,7 @@ def test_a_loss_that_is_infinite_in_between_ends_the_line() -> None:
     assert pictures.last_finite(results)["a", "float32"] == 0
 
 
-def test_units_memory_and_rounding_have_a_line_a_column_or_method() -> None:
+def test_units_memory_and_rounding_have_one_line_per_column_or_method() -> None:
     units = pd.DataFrame(
         {
             "vocab_size": [256, 512] * 2,
@@ -85,7 +85,7 @@ def test_units_memory_and_rounding_have_a_line_a_column_or_method() -> None:
     assert [float(np.asarray(line.get_ydata())[-1]) for line in axes.get_lines()] == [0.64] * 3
 
 
-def test_training_pictures_have_a_line_a_seed() -> None:
+def test_training_pictures_have_one_line_per_seed() -> None:
     curves = pd.DataFrame(
         [
             (qk, lr, seed, step, 0.0, 10.0 if qk else 1000.0 + seed)

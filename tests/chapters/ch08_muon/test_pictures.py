@@ -8,7 +8,7 @@ from course_lib.chapters.ch08_muon import pictures
 from tests.chapters.ch08_muon.samples import directions
 
 
-def test_traces_are_medians_a_line_a_seed() -> None:
+def test_traces_are_medians_with_one_line_per_seed() -> None:
     picture = pictures.condition_traces(directions())
     for axes in picture.figure.axes:
         assert [list(np.asarray(line.get_ydata())) for line in axes.get_lines()] == [[10, 110]] * 2 + [

@@ -8,7 +8,7 @@ from course_lib.chapters.ch09_schedules import pictures
 from tests.chapters.ch09_schedules.samples import SHAPES, factors, finals
 
 
-def test_a_panel_a_shape() -> None:
+def test_one_panel_per_shape() -> None:
     panels = pictures.shapes(factors()).figure.axes
     assert [axes.get_title() for axes in panels] == list(SHAPES)
     main = max(panels[1].get_lines(), key=lambda line: line.get_linewidth())

@@ -16,7 +16,7 @@ def test_the_loader_explorer_shows_time_and_memory() -> None:
     first, *_, last = pictures.WAYS
     assert explorer.alt == (
         f"128 windows of 64 tokens, at random: {first} is fastest, 819 microseconds; "
-        f"{last} leaves most in memory, 512 MB."
+        f"{last} leaves the most in memory, 512 MB."
     )
     left, right = explorer.figure.axes
     ends = [bar.get_x() + bar.get_width() for bar in left.patches]  # type: ignore[attr-defined]
@@ -47,7 +47,7 @@ def test_the_timeline_explorer_shows_what_was_measured() -> None:
     explorer.controls["layers"].value = 8
     assert asked[-1] == {"num_layers": 8, "batch": 8, "vocab_size": 2000, "loss_chunk": 256}
     assert explorer.alt == (
-        "The measured peak is 150 MB, in the backward pass; the formula says 140 MB. Always there: 50 MB."
+        "The measured peak is 150 MB, in the backward pass; the formula says 140 MB. Permanent: 50 MB."
     )
     (axes,) = explorer.figure.axes
     line = axes.get_lines()[0]

@@ -8,7 +8,7 @@ from tests.chapters.ch10_memmap_data.samples import sizes
 
 def test_pictures_have_alternative_texts_with_the_numbers() -> None:
     storage = pd.DataFrame({"form": ["a", "b"], "bytes_per_token": [2.0, 8.0]})
-    assert pictures.storage(storage).alt == "Bytes a token: a 2.0, b 8.0"
+    assert pictures.storage(storage).alt == "Bytes per token: a 2.0, b 8.0"
     growth = pd.DataFrame(
         [
             (way, n, n * factor)

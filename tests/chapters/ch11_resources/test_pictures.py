@@ -71,7 +71,7 @@ def test_lines_and_dots_are_the_data() -> None:
     assert "D = 64: 50%" in picture.alt and picture.png().startswith(b"\x89PNG")
 
 
-def test_the_ablation_has_a_dot_a_seed_and_the_bases_line() -> None:
+def test_the_ablation_has_one_dot_per_seed_and_a_line_for_the_base() -> None:
     shapes = pd.DataFrame({"shape": ["base", "deep"], "rule": ["", "depth"]})
     finals = pd.DataFrame(
         [

@@ -55,7 +55,7 @@ def test_the_live_picture_follows_the_run(monkeypatch: pytest.MonkeyPatch) -> No
             live(state)
             assert live.frames == frames + 1
     assert [tokens for tokens, _ in live.training] == [32, 64, 96, 128]
-    # The mean of the losses so far, 1 … 4 nats a token, in bits a byte.
+    # The mean of the losses so far, 1 … 4 nats per token, in bits per byte.
     assert live.training[-1][1] == pytest.approx(2.5 / np.log(2) / 2)
     assert live.held_out == [(64, 3.0), (128, 5.0)]
     assert list(live.norms) == ["embeddings", "head", "layer 0", "layer 1"]
@@ -99,7 +99,7 @@ def test_a_choice_from_the_menu_is_run_and_placed_beside_the_stored_runs() -> No
 
     menu = explorers.ablation_explorer(stored, measure, baseline="none", start="x")
     assert asked == [("x", (0,))] and menu.result == 1.4
-    assert "x, seed 0: 1.400 bits a byte, +0.395" in menu.alt and "1.505" in menu.alt
+    assert "x, seed 0: 1.400 bits per byte, +0.395" in menu.alt and "1.505" in menu.alt
     menu.controls["seed"].value = 1
     menu.controls["change"].value = "none"
     assert asked[1:] == [("x", (1,)), ("none", (1,))]

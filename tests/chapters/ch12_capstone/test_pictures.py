@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from course_lib.chapters.ch12_capstone import pictures
 
 
-def test_standings_have_a_bar_each_and_ours_stands_out() -> None:
+def test_standings_have_one_bar_each_and_ours_stands_out() -> None:
     rows = pd.DataFrame({"name": ["gzip", "our model"], "bits_per_byte": [2.0, 0.5]})
     picture = pictures.standings(rows)
     bars = [patch for patch in picture.figure.axes[0].patches if isinstance(patch, Rectangle)]
