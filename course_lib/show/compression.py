@@ -133,11 +133,9 @@ class _Drawing:
             point.set_data(rows["vocab_size"], rows["ratio"])
         self._place_names(here)
         chosen = here[here["tokenizer"] == tokenizer]
-        ratio = (
-            float(np.interp(vocab_size, chosen["vocab_size"], chosen["ratio"]))
-            if len(chosen)
-            else float("nan")
-        )
+        ratio = float("nan")
+        if len(chosen):
+            ratio = float(np.interp(vocab_size, chosen["vocab_size"], chosen["ratio"]))
         share = 100 * float(embedding_share(vocab_size, d_model, tied=tied))
         self._share.set_data(self._grid, 100 * embedding_share(self._grid, d_model, tied=tied))
         self._mark(0, vocab_size, ratio, f"{ratio:.2f}")

@@ -59,14 +59,13 @@ def show_source(obj: Any) -> Source:
         code = textwrap.dedent(inspect.getsource(obj)).rstrip() + "\n"
         path = Path(inspect.getsourcefile(obj) or "")
     except (TypeError, OSError) as error:
-        raise TypeError(
-            f"obj={obj!r} has no Python source to show; give a function, class or module"
-        ) from error
+        message = f"obj={obj!r} has no Python source to show; give a function, class or module"
+        raise TypeError(message) from error
     first_line = 1 if inspect.ismodule(obj) else inspect.getsourcelines(obj)[1]
     module = inspect.getmodule(obj)
-    place = (
-        module.__name__.replace(".", "/") + ".py" if module and module.__name__ != "__main__" else path.name
-    )
+    place = path.name
+    if module and module.__name__ != "__main__":
+        place = module.__name__.replace(".", "/") + ".py"
     return Source(code, f"{place}, line {first_line}")
 
 

@@ -51,11 +51,9 @@ def merge_stepper(
     """
     states = training_states(_checked_corpus(corpus), _checked_num_merges(num_merges))
     learned = {"name": "learned from the corpus", "merges": states[-1].merges}
-    given = (
-        {"name": "“ll” before “el”", "merges": HELLO}
-        if merges is None
-        else {"name": "given", "merges": _checked_merges(merges)}
-    )
+    given = {"name": "“ll” before “el”", "merges": HELLO}
+    if merges is not None:
+        given = {"name": "given", "merges": _checked_merges(merges)}
     samples = [{"word": _checked_word(word), "list": 0}]
     if corpus is None:
         samples.append({"word": "lowest", "list": 1})

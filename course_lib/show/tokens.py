@@ -88,18 +88,17 @@ def _static_html(rows: Sequence[Row]) -> str:
 
 
 def _row_html(row: Row) -> str:
-    content = (
-        html.escape(row.error) if row.error else "".join(_token_html(*pair) for pair in enumerate(row.tokens))
-    )
-    hidden = row.count - len(row.tokens)
-    more = (
-        f'<span class="ct-more">… and {hidden:,} more tokens</span>' if hidden > 0 and not row.error else ""
-    )
-    summary = "" if row.error else html.escape(_summary(row))
+    if row.error:
+        summary, kind, content = "", "ct-line ct-error", html.escape(row.error)
+    else:
+        summary, kind = html.escape(_summary(row)), "ct-line"
+        content = "".join(_token_html(index, token) for index, token in enumerate(row.tokens))
+        hidden = row.count - len(row.tokens)
+        if hidden > 0:
+            content += f'<span class="ct-more">… and {hidden:,} more tokens</span>'
     return (
         f'<section class="ct-row"><header><b>{html.escape(row.name)}</b>'
-        f'<span class="ct-count">{summary}</span></header>'
-        f'<div class="ct-line{" ct-error" if row.error else ""}">{content}{more}</div></section>'
+        f'<span class="ct-count">{summary}</span></header><div class="{kind}">{content}</div></section>'
     )
 
 

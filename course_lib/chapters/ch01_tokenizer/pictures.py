@@ -13,7 +13,6 @@ from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_
 
 _COLOURS = (PALETTE["blue"], PALETTE["orange"], PALETTE["green"], PALETTE["pink"])
 
-
 _BAND = 2  # standard errors
 
 
@@ -153,13 +152,11 @@ def boundary_agreement(agreement: pd.DataFrame) -> Picture:
 
 _LANGUAGES = {"en": "English", "zh": "Chinese"}
 
-
 _MEASURES = {
     "bytes/token": "bytes per token",
     "unused": "learned pieces never used",
     "precision": "cuts where words or parts meet",
 }
-
 
 _ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "orange", "green", "pink")]
 
@@ -241,7 +238,6 @@ _TRAINERS = {
     "heap": PALETTE["blue"],
     "engine": PALETTE["green"],
 }
-
 
 _ENCODERS = {
     "rescan": ("rescan (Python)", PALETTE["orange"]),

@@ -73,7 +73,7 @@ class _Drawing:
         left.text(
             0.985,
             0.03,
-            "grey: distribution of the model's inputs",
+            "grey: the model's inputs",
             transform=left.transAxes,
             ha="right",
             color=PALETTE["grey"],

@@ -10,7 +10,6 @@ from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_
 FORMAT_COLOURS = {"float32": PALETTE["green"], "bfloat16": PALETTE["orange"], "float16": PALETTE["blue"]}
 """Colours of number formats, by name."""
 
-
 _METHODS = {
     "all logits": PALETTE["orange"],
     "chunked loss": PALETTE["ochre"],
@@ -182,7 +181,6 @@ def after_rounding(results: pd.DataFrame) -> Picture:
 
 
 _QK = {False: ("without", PALETTE["orange"]), True: ("with QK-norm", PALETTE["blue"])}
-
 
 _WEIGHT_COLOURS = [PALETTE["grey"], PALETTE["ochre"], PALETTE["blue"], PALETTE["green"], PALETTE["pink"]]
 

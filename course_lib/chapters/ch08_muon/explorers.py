@@ -98,12 +98,9 @@ def _apart(
 
 Triple = tuple[float, float, float]
 
-
 Apply = Callable[[NDArray[np.float64], Sequence[Triple]], NDArray[np.float64]]
 
-
 _OWN = "a, b, c as set"
-
 
 _LARGEST = 1e3  # values that diverge are drawn at the edge
 

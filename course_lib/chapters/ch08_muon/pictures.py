@@ -12,7 +12,6 @@ from course_lib.show.look import INK, NOTE_SIZE, PALETTE, Picture, direct_labels
 COLOURS = {"AdamW": PALETTE["orange"], "Muon": PALETTE["blue"]}
 """Colours of the optimizers, by name."""
 
-
 DIRECTIONS = ("gradient", "momentum", "update")
 
 
@@ -95,9 +94,8 @@ def variants(finals: pd.DataFrame, order: Sequence[str]) -> Picture:
 def condition_traces(directions: pd.DataFrame) -> Picture:
     """Median condition number of gradients, momenta and updates during training, one line per seed."""
     fig, panels = figure(1, 3, size=(9.0, 3.5), sharey=True)
-    medians = (
-        directions.groupby(["optimizer", "seed", "direction", "step"])["condition"].median().reset_index()
-    )
+    runs = directions.groupby(["optimizer", "seed", "direction", "step"])
+    medians = runs["condition"].median().reset_index()
     for axes, direction in zip(panels, DIRECTIONS, strict=True):
         _trace(axes, medians[medians["direction"] == direction], "condition")
         axes.set(yscale="log", xlabel="step", title=direction)

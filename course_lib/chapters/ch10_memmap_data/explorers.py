@@ -30,9 +30,8 @@ def loader_explorer(speed: pd.DataFrame, resident: pd.DataFrame) -> Explorer:
     times = speed.groupby(keys)["microseconds"].median()
     grown = resident.groupby(keys)["megabytes"].median()
     patterns = list(dict.fromkeys(speed["pattern"]))
-    batches, contexts = (
-        [int(size) for size in sorted(speed[name].unique())] for name in ("batch", "context")
-    )
+    batches = sorted(speed["batch"].unique().tolist())
+    contexts = sorted(speed["context"].unique().tolist())
     return explorer(
         partial(_draw_loaders, times, grown),
         title="What does a batch cost?",

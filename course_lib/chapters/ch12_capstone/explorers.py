@@ -23,18 +23,13 @@ from course_lib.train import TrainConfig, TrainState
 
 _SIZE = (7.6, 4.6)
 
-
 _SECONDS_BETWEEN_FRAMES = 1.0
-
 
 _WINDOW = 20  # the training curve is a mean over this many steps
 
-
 _LETTERS = 104  # per line of a sample
 
-
 _NORMS = (1e-3, 1e1)
-
 
 _HEAD = ("ln_final.weight", "lm_head.weight")
 
@@ -203,9 +198,8 @@ def _norms_by_layer(state: TrainState) -> dict[str, float]:
     """Gradient norms, before clipping, of the embeddings, each layer, and the head (with the gain of the last norm)."""
     frame = gradient_norms(state.model, by="layer")
     outside = np.where(frame["name"].isin(_HEAD), "head", "embeddings")
-    squares = (
-        frame["gradient_norm"].pow(2).groupby(frame["name"].where(frame["layer"].notna(), outside)).sum()
-    )
+    names = frame["name"].where(frame["layer"].notna(), outside)
+    squares = frame["gradient_norm"].pow(2).groupby(names).sum()
     before_clipping = state.gradient_norm / float(squares.sum() ** 0.5)
     return {str(name): float(norm) for name, norm in (before_clipping * squares**0.5).items()}
 
