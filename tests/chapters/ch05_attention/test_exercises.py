@@ -341,7 +341,7 @@ ANSWERS = {
         wrong=(
             (merge_added, "The two sums are relative to different largest scores"),
             (merge_first_is_larger, "This takes the first report's largest score"),
-            (merge_values_forgotten, "The weighted sums of values are relative"),
+            (merge_values_forgotten, "The weighted sums of values are also relative"),
             (merge_growing, "The factor is upside down"),
             (merge_absolute, "Both sums of a report are relative"),
             (merge_mean, "The last number is divided by the sum"),
