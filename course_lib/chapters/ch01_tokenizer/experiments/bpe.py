@@ -15,8 +15,7 @@ import pandas as pd
 from course_lib.data import SEPARATOR, open_text, stories
 from course_lib.files import PathLike, progress
 from course_lib.lab.measure import cpu_seconds
-from course_lib.lab.vocabulary import shrink
-from course_lib.tokenizer import Tokenizer, pretokenize, reference, train_bpe
+from course_lib.tokenizer import Tokenizer, pretokenize, reference, shrink, train_bpe
 
 # Publishers' figures: model cards and configuration files. DeepSeek-V3's total counts all experts.
 _MODELS = (

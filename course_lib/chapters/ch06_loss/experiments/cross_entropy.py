@@ -15,9 +15,8 @@ from course_lib.files import progress
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
-from course_lib.lab.vocabulary import shrink
 from course_lib.loss import bits_per_byte, cross_entropy, linear_cross_entropy, logsumexp, perplexity
-from course_lib.tokenizer import Tokenizer, train_bpe
+from course_lib.tokenizer import Tokenizer, shrink, train_bpe
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """The number formats that models are trained in, by name."""
