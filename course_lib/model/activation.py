@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from course_lib.model.checks import check_choice
+from course_lib.checks import check_choice
 from course_lib.model.functional import silu
 
 Activation = Callable[[Tensor], Tensor]

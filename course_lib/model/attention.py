@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from course_lib.checks import check_positive
 from course_lib.model import kernels
 from course_lib.model.cache import LayerCache
-from course_lib.model.checks import check_positive
 from course_lib.model.linear import Linear, plain_weights
 from course_lib.model.norm import RMSNorm
 from course_lib.model.rope import RotaryEmbedding

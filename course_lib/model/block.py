@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from course_lib.checks import check_positive
 from course_lib.model.attention import CausalSelfAttention
 from course_lib.model.cache import LayerCache
-from course_lib.model.checks import check_positive
 from course_lib.model.config import ModelConfig
 from course_lib.model.ffn import make_ffn
 from course_lib.model.norm import make_norm

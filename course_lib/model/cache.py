@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from course_lib.model.checks import check_positive
+from course_lib.checks import check_positive
 from course_lib.model.config import ModelConfig
 
 

@@ -1,23 +1,7 @@
-"""Checks of arguments, each with an error of one sentence that names the argument and what is allowed."""
-
-from collections.abc import Collection
+"""Checks of tensors, each with an error of one sentence that names the argument and what is allowed."""
 
 import torch
 from torch import Tensor
-
-
-def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
-    """Raise ValueError, with what is allowed, unless ``value`` is one of ``allowed``."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
-
-
-def check_positive(name: str, value: object) -> None:
-    """Raise TypeError unless ``value`` is an integer, ValueError unless it is at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 def check_features(x: Tensor, weight: Tensor, name: str = "x") -> None:

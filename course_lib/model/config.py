@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.model.checks import check_choice, check_positive
+from course_lib.checks import check_choice, check_positive
 
 NORMS = ("rmsnorm", "layernorm")
 NORM_PLACEMENTS = ("pre", "post", "double", "branch", "deepnorm", "none")

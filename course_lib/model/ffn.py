@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_lib.checks import check_choice
 from course_lib.model import kernels
 from course_lib.model.activation import torch_kernel
-from course_lib.model.checks import check_choice
 from course_lib.model.config import GATED_ACTIVATIONS, PLAIN_ACTIVATIONS, ModelConfig
 from course_lib.model.linear import Linear, plain_weights
 

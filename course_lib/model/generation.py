@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from course_lib.checks import check_positive
 from course_lib.model.cache import KVCache
-from course_lib.model.checks import check_id_range, check_ids, check_positive
+from course_lib.model.checks import check_id_range, check_ids
 from course_lib.model.config import ModelConfig
 from course_lib.model.functional import softmax
 from course_lib.model.linear import Linear

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_lib.checks import check_positive
 from course_lib.model import kernels
-from course_lib.model.checks import check_id_range, check_ids, check_positive
+from course_lib.model.checks import check_id_range, check_ids
 from course_lib.model.watchers import is_plain, may_be_bypassed
 
 

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course_lib.checks import check_choice, check_positive
 from course_lib.model import kernels
-from course_lib.model.checks import check_choice, check_normable, check_positive
+from course_lib.model.checks import check_normable
 from course_lib.model.config import NORMS
 from course_lib.model.functional import layer_norm_reference
 

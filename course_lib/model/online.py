@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from course_lib.model.checks import check_positive
+from course_lib.checks import check_positive
 from course_lib.model.functional import causal_mask
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.checks import check_choice, check_positive
 from course_lib.model import kernels
-from course_lib.model.checks import check_choice, check_ids, check_positive
+from course_lib.model.checks import check_ids
 from course_lib.model.config import ROPE_LAYOUTS, RopeScaling, as_rope_scaling
 from course_lib.model.tables import TableModule
 from course_lib.model.watchers import may_be_bypassed
