@@ -34,6 +34,7 @@ import psutil
 import torch
 
 from course_lib import accounting
+from course_lib.chapters.ch10_memmap_data.experiments.loaders import row_by_row
 from course_lib.cli.options import parse_size
 from course_lib.data import BatchStream, TokenFile, get_batch, write_stories
 from course_lib.lab.measure import take_turns
@@ -48,20 +49,17 @@ VOCAB_SIZE = 10_000
 SMALL = ModelConfig(vocab_size=1000, context_length=256, d_model=64, num_layers=2, num_heads=4)
 
 
-def row_by_row(data: np.ndarray, batch: int, context: int) -> tuple[torch.Tensor, torch.Tensor]:
-    starts = torch.randint(len(data) - context, (batch,))
-    x = torch.stack([torch.from_numpy(data[i : i + context].astype(np.int64)) for i in starts])
-    y = torch.stack([torch.from_numpy(data[i + 1 : i + 1 + context].astype(np.int64)) for i in starts])
-    return x, y
-
-
 def ways(path: Path, batch: int, context: int) -> dict[str, Callable[[], object]]:
     tokens = TokenFile.open(path)
     mapped = np.memmap(path, dtype=np.uint16, mode="r")
     stream = BatchStream(tokens, batch, context, seed=0)
+
+    def starts() -> np.ndarray:
+        return torch.randint(len(tokens) - context, (batch,)).numpy()
+
     return {
-        "nanoGPT": lambda: row_by_row(np.memmap(path, dtype=np.uint16, mode="r"), batch, context),
-        "row by row": lambda: row_by_row(mapped, batch, context),
+        "nanoGPT": lambda: row_by_row(np.memmap(path, dtype=np.uint16, mode="r"), starts(), context),
+        "row by row": lambda: row_by_row(mapped, starts(), context),
         "get_batch": lambda: get_batch(tokens, batch, context),
         "BatchStream": lambda: next(stream),
     }

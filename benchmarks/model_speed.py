@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as tf
 import transformers
+from tables import show
 from torch import Tensor, nn
 
 from course_lib.lab.measure import take_turns
@@ -191,16 +192,6 @@ def compare_norms(repeats: int) -> list[Row]:
 JOBS = {"train": compare_training, "generate": compare_generation, "norm": compare_norms}
 
 
-def show(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=160).print(table)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -221,7 +212,7 @@ def main() -> None:
     }
     for job in arguments.job or JOBS:
         everything[job] = rows = JOBS[job](arguments.repeats)
-        show(rows)
+        show(rows, digits=4)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "model_speed.json").write_text(json.dumps(everything, indent=2))
 

@@ -23,6 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tables import show
+
 from course_lib.chapters.ch01_tokenizer.experiments.peers import JOBS, installed
 from course_lib.data import SEPARATOR, write_stories
 from course_lib.lab.measure import cpu_seconds
@@ -148,16 +150,6 @@ def story_file(megabytes: int, folder: Path) -> Path:
         print(f"generating {path} …", file=sys.stderr)
         write_stories(path, megabytes * 1_000_000, seed=0, language="en")
     return path
-
-
-def show(rows: list[dict[str, object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=200).print(table)
 
 
 def main() -> None:
