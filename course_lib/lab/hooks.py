@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from course_lib.diagnostics.hooks import watch_modules
+
 
 @contextmanager
 def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
@@ -20,11 +22,8 @@ def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
 def watch_inputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
     """Collect the first argument of every call of ``modules`` inside the block, without its graph."""
     seen: list[Tensor] = []
-
-    def look(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0].detach())
-
-    with hooked(module.register_forward_pre_hook(look) for module in modules):
+    named = [("", module) for module in modules]
+    with watch_modules(named, before=lambda _name, _module, inputs: seen.append(inputs[0].detach())):
         yield seen
 
 
@@ -32,9 +31,6 @@ def watch_inputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
 def watch_outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
     """Collect the result of every call of ``modules`` inside the block, without its graph."""
     seen: list[Tensor] = []
-
-    def look(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append(output.detach())
-
-    with hooked(module.register_forward_hook(look) for module in modules):
+    named = [("", module) for module in modules]
+    with watch_modules(named, after=lambda _name, _module, output: seen.append(output.detach())):
         yield seen
