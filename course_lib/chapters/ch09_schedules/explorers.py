@@ -32,8 +32,8 @@ def designer(curves: pd.DataFrame, finals: pd.DataFrame, factors: pd.DataFrame) 
         size=(8.4, 4.8),
         shape=Choice("schedule", names, start=names[-1]),
         lr=Slider("its peak learning rate", rates, start=middle),
-        other=Choice("compare with (grey)", names, start=names[0]),
-        other_lr=Slider("its peak learning rate (grey)", rates, start=middle),
+        other=Choice("schedule in grey", names, start=names[0]),
+        other_lr=Slider("its peak rate (grey)", rates, start=middle),
         late=Toggle("only the second half", start=True),
     )
 
