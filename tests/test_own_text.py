@@ -134,7 +134,7 @@ def test_a_path_that_is_no_text_is_told_at_once_in_one_line(stem: str, tmp_path:
         str(tmp_path / "dangling"): "does not exist",
         "missing.txt": "does not exist (looked for in ",
         "": "is a directory",
-        "x" * 5000: "are no path",
+        "x" * 5000: "no path has",
     }
     outputs = run([with_path(setup, path) for path in told])
     for (path, reason), found in zip(told.items(), map(errors, outputs), strict=True):
