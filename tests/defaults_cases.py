@@ -282,7 +282,7 @@ def flatten(value: Any) -> list[Any]:
 
 
 def difference(found: Any, expected: Any) -> str:
-    """What is wrong with a result, or an empty string."""
+    """The fault of a result, or an empty string."""
     for a, b in zip(flatten(found), flatten(expected), strict=True):
         if isinstance(b, str | bytes):
             if a != b:

@@ -224,7 +224,7 @@ def code(chapter: Chapter) -> Iterator[str]:
         if _INSTALL.search(cell.source):
             yield f"{cell.id} installs something or leaves Python"
         elif not syntax(cell.source).body:
-            yield f"{cell.id} is no Python"
+            yield f"{cell.id} is not Python"
         for node in ast.walk(syntax(cell.source)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

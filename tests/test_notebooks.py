@@ -125,7 +125,7 @@ def test_a_good_notebook_gets_no_complaint() -> None:
         (2, "assert 1\n!pip install x", "code: x-cell-2 installs"),
         (2, "assert 1\nimport os; os.system('python -m pip install x')", "code: x-cell-2 installs"),
         (2, "assert 1\n%matplotlib inline", "code: x-cell-2 installs"),
-        (2, "assert 1 +", "code: x-cell-2 is no Python"),
+        (2, "assert 1 +", "code: x-cell-2 is not Python"),
         (2, "assert 1\nimport scipy.stats", "code: x-cell-2 imports scipy.stats"),
         (2, "assert 1\nfrom course_lib._bpe import train", "code: x-cell-2 imports the private"),
         (3, "### A\n\n| a | b |\n|---|---|\n| 1 |", "tables: x-cell-3: rows of [1, 2] columns"),

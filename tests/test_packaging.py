@@ -97,7 +97,7 @@ def test_engine_and_kernels_include_no_python_and_not_each_other(library: str) -
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
 def test_workflows_run_commands_that_there_are(path: Path) -> None:
-    """What they call make for is a target, and a value of CPU one that the Makefile takes."""
+    """The targets they call exist, and so do the values of CPU."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
     commands = [(job, step["run"].split()) for job in jobs.values() for step in job["steps"] if "run" in step]

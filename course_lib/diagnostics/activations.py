@@ -1,4 +1,4 @@
-"""What flows through a network: sizes of activations, attention logits and their entropy."""
+"""The tensors that flow through a network: sizes of activations, attention logits and their entropy."""
 
 from collections.abc import Callable
 from typing import Any

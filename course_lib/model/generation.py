@@ -16,7 +16,7 @@ from course_lib.model.linear import Linear
 
 
 class LanguageModel(Protocol):
-    """What :func:`generate` needs from a model; :class:`TransformerLM` is one."""
+    """A model that :func:`generate` can call, such as :class:`TransformerLM`."""
 
     config: ModelConfig
     lm_head: Linear

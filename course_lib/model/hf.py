@@ -72,7 +72,7 @@ def from_hf(state_dict: Mapping[str, Tensor], hf_config: Any) -> TransformerLM:
 
 
 def _complete_tied(weights: dict[str, Tensor]) -> None:
-    """Give the one table of tied embeddings both of its names, whichever of them the file has."""
+    """Give the one table of tied embeddings both of its names; the file may have either or both."""
     names = ("token_embeddings.weight", "lm_head.weight")
     tables = [weights[name] for name in names if name in weights]
     if len(tables) == 2 and tables[0] is not tables[1] and not torch.equal(*tables):

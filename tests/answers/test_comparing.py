@@ -101,7 +101,7 @@ def test_one_number_that_is_off_is_found(numbers: np.ndarray, data: st.DataObjec
         np.float64, st.tuples(st.integers(1, 6), st.integers(1, 8)), elements=ORDINARY.map(lambda x: x / 1e5)
     )
 )
-@example(np.full((1, 3), 1.1875e-05))  # in float64 the mean is not exact, so x - mean is no 0
+@example(np.full((1, 3), 1.1875e-05))  # in float64 the mean is not exact, so x - mean is not 0
 def test_what_float32_computes_is_right(rows: np.ndarray) -> None:
     """Softmax, norms and products, computed in float32 by NumPy and by torch, against float64."""
     exact = torch.from_numpy(rows)

@@ -29,7 +29,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def wrong_pointers(name: str, text: str) -> list[str]:
-    """What the help ``text`` of a command names though it does not exist."""
+    """The things that the help ``text`` of a command names though they do not exist."""
     options = {option for param in COMMANDS[name].params for option in param.opts} | {"--help"}
     quoted = re.findall(r"`([^`]+)`", text)
     wrong = [

@@ -1,4 +1,4 @@
-"""What all commands share: wrong usage, sizes, exit statuses, file names, encodings, Ctrl-C."""
+"""Behaviour that all commands share: wrong usage, sizes, exit statuses, file names, encodings, Ctrl-C."""
 
 import json
 import os

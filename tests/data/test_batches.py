@@ -172,7 +172,7 @@ def test_a_copied_stream_goes_on_by_itself(
 
 
 class WholeWindows(torch.utils.data.IterableDataset[torch.Tensor]):
-    """What somebody's own dataset may look like: a token file, a stream, and a share for each worker."""
+    """A dataset as a reader may write it: a token file, a stream, and a share for each worker."""
 
     def __init__(self, tokens: TokenFile) -> None:
         self.tokens = tokens

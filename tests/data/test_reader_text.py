@@ -1,4 +1,4 @@
-"""Reading a reader's text: the encoding is found, nothing is lost, and what is no text is told in one line."""
+"""Reading a reader's text: the encoding is found, nothing is lost, and a file that is not text is reported in one line."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every test draws the same numbers, whichever tests run before it."""
+"""Every test draws the same numbers, no matter which tests run before it."""
 
 import pytest
 import torch

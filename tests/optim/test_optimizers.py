@@ -1,4 +1,4 @@
-"""What every torch optimizer can do: closures, schedulers, states that are saved and exchanged, errors that name."""
+"""The abilities of every torch optimizer: closures, schedulers, states that are saved and exchanged, errors that name."""
 
 import copy
 import json

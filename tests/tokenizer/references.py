@@ -1,4 +1,4 @@
-"""What the tokenizer tests share: texts that are hard on purpose, and the references."""
+"""Texts that are hard on purpose, and the references, for all tests of tokenizers."""
 
 from collections.abc import Callable
 from functools import cache

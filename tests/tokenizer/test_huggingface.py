@@ -75,7 +75,7 @@ def write(path: Path, document: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, Any]:
-    """What Hugging Face saves after training on a little text."""
+    """A file that Hugging Face saved after training on a little text."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -125,7 +125,7 @@ texts = (
 
 @functools.cache
 def theirs(normalizer: str, pre_tokenizer: str, *, late: bool = True) -> tokenizers.Tokenizer:
-    """What the package makes of a little text, with both kinds of added tokens."""
+    """A tokenizer that the package trained on a little text, with both kinds of added tokens."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = PRE_TOKENIZERS[pre_tokenizer]
     tokenizer.normalizer = NORMALIZERS[normalizer]

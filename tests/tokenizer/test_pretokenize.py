@@ -116,7 +116,7 @@ def test_deepseek_equals_its_three_splits_around_every_kind_of_character(context
 
 
 def hugging_face_pieces(text: str) -> list[str]:
-    """What the pre-tokenizer of DeepSeek's own tokenizer.json makes of ``text``."""
+    """The pieces that the pre-tokenizer of DeepSeek's own tokenizer.json cuts ``text`` into."""
     path = find_pretrained("deepseek")
     assert path is not None
     pieces = hugging_face(path).pre_tokenizer.pre_tokenize_str(text)

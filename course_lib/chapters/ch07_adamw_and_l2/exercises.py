@@ -147,8 +147,8 @@ _ADAMW_MISTAKES = (
     ),
     Mistake(
         _adam_like(decayed="after"),
-        "The decay comes after the update and shrinks that as well. CS336's handout of 2025 has this order, and it is "
-        "no mistake; the paper and torch, asked for here, take the decay of the weight before the update.",
+        "The decay comes after the update and shrinks that as well. CS336's handout of 2025 has this order, which is "
+        "not a mistake; the paper and torch, asked for here, take the decay of the weight before the update.",
     ),
     Mistake(
         _adam_like(eps_corrected=False),

@@ -40,7 +40,7 @@ def test_joints_are_found_where_parts_meet() -> None:
         "whole": bpe(),
     }
     frame = subwords.joint_agreement(["moon gatherer gather"], ["moongatherer"], tokenizers)
-    # moon|gatherer; gather|er is a joint of another word, moongather is no word of the text
+    # moon|gatherer; gather|er is a joint of another word, moongather is not a word of the text
     assert tuple(frame.loc["right"]) == (1 / 2, 1.0)
     assert tuple(frame.loc["wrong"]) == (0.0, 0.0)
     assert tuple(frame.loc["every character"]) == (1 / 11, 1.0)

@@ -34,7 +34,7 @@ def test_precision_at_no_shift_is_that_of_the_format() -> None:
     errors = rope.score_precision(shifts=(0, 2048), draws=50).set_index(["dtype", "shift"]).error
     for name, bits in (("float32", 24), ("float16", 11), ("bfloat16", 8)):
         assert 0 < errors[name, 0] < 10 * 2.0**-bits
-    # 2048 + 1 is no number of bfloat16: positions that differ by the offset become the same.
+    # bfloat16 cannot represent 2048 + 1: positions that differ by the offset become the same.
     assert errors["bfloat16", 2048] > 0.5
 
 

@@ -23,7 +23,7 @@ USED = {"attention_forward"} if ISAS[-1] != "portable" else set()
 def attend(
     qkv: Tensor, heads: int, tables: tuple[Tensor, Tensor] | None = None, layout: str = "interleaved"
 ) -> Tensor:
-    """What ``side_by_side_attention`` stands for."""
+    """The plain form of ``side_by_side_attention``."""
     kv_heads = (qkv.shape[2] - heads) // 2
     q, k, v = qkv.split((heads, kv_heads, kv_heads), 2)
     if tables is not None:
