@@ -1,10 +1,10 @@
 """Fused kernels on contiguous float32 in memory. Private: use ``course_lib.model.kernels``.
 
 Memory is passed as addresses (``Tensor.data_ptr()``) and not checked: the caller is responsible for dtype and size.
-Addresses come first, inputs before outputs; sizes and options are keywords. ``isa`` is one of ``available_isas()``, by
-default the last and fastest one: what the processor can run, up to the one that the environment variable
-``COURSE_CPU_CAPABILITY`` names (``avx512``, ``avx2`` or ``portable``; another value is an ImportError). Calls release
-the interpreter lock.
+Addresses come first, inputs before outputs; where there are more than three sizes and options, they are keywords.
+``isa`` is one of ``available_isas()``, by default the last and fastest one: what the processor can run, up to the one
+that the environment variable ``COURSE_CPU_CAPABILITY`` names (``avx512``, ``avx2`` or ``portable``; another value is an
+ImportError). Calls release the interpreter lock.
 """
 
 def available_isas() -> list[str]: ...
@@ -13,10 +13,10 @@ def rms_norm_forward(
     weight: int,
     y: int,
     inverse_rms: int,
-    *,
     rows: int,
     width: int,
     eps: float,
+    *,
     isa: str | None = None,
 ) -> None: ...
 def rms_norm_backward(
@@ -36,11 +36,8 @@ def rotate(
     cos: int,
     sin: int,
     y: int,
+    shape: tuple[int, int, int, int],  # batch, tokens, heads, pairs
     *,
-    batch: int,
-    tokens: int,
-    heads: int,
-    pairs: int,
     interleaved: bool,
     transposed: bool,
     isa: str | None = None,
@@ -83,7 +80,7 @@ def attention_backward(
     isa: str | None = None,
 ) -> None: ...
 def multiply_few_rows(
-    x: int, weight: int, y: int, *, rows: int, width: int, outputs: int, isa: str | None = None
+    x: int, weight: int, y: int, rows: int, width: int, outputs: int, *, isa: str | None = None
 ) -> None: ...
 def multiply(
     a: tuple[int, int, int],  # address, row step, column step

@@ -1,6 +1,8 @@
-// Binds csrc/kernels. Memory comes as addresses (Tensor.data_ptr()), in the order of the formula; sizes and
-// options are keywords, so that no two of them can change places. course_lib.model.kernels checks the type
-// and size of what it passes, and a call costs a microsecond less than through a buffer protocol.
+// Binds csrc/kernels. Memory comes as addresses (Tensor.data_ptr()), in the order of the formula; where there
+// are more than three sizes and options, they are keywords or a tuple, so that no two of them can change
+// places. (Keywords cost a call half a microsecond, of the two that a norm of one token takes.)
+// course_lib.model.kernels checks the type and size of what it passes, and a call costs a microsecond less
+// than through a buffer protocol.
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
@@ -53,8 +55,8 @@ void register_rms_norm(py::module_& module) {
             kernels::rms_norm_forward(chosen, rows, width, eps, input(x), input(weight), output(y),
                                       output(inverse_rms));
         },
-        py::arg("x"), py::arg("weight"), py::arg("y"), py::arg("inverse_rms"), py::kw_only(), py::arg("rows"),
-        py::arg("width"), py::arg("eps"), py::arg("isa") = py::none());
+        py::arg("x"), py::arg("weight"), py::arg("y"), py::arg("inverse_rms"), py::arg("rows"),
+        py::arg("width"), py::arg("eps"), py::kw_only(), py::arg("isa") = py::none());
     module.def(
         "rms_norm_backward",
         [](Address dy, Address x, Address weight, Address inverse_rms, Address dx, Address dweight,
@@ -68,19 +70,21 @@ void register_rms_norm(py::module_& module) {
         py::arg("dweight"), py::kw_only(), py::arg("rows"), py::arg("width"), py::arg("isa") = py::none());
 }
 
+using RotatedShape = std::tuple<std::size_t, std::size_t, std::size_t, std::size_t>;
+
 void register_rotate(py::module_& module) {
     module.def(
         "rotate",
-        [](Address x, Address cos, Address sin, Address y, std::size_t batch, std::size_t tokens,
-           std::size_t heads, std::size_t pairs, bool interleaved, bool transposed, const py::object& isa) {
+        [](Address x, Address cos, Address sin, Address y, const RotatedShape& shape, bool interleaved,
+           bool transposed, const py::object& isa) {
             const kernels::Isa chosen = chosen_isa(isa);
+            const auto& [batch, tokens, heads, pairs] = shape;
             const py::gil_scoped_release release;
             kernels::rotate(chosen, {batch, tokens, heads, pairs, pairing(interleaved), transposed}, input(x),
                             input(cos), input(sin), output(y));
         },
-        py::arg("x"), py::arg("cos"), py::arg("sin"), py::arg("y"), py::kw_only(), py::arg("batch"),
-        py::arg("tokens"), py::arg("heads"), py::arg("pairs"), py::arg("interleaved"), py::arg("transposed"),
-        py::arg("isa") = py::none());
+        py::arg("x"), py::arg("cos"), py::arg("sin"), py::arg("y"), py::arg("shape"), py::kw_only(),
+        py::arg("interleaved"), py::arg("transposed"), py::arg("isa") = py::none());
 }
 
 void register_swiglu(py::module_& module) {
@@ -145,8 +149,8 @@ void register_few_rows(py::module_& module) {
             const py::gil_scoped_release release;
             kernels::multiply_few_rows(chosen, rows, width, outputs, input(x), input(weight), output(y));
         },
-        py::arg("x"), py::arg("weight"), py::arg("y"), py::kw_only(), py::arg("rows"), py::arg("width"),
-        py::arg("outputs"), py::arg("isa") = py::none());
+        py::arg("x"), py::arg("weight"), py::arg("y"), py::arg("rows"), py::arg("width"), py::arg("outputs"),
+        py::kw_only(), py::arg("isa") = py::none());
 }
 
 using Operand = std::tuple<Address, std::size_t, std::size_t>;  // address, row step, column step

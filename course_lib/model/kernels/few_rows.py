@@ -22,12 +22,6 @@ def few_rows_product(x: Tensor, weight: Tensor) -> Tensor:
     x, weight = x.contiguous(), weight.contiguous()
     outputs, width = weight.shape
     y = x.new_empty(*x.shape[:-1], outputs)
-    _kernels.multiply_few_rows(
-        x.data_ptr(),
-        weight.data_ptr(),
-        y.data_ptr(),
-        rows=x.numel() // width,
-        width=width,
-        outputs=outputs,
-    )
+    rows = x.numel() // width
+    _kernels.multiply_few_rows(x.data_ptr(), weight.data_ptr(), y.data_ptr(), rows, width, outputs)
     return y

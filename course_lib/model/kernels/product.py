@@ -32,7 +32,7 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
         if has_few_rows(x):
             return few_rows_product(x, weight)
         if _kernel_is_faster(x, weight):
-            return side_by_side(x, (weight,))
+            return _side_by_side(True, x, (weight,))
     else:
         check_features(x, weight)
     return x @ weight.T
@@ -49,14 +49,18 @@ def may_be_side_by_side(x: Tensor, *weights: Tensor) -> bool:
 
 
 def side_by_side(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """The products X W^T with each of ``weights`` side by side: (..., d_in) → (..., sum of their d_out).
+    """The products X W^T with each of ``weights``, eligible, side by side: (..., d_in) → (..., sum of their d_out).
 
-    By the kernel where it may run; elsewhere with a copy of all weights below one another, which costs less than it
+    By the kernel where it is faster; elsewhere with a copy of all weights below one another, which costs less than it
     saves, and is made again in the backward pass instead of being kept.
     """
+    return _side_by_side(_kernel_is_faster(x, *weights), x, weights)
+
+
+def _side_by_side(by_kernel: bool, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
     if not torch.is_grad_enabled():
-        return _forward(x.contiguous(), weights)
-    return _SideBySide.apply(x, *weights)  # type: ignore[no-any-return, no-untyped-call]
+        return _forward(by_kernel, x.contiguous(), weights)
+    return _SideBySide.apply(by_kernel, x, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _kernel_is_faster(x: Tensor, *weights: Tensor) -> bool:
@@ -81,8 +85,8 @@ def _kernel_is_faster(x: Tensor, *weights: Tensor) -> bool:
     )
 
 
-def _forward(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    if not (eligible(x, *weights) and _kernel_is_faster(x, *weights)):
+def _forward(by_kernel: bool, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    if not by_kernel:
         return x @ torch.cat(list(weights)).T
     d_in, d_out = x.shape[-1], sum(len(weight) for weight in weights)
     rows, address, step = x.numel() // d_in, x.data_ptr(), x.element_size()
@@ -104,15 +108,16 @@ def _forward(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 class _SideBySide(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, by_kernel: bool, x: Tensor, *weights: Tensor) -> Tensor:
         ctx.save_for_backward(x, *weights)
-        return _forward(x.contiguous(), weights)
+        return _forward(by_kernel, x.contiguous(), weights)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
         by_kernel = not needs_formulas(dy) and eligible(x, *weights) and _kernel_is_faster(x, *weights)
-        return (_gradients_by_kernel if by_kernel else _gradients)(dy, x, weights, *ctx.needs_input_grad)
+        gradients = _gradients_by_kernel if by_kernel else _gradients
+        return None, *gradients(dy, x, weights, *ctx.needs_input_grad[1:])
 
 
 def _gradients(

@@ -36,9 +36,9 @@ def _forward(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         weight.data_ptr(),
         y.data_ptr(),
         inverse_rms.data_ptr(),
-        rows=rows,
-        width=width,
-        eps=eps,
+        rows,
+        width,
+        eps,
     )
     return y, inverse_rms
 
@@ -58,8 +58,16 @@ class _RMSNorm(torch.autograd.Function):
             return *_gradients(dy, x, weight, ctx.eps), None
         dy, x, weight = dy.contiguous(), x.contiguous(), weight.contiguous()
         dx, dweight = torch.empty_like(x), torch.empty_like(weight)
-        addresses = (tensor.data_ptr() for tensor in (dy, x, weight, inverse_rms, dx, dweight))
-        _kernels.rms_norm_backward(*addresses, rows=inverse_rms.shape[0], width=weight.shape[0])
+        _kernels.rms_norm_backward(
+            dy.data_ptr(),
+            x.data_ptr(),
+            weight.data_ptr(),
+            inverse_rms.data_ptr(),
+            dx.data_ptr(),
+            dweight.data_ptr(),
+            rows=inverse_rms.shape[0],
+            width=weight.shape[0],
+        )
         return dx, dweight, None
 
 

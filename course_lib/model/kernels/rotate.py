@@ -37,15 +37,13 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool, transposed: 
     x = x.contiguous()
     y = torch.empty_like(x)
     tokens, heads, width = x.shape[-3:]
+    batch = x.numel() // max(tokens * heads * width, 1)
     _kernels.rotate(
         x.data_ptr(),
         cos.data_ptr(),
         sin.data_ptr(),
         y.data_ptr(),
-        batch=x.numel() // max(tokens * heads * width, 1),
-        tokens=tokens,
-        heads=heads,
-        pairs=width // 2,
+        (batch, tokens, heads, width // 2),
         interleaved=interleaved,
         transposed=transposed,
     )

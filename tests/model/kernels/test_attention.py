@@ -155,6 +155,7 @@ def test_operands_that_do_not_fit_are_never_read(reached: Reached) -> None:
         lambda: attention(q, k[:, :5], v),
         lambda: attention(q, k[..., :7], v),
         lambda: attention(q[:, :, :3], k, v),
+        lambda: attention(q, k, torch.randn(2, 7, 4, 8)),  # would be taken for three heads each
         lambda: projected_attention(torch.randn(2, 7, 12), [torch.randn(n, 12) for n in (24, 12, 6)], 6),
         lambda: projected_attention(torch.randn(2, 7, 12), [torch.randn(24, n) for n in (12, 12, 11)], 6),
         *(

@@ -16,7 +16,7 @@ ISAS = _kernels.available_isas()
 def test_few_rows_product_on_every_instruction_set(isa: str, rows: int, width: int, outputs: int) -> None:
     x, w, y = torch.randn(rows, width), torch.randn(outputs, width), torch.empty(rows, outputs)
     addresses = x.data_ptr(), w.data_ptr(), y.data_ptr()
-    _kernels.multiply_few_rows(*addresses, rows=rows, width=width, outputs=outputs, isa=isa)
+    _kernels.multiply_few_rows(*addresses, rows, width, outputs, isa=isa)
     torch.testing.assert_close(y, x @ w.T, atol=1e-5, rtol=1e-4)
 
 

@@ -100,8 +100,8 @@ def test_where_the_kernel_is_used(reached: Reached) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert not reached(lambda: product(x, fitting))
     with FlopCounterMode(display=False) as counter:
-        assert not reached(lambda: side_by_side(x, (fitting, fitting)))
-    assert counter.get_total_flops() == 2 * 6 * 32 * 96, "torch's counter sees the product"
+        assert not reached(lambda: product(x, fitting))
+    assert counter.get_total_flops() == 2 * 6 * 32 * 48, "torch's counter sees the product"
     torch.set_num_threads(2)
     assert not reached(lambda: product(x, fitting))
 

@@ -19,11 +19,10 @@ def test_rms_norm_on_every_instruction_set(isa: str, rows: int, width: int) -> N
     x, weight, dy = torch.randn(rows, width), torch.randn(width), torch.randn(rows, width)
     y, inverse_rms = torch.empty(rows, width), torch.empty(rows)
     dx, dweight = torch.empty(rows, width), torch.empty(width)
-    sizes = {"rows": rows, "width": width}
     forward = [t.data_ptr() for t in (x, weight, y, inverse_rms)]
-    _kernels.rms_norm_forward(*forward, **sizes, eps=1e-5, isa=isa)
+    _kernels.rms_norm_forward(*forward, rows, width, 1e-5, isa=isa)
     backward = [t.data_ptr() for t in (dy, x, weight, inverse_rms, dx, dweight)]
-    _kernels.rms_norm_backward(*backward, **sizes, isa=isa)
+    _kernels.rms_norm_backward(*backward, rows=rows, width=width, isa=isa)
     exact_x, exact_weight = x.double().requires_grad_(), weight.double().requires_grad_()
     exact = rms_norm_reference(exact_x, exact_weight)
     exact.backward(dy.double())
@@ -35,7 +34,7 @@ def test_rms_norm_on_every_instruction_set(isa: str, rows: int, width: int) -> N
 
 def test_unknown_instruction_set() -> None:
     with pytest.raises(ValueError, match="isa must be one of available_isas"):
-        _kernels.rms_norm_forward(0, 0, 0, 0, rows=0, width=0, eps=0.0, isa="mmx")
+        _kernels.rms_norm_forward(0, 0, 0, 0, 0, 0, 0.0, isa="mmx")
 
 
 def test_any_strides() -> None:

@@ -21,10 +21,7 @@ def test_rotate_on_every_instruction_set(isa: str, layout: str, pairs: int) -> N
     for transposed in (False, True):
         _kernels.rotate(
             *(t.data_ptr() for t in (x, cos, sin, y)),
-            batch=2,
-            tokens=5,
-            heads=3,
-            pairs=pairs,
+            (2, 5, 3, pairs),
             interleaved=layout == "interleaved",
             transposed=transposed,
             isa=isa,
