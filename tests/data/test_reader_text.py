@@ -1,4 +1,4 @@
-"""Reading a reader's text: the encoding is found, nothing is lost, and a file that is not text is reported in one line."""
+"""A reader's text: its encoding is found, nothing is lost, and a file that is not text is reported in one line."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The abilities of every torch optimizer: closures, schedulers, states that are saved and exchanged, errors that name."""
+"""The abilities of every torch optimizer: closures, schedulers, saved and exchanged states, errors that name."""
 
 import copy
 import json

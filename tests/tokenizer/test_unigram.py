@@ -135,7 +135,7 @@ class TestEncode:
     def test_equals_sentencepiece_on_text(self, language: str) -> None:
         ours, theirs = with_scores_of_sentencepiece(language), sentencepiece_model(language)
         lines = [line for story in corpus(language, 50_000, seed=1000) for line in story.split("\n") if line]
-        # SentencePiece spells a space that is not a piece as the three bytes of "▁"; here it is the one byte of a space.
+        # SentencePiece spells a space that is not a piece as the three bytes of "▁"; here it is one byte.
         hard = (
             ["  two  spaces ", "naïve 觥筹交错 😀", "x" * 50]
             if language == "en"

@@ -184,7 +184,7 @@ def language_model_decay(
     """AdamW with different decays of the matrices on the course's smallest language model.
 
     Returns:
-        Finals, one row per run: weight_decay, seed, validation_loss, weight_rms (of the matrices). Curves, one row a
+        Finals, one row per run: weight_decay, seed, validation_loss, weight_rms (of the matrices). Curves, one row per
         run and step: weight_decay, seed, step, loss, gradient_norm, update_norm (of the step before), weight_rms.
     """
 
