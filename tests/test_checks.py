@@ -1,4 +1,4 @@
-"""Argument checks: what passes, and the one wording of what does not."""
+"""Argument checks: valid values are returned as plain numbers; others are refused with the same wording everywhere."""
 
 import math
 import re

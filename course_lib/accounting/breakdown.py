@@ -1,4 +1,4 @@
-"""A number that knows the parts it is the sum of."""
+"""Breakdown: an integer that is the sum of named parts."""
 
 from collections.abc import Mapping
 from typing import Self

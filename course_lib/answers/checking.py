@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from course_lib.answers.comparing import plain, right_but_coarse, rounded, same, unchanged
+from course_lib.answers.formatting import show, show_both, show_call
 from course_lib.answers.running import Outcome, alike, place_of, run, takes
-from course_lib.answers.showing import show, show_both, show_call
 
 SECONDS = 20.0
 """Computing time that an answer has for a case without its own limit. All cases are small; loading torch may

@@ -24,7 +24,7 @@ from course_lib.tokenizer.pretrained import PRETRAINED, load_pretrained
 from course_lib.tokenizer.streaming import checked_items, safe_parts
 from course_lib.tokenizer.tiktoken_files import read_tiktoken
 
-# decode_file works on so many ids at a time.
+# The number of ids that decode_file decodes at a time.
 _DECODED_IDS = 1 << 20
 
 
@@ -36,11 +36,11 @@ class Tokenizer:
     that are never split; those in ``vocab`` keep their id, others get the next free ones. ``pattern``: cuts a text into
     pre-tokens; a name in ``PATTERNS`` (fast) or a regular expression of the ``regex`` package (slower, same results).
     ``ignore_merges``: a pre-token that is a whole vocabulary entry becomes that entry before any merge is tried (as in
-    tiktoken and Llama 3). ``normalizer``: the normal form of Unicode that is applied to a text before it is cut, "NFC"
+    tiktoken and Llama 3). ``normalizer``: the Unicode normal form applied to a text before it is cut, "NFC"
     (Qwen, GPT-NeoX, OLMo), "NFD", "NFKC" or "NFKD", or several that are applied in turn; the ids then decode to the
-    normalized text. Special tokens are found first, and the text between two of them is normalized by itself. Bytes
-    that are not UTF-8 stay as they are. Python does the normalizing: files, and texts that are not in normal form, are
-    encoded on one thread.
+    normalized text. Special tokens are found first, and the text between two of them is normalized separately.
+    Bytes that are not UTF-8 stay as they are. Normalization runs in Python, so files, and texts that are not yet in
+    normal form, are encoded on one thread.
 
     A tokenizer is immutable and may be used from several threads at once.
 
@@ -225,9 +225,9 @@ class Tokenizer:
     def encode_range(self, source: PathLike, start: int, stop: int) -> NDArray[Any]:
         """The ids of a part of a file, on one thread, as an array of the type that :meth:`encode_to_numpy` returns.
 
-        The part is that from the first safe cut at or after byte ``start`` to the first at or after ``stop``: the parts
-        of adjacent ranges, joined, are the ids of the file. Where files cannot be cut (:attr:`can_cut_files`), the
-        range must be the whole file.
+        The part runs from the first safe cut at or after byte ``start`` to the first one at or after ``stop``: the
+        parts of adjacent ranges, joined, are the ids of the file. Where files cannot be cut (:attr:`can_cut_files`),
+        the range must be the whole file.
 
         Raises ValueError for another range of a file that cannot be cut, and OSError for a file that cannot be read.
         """

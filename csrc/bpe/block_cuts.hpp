@@ -19,7 +19,7 @@ namespace cuts {
 
 using Mask = std::uint64_t;
 
-// Masks that say of each byte whether the byte before it, or after it, is in `mask`.
+// before(mask): bit k says whether byte k - 1 is in `mask`; after(mask): whether byte k + 1 is.
 constexpr Mask before(Mask mask) {
     return mask << 1;
 }
@@ -50,8 +50,8 @@ struct Classes {
           symbols(~(block.letters | block.digits | block.spaces)) {}
 };
 
-// The certain starts of a block of which the first `length` >= 3 bytes, starting at `begin`, are known, for
-// GPT-2 and StarCoder.
+// For GPT-2 and StarCoder: the starts that are certain when only the first `length` >= 3 bytes of the block
+// at `begin` are known.
 template <Pattern pattern>
 Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
     const Classes in(block);
@@ -77,7 +77,7 @@ Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t
     return starts & up_to(length - 2);  // the neighbour of the last byte is not known
 }
 
-// The same for cl100k and its relatives.
+// The same for cl100k, o200k, DeepSeek, Qwen2 and Llama 3.
 template <Pattern pattern>
 Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
     const Classes in(block);

@@ -11,16 +11,15 @@ namespace kernels {
 // Which two of the 2 * pairs features of a head form a pair.
 enum class Pairing : std::uint8_t { interleaved, half };
 
-// Turns each pair (a, b) of x into (a cos - b sin, a sin + b cos). With `transposed` it undoes that, as the
-// backward pass needs: (a cos + b sin, b cos - a sin).
-// Sizes: x and y batch * tokens * heads * 2 * pairs, cos and sin tokens * pairs. y must not overlap the
-// inputs.
 struct Rotation {
     std::size_t batch, tokens, heads, pairs;
     Pairing pairing;
     bool transposed;
 };
 
+// Rotates each pair (a, b) of x to (a cos - b sin, a sin + b cos). With `transposed` it applies the inverse,
+// which the backward pass needs: (a cos + b sin, b cos - a sin). x and y hold batch * tokens * heads * 2 *
+// pairs floats, cos and sin tokens * pairs. y must not overlap the inputs.
 void rotate(Isa isa, const Rotation& shape, const float* x, const float* cos, const float* sin, float* y);
 
 }  // namespace kernels

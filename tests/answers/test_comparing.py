@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from course_lib.answers.comparing import Difference, difference, right_but_coarse, same, settle, unchanged
-from course_lib.answers.showing import show, show_both
+from course_lib.answers.formatting import show, show_both
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 ORDINARY = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-3)

@@ -1,4 +1,4 @@
-"""The compiled scanners make the cuts of the ``regex`` package; nothing of a text is ever lost."""
+"""The compiled scanners cut a text exactly where the ``regex`` package does, and lose no part of it."""
 
 import importlib.util
 import unicodedata
@@ -32,7 +32,7 @@ def generator() -> ModuleType:
 
 
 def representatives() -> list[str]:
-    """Characters of every kind that the patterns tell apart: a few of each, ASCII controls, letters with a say."""
+    """Samples of every class that the patterns distinguish, white space, digits and the letters of contractions."""
     by_classes: dict[int, list[str]] = {}
     for code, classes in enumerate(generator().classes()):
         if not 0xD800 <= code < 0xE000:
@@ -74,8 +74,8 @@ class TestScanners:
     @given(contents=hard_bytes)
     @example(contents=b"\xe4\xb8 \xf0\x9f\x98x\xed\xa0\x80 \xc0\x80\xff")
     def test_invalid_bytes_are_symbols(self, pattern: str, contents: bytes) -> None:
-        # A lone surrogate stands for the byte in the text that regex sees. "€" is a symbol to every pattern, and
-        # takes the place of whatever class regex gives a surrogate.
+        # In the text given to regex, a lone surrogate stands for each invalid byte. Its class is up to regex, so each
+        # is replaced by "€", which every pattern treats as a symbol.
         text = contents.decode("utf-8", "surrogateescape")
         stand_in = regex.sub(r"[\udc80-\udcff]", "€", text)
         lengths = [len(piece) for piece in regex.findall(PATTERNS[pattern], stand_in)]

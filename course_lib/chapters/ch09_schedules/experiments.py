@@ -209,6 +209,9 @@ def _trapezoid(warmup: int, steps: int, decay: int) -> Factor:
     )
 
 
+# --- the noisy bowl ---------------------------------------------------------------------------------------------------
+
+
 def noisy_bowl(
     rates: np.ndarray, *, curvatures: Sequence[float] = (1.0, 0.01), noise: float = 1.0, start: float = 3.0
 ) -> pd.DataFrame:

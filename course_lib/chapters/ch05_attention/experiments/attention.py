@@ -1,4 +1,4 @@
-"""Chapter 5: the purpose of attention's parts, and the heads of a trained model."""
+"""Chapter 5's experiments on attention: scale, mask, heads of a trained model, memory and time, sliding windows."""
 
 import math
 from collections.abc import Callable, Sequence

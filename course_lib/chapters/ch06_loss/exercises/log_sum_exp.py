@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from course_lib.answers.checking import Case, Exercise, Mistake
-from course_lib.answers.showing import show
+from course_lib.answers.formatting import show
 
 # --- log-softmax ------------------------------------------------------------------------------------------------------
 

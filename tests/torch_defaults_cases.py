@@ -1,4 +1,4 @@
-"""Run by test_defaults.py in a process of its own: the public API before and after a change of torch's defaults.
+"""Run by test_torch_defaults.py in a process of its own: the public API before and after a change of torch's defaults.
 
 A kernel that is handed memory of the wrong size kills its process, so pytest must not be the one to run it.
 """

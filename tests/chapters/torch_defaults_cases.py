@@ -1,4 +1,4 @@
-"""Experiments and exercises under other defaults of torch; test_defaults.py runs this file in a separate process."""
+"""Experiments and exercises under other defaults of torch, run in a separate process by test_torch_defaults.py."""
 
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from course_lib.lab import small_runs, step_memory
 from course_lib.lab.machine import machine_limits
 from course_lib.lab.small_runs import SmallRun, small_config
 from course_lib.model import ModelConfig
-from tests.defaults_cases import Case, report
+from tests.torch_defaults_cases import Case, report
 
 TINY = small_config(num_layers=2, d_model=32, num_heads=2, context_length=16)
 TIMES = ("cpu_", "wall_", "milliseconds", "microseconds", "time_share", "per_second", "MFU", "start_")

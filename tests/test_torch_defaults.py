@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.defaults_cases import SETTINGS
+from tests.torch_defaults_cases import SETTINGS
 
 
-@pytest.fixture(scope="module", params=["tests.defaults_cases", "tests.chapters.defaults_cases"])
+@pytest.fixture(scope="module", params=["tests.torch_defaults_cases", "tests.chapters.torch_defaults_cases"])
 def wrong(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
     """For each setting the cases whose result differs from that under float32 and the CPU, and how."""
     command = [sys.executable, "-m", request.param]

@@ -1,4 +1,4 @@
-"""Writing values and calls for the messages of a check: short, and around the place that matters."""
+"""Formats values and calls for the messages of a check, shortened to the part that matters."""
 
 import reprlib
 from collections.abc import Callable, Sequence
@@ -6,8 +6,8 @@ from typing import Any
 
 from course_lib.answers.comparing import difference, is_tensor, plain, where
 
-_ITEMS = 12  # of a list; a longer one is shown in part
-_BESIDE = 3  # items on either side of the place that matters
+_ITEMS = 12  # shown from the start of a long list; a list of up to twice as many is shown whole
+_BESIDE = 3  # items shown on either side of the place that matters
 
 _writer = reprlib.Repr()
 _writer.maxstring = _writer.maxother = 200
