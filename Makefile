@@ -64,6 +64,7 @@ endef
 .DEFAULT_GOAL := help
 
 help:
+	@echo 'make setup      only set up .venv and compile the engine'
 	@echo 'make lab        open the course in JupyterLab (sets up .venv the first time)'
 	@echo 'make test       run the tests and every notebook'
 	@echo 'make margins    how far numeric assertions stay from their bounds (ARGS="record ..." or "table ...")'

@@ -21,7 +21,7 @@ from course_lib.loss import bits_per_byte, cross_entropy, linear_cross_entropy, 
 from course_lib.tokenizer import train_bpe
 from course_lib.train import TrainConfig, load_checkpoint, load_model, save_checkpoint, train
 from course_lib.train.evaluation import evaluate
-from course_lib.train.step import LanguageModelLoss
+from course_lib.train.training_loss import LanguageModelLoss
 
 Case = Callable[[], Any]
 CONFIG = model.ModelConfig(48, 64, 32, 2, 4, 2, 64)

@@ -1,4 +1,4 @@
-"""The chapters of the course: the one list that the first notebook, the README and the tests read."""
+"""The chapters of the course: the one list: the first notebook shows it, and a test compares the README with it."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from course_lib.cli import corpus, doctor, exercises, model, tokenizer
+from course_lib.cli import corpus, doctor, exercises, language_model, tokenizer
 from course_lib.cli.failures import OneLineErrors
 
 __all__ = ["app", "main"]
@@ -25,7 +25,7 @@ app = typer.Typer(
     help="Language models from scratch, by measurement: the course's tools.",
 )
 app.add_typer(doctor.app)
-app.add_typer(model.app)
+app.add_typer(language_model.app)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(exercises.app, name="exercises")

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import SupportsIndex
 
-from course_lib.tokenizer.engine import surrogate_error
+from course_lib.tokenizer.encoder import surrogate_error
 from course_lib.tokenizer.patterns import pretokenize, resolve_pattern
 
 _CACHED_WORDS = 1 << 16

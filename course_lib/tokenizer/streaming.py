@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from course_lib.tokenizer.engine import surrogate_error
+from course_lib.tokenizer.encoder import surrogate_error
 
 # About this much text is gathered before the first search for a place to cut.
 _GATHERED_BYTES = 1 << 14

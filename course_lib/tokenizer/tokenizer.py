@@ -13,7 +13,7 @@ from course_lib.checks import check_positive
 from course_lib.files import PathLike, atomic_write, check_input_file, check_not_sources, check_output_file
 from course_lib.files import progress as progress_bar
 from course_lib.token_file import TokenFile, description_path, token_dtype, write_token_file
-from course_lib.tokenizer.engine import make_encoder, surrogate_error
+from course_lib.tokenizer.encoder import make_encoder, surrogate_error
 from course_lib.tokenizer.formats import TokenizerData, assign_special_ids
 from course_lib.tokenizer.gpt2_files import read_vocab_merges
 from course_lib.tokenizer.huggingface import read_tokenizer_json, write_tokenizer_json

@@ -12,7 +12,7 @@ from course_lib import _bpe
 from course_lib.checks import check_integer, check_positive
 from course_lib.files import PathLike
 from course_lib.files import progress as progress_bar
-from course_lib.tokenizer.engine import surrogate_error
+from course_lib.tokenizer.encoder import surrogate_error
 from course_lib.tokenizer.formats import MAX_ID, assign_special_ids
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.piecewise import any_of

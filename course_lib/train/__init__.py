@@ -8,8 +8,8 @@ from course_lib.train.loop import Callback, TrainResult, TrainState, train
 from course_lib.train.metrics import read_metrics
 from course_lib.train.resources import account
 from course_lib.train.run_folder import check_sources, checkpoints, latest_checkpoint, read_run
-from course_lib.train.step import DivergedError, LanguageModelLoss
 from course_lib.train.template import write_template
+from course_lib.train.training_loss import DivergedError, LanguageModelLoss
 
 __all__ = [
     "Callback",

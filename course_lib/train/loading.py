@@ -1,4 +1,4 @@
-"""A finished run from its folder: the model, its configuration and its tokenizer, ready to continue texts."""
+"""Models for training and from finished runs, with the configuration and tokenizer that belong to them."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -35,7 +35,7 @@ from course_lib.train.run_folder import (
     tidy,
     write_config,
 )
-from course_lib.train.step import DivergedError, LanguageModelLoss, choose_precision, first_nonfinite
+from course_lib.train.training_loss import DivergedError, LanguageModelLoss, choose_precision, first_nonfinite
 
 
 @dataclass

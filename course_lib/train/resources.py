@@ -9,7 +9,7 @@ import torch
 from course_lib.accounting import memory, report
 from course_lib.train.config import TrainConfig
 from course_lib.train.processes import Processes
-from course_lib.train.step import choose_precision
+from course_lib.train.training_loss import choose_precision
 
 
 def account(

@@ -1,4 +1,4 @@
-// Byte-pair merging of one pre-token.
+// Byte-pair merging of one pre-token while encoding.
 #pragma once
 
 #include <cstdint>

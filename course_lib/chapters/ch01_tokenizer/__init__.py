@@ -1,1 +1,1 @@
-"""Chapter 1, Tokenizer (分词器)."""
+"""Chapter 1: the code behind notebooks/01_tokenizer.ipynb; its tests are in tests/chapters/ch01_tokenizer."""

@@ -1,1 +1,1 @@
-"""Chapter 2, Normalization (归一化)."""
+"""Chapter 2: the code behind notebooks/02_normalization.ipynb; its tests are in tests/chapters/ch02_normalization."""

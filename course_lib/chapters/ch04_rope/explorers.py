@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from course_lib.model import RopeScaling, rotary_frequencies
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, label_point
@@ -23,9 +24,6 @@ def frequencies(
     theta: float, head_dim: int, scaling: str = "none", factor: float = 1.0
 ) -> NDArray[np.float64]:
     """Radians per token of each pair; ``scaling``: "none" or a type of RopeScaling, from a context of 4,096 tokens."""
-    # Imported here so that chapters without a model do not wait for torch.
-    from course_lib.model import RopeScaling, rotary_frequencies
-
     stretch = None if scaling == "none" else RopeScaling(scaling, factor, _TRAINED)
     return np.asarray(rotary_frequencies(theta, head_dim, stretch)[0], dtype=np.float64)
 

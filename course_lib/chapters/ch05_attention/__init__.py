@@ -1,1 +1,1 @@
-"""Chapter 5, Attention, GQA and the KV cache (注意力)."""
+"""Chapter 5: the code behind notebooks/05_attention.ipynb; its tests are in tests/chapters/ch05_attention."""

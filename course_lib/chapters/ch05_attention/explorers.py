@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE
@@ -73,9 +74,6 @@ class _Memory:
         return self._update
 
     def _update(self, model: str, group: int, context: int, batch: int, bits: int, device: int) -> str:
-        # Imported here so that chapters without a model do not wait for torch.
-        from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
-
         known = KNOWN_MODELS[model]
 
         def gigabytes(heads: int, length: int) -> float:

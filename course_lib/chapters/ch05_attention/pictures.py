@@ -25,7 +25,7 @@ _FORMS = {
     "online, in Python": PALETTE["blue"],
     "fused": PALETTE["green"],
 }
-WAYS = {"mean": PALETTE["blue"], "first": PALETTE["green"], "random": PALETTE["orange"]}
+WAY_COLOURS = {"mean": PALETTE["blue"], "first": PALETTE["green"], "random": PALETTE["orange"]}
 """Colours of the methods for merging heads, by name."""
 
 
@@ -154,7 +154,7 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
     ``results``: columns how, model, tuned, loss. ``levels``: losses to compare with, by name, as dashed lines.
     """
     fig, axes = figure(size=(7.8, 4.0))
-    for how, colour in WAYS.items():
+    for how, colour in WAY_COLOURS.items():
         rows = results[results["how"] == how]
         for _, line in rows.groupby("model"):
             axes.plot(line["tuned"], line["loss"], color=colour, lw=0.8, alpha=0.5, label=f"_{how}")

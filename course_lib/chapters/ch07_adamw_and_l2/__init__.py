@@ -1,1 +1,1 @@
-"""Chapter 7, AdamW against L2 (权重衰减)."""
+"""Chapter 7: the code behind notebooks/07_adamw_and_l2.ipynb; its tests are in tests/chapters/ch07_adamw_and_l2."""

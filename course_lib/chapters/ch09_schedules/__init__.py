@@ -1,1 +1,1 @@
-"""Chapter 9, Learning-rate schedules (学习率调度)."""
+"""Chapter 9: the code behind notebooks/09_schedules.ipynb; its tests are in tests/chapters/ch09_schedules."""

@@ -84,9 +84,7 @@ class _Designer:
         return float(self._finals.loc[chosen, "validation_loss"].mean())
 
 
-def bowl_explorer(
-    compute: Callable[..., tuple[np.ndarray, pd.DataFrame]], shapes_: Sequence[str]
-) -> Explorer:
+def bowl_explorer(compute: Callable[..., tuple[np.ndarray, pd.DataFrame]], shapes: Sequence[str]) -> Explorer:
     """Expected loss of SGD on a noisy bowl with one steep and one flat direction, for any schedule.
 
     ``compute(shape, lr, warmup, decay, noise, flat)`` returns the rate of each step, and a frame with step, total,
@@ -97,7 +95,7 @@ def bowl_explorer(
         title="A noisy bowl",
         compute=compute,
         size=(8.4, 4.4),
-        shape=Choice("schedule", list(shapes_), start="WSD"),
+        shape=Choice("schedule", list(shapes), start="WSD"),
         lr=Slider("peak learning rate", min=0.01, max=1.9, log=True, step=20, start=0.5),
         warmup=Slider("warm-up (share)", min=0.0, max=0.5, step=0.05, start=0.05),
         decay=Slider("WSD's decay (share)", min=0.0, max=0.9, step=0.05, start=0.2),

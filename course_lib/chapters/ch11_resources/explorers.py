@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_lib.chapters.ch11_resources.pictures import PART_COLOURS, billions, count_text
+from course_lib.model import ModelConfig
 from course_lib.show.controls import Choice, Slider, Toggle
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE, PAPER
@@ -120,9 +121,6 @@ def _config(
     context: int,
     group: int,
 ) -> "ModelConfig":
-    # Imported here so that chapters without a model do not wait for torch.
-    from course_lib.model import ModelConfig
-
     heads = d_model // (64 if d_model <= 2048 else 128)
     together = max(size for size in range(1, group + 1) if heads % size == 0)
     activation, ratio = ffn

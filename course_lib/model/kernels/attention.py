@@ -17,7 +17,7 @@ from course_lib.model.kernels.rotate import rotate, rotate_by_formula
 Tables = tuple[Tensor, Tensor]
 
 _SHORT = 256  # tokens times threads; measured with benchmarks/model_speed.py
-_HAS_REGISTERS = _kernels.available_isas()[-1] != "portable"  # without AVX2 there are too few
+_HAS_AVX2 = _kernels.available_isas()[-1] != "portable"  # without AVX2 there are too few
 
 
 def attention(
@@ -127,7 +127,7 @@ def _kernel_takes(
         eligible(x)
         and len(tokens) == 2
         and tokens[1] * torch.get_num_threads() <= _SHORT
-        and _HAS_REGISTERS
+        and _HAS_AVX2
         and (window is None or window >= tokens[1])
         and (tables is None or _fit(tables, tokens[1], head_dim))
     )

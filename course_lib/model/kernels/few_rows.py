@@ -1,11 +1,11 @@
-"""The product of a few rows with a weight, which waits for the weight to come out of memory."""
+"""The product of a few rows with a weight, which is limited by reading the weight from memory."""
 
 import torch
 from torch import Tensor
 
 from course_lib import _kernels
 
-_FEW_ROWS = 4  # from there on, a general matrix product is as fast
+_FEW_ROWS = 4  # with more, a general matrix product is as fast
 
 
 def has_few_rows(x: Tensor) -> bool:
@@ -16,8 +16,8 @@ def has_few_rows(x: Tensor) -> bool:
 def few_rows_product(x: Tensor, weight: Tensor) -> Tensor:
     """X W^T of x (..., d_in) and weight (d_out, d_in), both eligible: (..., d_out), at the speed of reading the weight.
 
-    Writing a text one token at a time waits for the weights to come out of memory; torch's general matrix product reads
-    them at less than half the speed.
+    Writing a text one token at a time is limited by reading the weights from memory; torch's general matrix product
+    reads them at less than half the speed.
     """
     x, weight = x.contiguous(), weight.contiguous()
     outputs, width = weight.shape

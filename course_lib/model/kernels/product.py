@@ -20,7 +20,7 @@ from course_lib.model.kernels.few_rows import few_rows_product, has_few_rows
 # Numbers in a weight; beyond, ordering the operands for the caches pays (benchmarks/model_speed.py).
 _LARGEST = 1 << 18
 # AVX-512 has 32 registers; with 16, the general product is as fast.
-_HAS_REGISTERS = _kernels.available_isas()[-1] == "avx512"
+_HAS_AVX512 = _kernels.available_isas()[-1] == "avx512"
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _kernel_is_faster(x: Tensor, *weights: Tensor) -> bool:
     """
     unit = _kernels.product_unit
     return (
-        _HAS_REGISTERS
+        _HAS_AVX512
         and torch.get_num_threads() == 1
         and x.numel() > 0
         and x.shape[-1] % unit == 0

@@ -1,4 +1,4 @@
-"""Chapter 5's numbers for the KV cache against published figures, the model itself and hand counts."""
+"""Cache sizes, operations per byte and speed of decoding, against published figures, the allocator and hand counts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Chapter 3: activation functions by themselves: curves, moments, effect on gradients, and cost."""
+"""Chapter 3: activation functions (curves, moments, gradients through depth) and what the layers using them cost."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Chapter 3: feed-forward layers in training: plain and gated at equal parameters, hidden units, sparsity."""
+"""Chapter 3: plain and gated feed-forward layers in training, their hidden units, and layers that learn products."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
