@@ -11,8 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-COUNTED = "row|line|dot|panel|curve|number|point|bar|column|word|worker|process|thread|file|run|step|second|vector|pair"
-UNITS = "head|row|token|layer|seed|line|model|run|step|text|word|matrix|language|chapter|case|method|file|size|page"
+COUNTED = (
+    "byte|kB|MB|operation|token|topic|row|line|dot|panel|curve|"
+    "number|point|bar|column|word|worker|process|thread|file|run|step|second|vector|pair"
+)
+UNITS = (
+    "byte|parameter|head|row|token|layer|seed|line|model|run|"
+    "step|text|word|matrix|language|chapter|case|method|file|size|page"
+)
 HABITS = {
     rf"\b(?:a|one|two|three) (?:{COUNTED})s? an? (?:{UNITS})\b": 'write "per": one row per head',
     r"(?<!there )\b(?:is|are) no (?!longer|more|less|such|smaller|larger|better|worse)\w+": 'write "is not a …"',
