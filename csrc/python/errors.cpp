@@ -13,6 +13,7 @@ namespace python {
 namespace py = pybind11;
 
 void register_errors() {
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): pybind11 asks for this signature
     py::register_exception_translator([](std::exception_ptr error) {
         try {
             if (error) std::rethrow_exception(error);
