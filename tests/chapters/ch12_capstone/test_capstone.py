@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from course_lib.chapters.ch12_capstone.experiments import ablations, capstone, survival
-from course_lib.chapters.ch12_capstone.experiments.ngrams import NGramModel
 from course_lib.data import SEPARATOR, open_text
+from course_lib.lab.ngrams import NGramModel
 from course_lib.train import TrainConfig
 
 

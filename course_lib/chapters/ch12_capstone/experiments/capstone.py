@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from course_lib.chapters.ch12_capstone.experiments.ngrams import NGramModel
 from course_lib.data import SEPARATOR, ReaderText, TokenFile, write_stories
 from course_lib.errors import ReaderError
 from course_lib.files import PathLike, atomic_write, check_not_sources, progress
+from course_lib.lab.ngrams import NGramModel
 from course_lib.lab.scale import choose
 from course_lib.loss import bits_per_byte
 from course_lib.model import ModelConfig

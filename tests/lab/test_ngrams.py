@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.chapters.ch12_capstone.experiments.ngrams import NGramModel
+from course_lib.lab.ngrams import NGramModel
 
 V = 4
 texts = st.lists(st.integers(0, V - 1), min_size=5, max_size=60)
