@@ -194,15 +194,28 @@ def hold_folder(folder: PathLike) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(f"another process is working in {os.fspath(folder)}") from None
-        except OSError:
-            pass  # a disk without locks
+        _lock(descriptor, f"another process is working in {os.fspath(folder)}")
         yield
     finally:
         os.close(descriptor)
+
+
+def lock_file(file: BinaryIO) -> None:
+    """Lock an open file until it is closed, for processes that use this function too; otherwise as :func:`hold_folder`.
+
+    Raises BlockingIOError if another process has locked it.
+    """
+    if fcntl is not None:
+        _lock(file.fileno(), f"another process is writing {file.name}")
+
+
+def _lock(descriptor: int, refusal: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(refusal) from None
+    except OSError:
+        pass  # a disk without locks
 
 
 def sync_folder(folder: Path) -> None:

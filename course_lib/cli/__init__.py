@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from course_lib.cli import corpus, doctor, exercises, language_model, tokenizer
+from course_lib.cli import corpus, doctor, exercises, language_model, reproduce, tokenizer
 from course_lib.cli.failures import OneLineErrors
 
 __all__ = ["app", "main"]
@@ -29,6 +29,7 @@ app.add_typer(language_model.app)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(exercises.app, name="exercises")
+app.add_typer(reproduce.app)
 
 
 def _version(asked: bool) -> None:

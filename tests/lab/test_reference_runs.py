@@ -1,0 +1,215 @@
+"""Stored reference runs: complete or refused, nothing lost under kill, changed code and changed points are noticed."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from course_lib.errors import FormatError
+from course_lib.lab import reference_runs
+from course_lib.lab.reference_runs import Experiment, made, make, make_point, product, repetition
+from tests.lab import toy_experiment
+from tests.lab.toy_experiment import experiment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Experiment:
+    return experiment(tmp_path)
+
+
+@pytest.fixture
+def complete(toy: Experiment) -> Experiment:
+    """All points, made in this process."""
+    with reference_runs._append_to(toy.path) as file:
+        for settings, seed in toy.jobs:
+            reference_runs._append(file, make_point(toy, settings, seed))
+    return toy
+
+
+def test_points_are_made_by_processes_and_stored_one_per_line(toy: Experiment) -> None:
+    assert toy.state() == "empty" and len(toy.missing()) == 18
+    for _ in make(toy, toy.missing()[:4], jobs=2):
+        pass
+    assert toy.state() == "incomplete" and len(toy.missing()) == 14
+    lines = [json.loads(line) for line in toy.path.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        assert line["experiment"] == "toy" and line["threads"] == 1 and line["settings"]["steps"] == 0
+        assert (
+            {"torch", "course_lib", "python"} == set(line["versions"]) and line["processor"] and line["date"]
+        )
+        assert line["result"]["loss"] == toy_experiment.run(seed=line["seed"], **line["settings"])["loss"]
+
+
+def test_a_complete_grid_loads_in_its_own_order(complete: Experiment) -> None:
+    assert complete.state() == "complete"
+    frame = complete.load()
+    assert [(row.arm, row.lr, row.seed) for row in frame.itertuples()] == [
+        (settings["arm"], settings["lr"], seed) for settings, seed in complete.jobs
+    ]
+    assert (frame.loc[frame["lr"] == 0.6, "diverged"] == float("inf")).all()
+    assert "steps" not in frame, "a fixed setting is not a column"
+
+
+def test_a_missing_point_and_an_unknown_one_are_refused(complete: Experiment) -> None:
+    lines = complete.path.read_text(encoding="utf-8").splitlines(keepends=True)
+    complete.path.write_text("".join(lines[1:]), encoding="utf-8")
+    with pytest.raises(FormatError, match=r"1 of 18 points are missing; `course reproduce 99 toy --missing`"):
+        complete.load()
+    with pytest.raises(ValueError, match=r"toy has no point with \{'arm': 'c', 'lr': 0.1\} and seed 0"):
+        complete.rerun(0, arm="c", lr=0.1)
+    assert complete.rerun(0, arm="a", lr=0.1)["result"]["loss"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("change", ["constant", "helper", "experiment", "fixed"])
+def test_what_changes_a_result_makes_points_stale(
+    complete: Experiment, change: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = Path(toy_experiment.__file__).read_text(encoding="utf-8")
+    edits = {
+        "constant": ("OFFSET = 1.0", "OFFSET = 2.0"),
+        "helper": ("return value + OFFSET", "return value - OFFSET"),
+        "experiment": ("gauss(0, 0.01)", "gauss(0, 0.02)"),
+        "fixed": ("", ""),
+    }
+    if change == "fixed":
+        other = dataclasses.replace(complete, fixed={"steps": 1})
+        assert other.state() == "incomplete"
+    else:
+        assert edits[change][0] in source
+        other = rewritten(complete, source.replace(*edits[change]), tmp_path, monkeypatch)
+        assert other.state() == "stale"
+        with pytest.raises(FormatError, match="18 of 18 points were made by other code"):
+            other.load()
+    assert len(other.missing()) == 18
+
+
+def test_comments_docstrings_annotations_and_layout_do_not(
+    complete: Experiment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = Path(toy_experiment.__file__).read_text(encoding="utf-8")
+    source = source.replace('"""Used by the experiment: its code counts."""', '"""Says something else."""')
+    source = source.replace("def helper(value: float) -> float:", "def helper(value: int):  # a comment")
+    source = source.replace(
+        "helper((lr - 0.1) ** 2 + noise)", "helper(\n        (lr - 0.1) ** 2 + noise,\n    )"
+    )
+    assert rewritten(complete, source, tmp_path, monkeypatch).state() == "complete"
+
+
+def rewritten(original: Experiment, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """The experiment with another source text, under the same module name."""
+    file = folder / "rewritten.py"
+    file.write_text(source, encoding="utf-8")
+    name = toy_experiment.__name__
+    module = type(sys)(name)
+    module.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(source, str(file), "exec"), vars(module))
+    return dataclasses.replace(original, run=module.run)
+
+
+def test_a_torn_last_line_is_not_a_point_and_goes_with_the_next_write(complete: Experiment) -> None:
+    whole = complete.path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    complete.path.write_bytes(b"".join(lines[:-1]) + lines[-1][:25])
+    assert len(complete.points()) == 17
+    for _ in make(complete, complete.missing()):
+        pass
+    assert complete.state() == "complete"
+    assert complete.path.read_bytes().splitlines()[:17] == whole.splitlines()[:17]
+
+
+@pytest.mark.parametrize("damage", [b"{}\n", b"not JSON\n", b"[1, 2]\n", b'{"settings": 3}\n'])
+def test_a_damaged_line_is_named(complete: Experiment, damage: bytes) -> None:
+    complete.path.write_bytes(damage + complete.path.read_bytes())
+    with pytest.raises(FormatError, match=r"toy\.jsonl: line 1: not a point of an experiment"):
+        complete.points()
+
+
+def test_two_writers_are_refused(toy: Experiment) -> None:
+    with (
+        reference_runs._append_to(toy.path),
+        pytest.raises(BlockingIOError, match="another process is writing"),
+    ):
+        next(make(toy, toy.missing()))
+
+
+def test_a_point_changed_by_hand_is_found(complete: Experiment) -> None:
+    settings, seed = complete.jobs[4]
+    again = make_point(complete, settings, seed)
+    assert repetition(complete, again)["ok"].all()
+    text = complete.path.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    point = json.loads(lines[4])
+    point["result"]["loss"] *= 1.0001
+    complete.path.write_text("".join([*lines[:4], json.dumps(point) + "\n", *lines[5:]]), encoding="utf-8")
+    rows = repetition(complete, again).set_index("result")
+    assert not rows.ok["loss"] and rows.ok["diverged"]
+    assert rows.spread["loss"] == pytest.approx(0.01, rel=0.6)
+    # Made on another processor, the same difference lies within the spread of the seeds.
+    assert repetition(complete, again | {"processor": "another"})["ok"].all()
+    far = again | {"processor": "another", "result": {"loss": 2.0, "diverged": 0.0}}
+    assert not repetition(complete, far).set_index("result").ok["loss"]
+
+
+def test_a_worker_that_fails_says_so_and_keeps_what_was_made(toy: Experiment) -> None:
+    work = [*toy.missing()[:2], ({"arm": "a", "lr": "text", "steps": 0}, 0)]
+    with pytest.raises(TypeError):
+        for _ in make(toy, work):
+            pass
+    assert len(toy.points()) == 2
+
+
+def test_wrong_declarations_are_refused(tmp_path: Path) -> None:
+    toy = experiment(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"the grid has the settings \['arm', 'lr'\], declared are \['arm'\]"
+    ):
+        dataclasses.replace(toy, nuisance=[])
+    with pytest.raises(ValueError, match="the same point twice"):
+        dataclasses.replace(toy, grid=[*toy.grid, toy.grid[0]])
+    assert product(a=[1, 2], b=["x"]) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
+
+
+def test_killed_at_random_moments_it_loses_the_points_in_work_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from course_lib.lab.reference_runs import make\n"
+        "from tests.lab.toy_experiment import experiment\n"
+        "if __name__ == '__main__':\n"
+        "    toy = experiment(Path(sys.argv[1]), steps=2, seeds=tuple(range(40)))\n"
+        "    for _ in make(toy, toy.missing(), jobs=2): print('made', flush=True)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code, encoding="utf-8")
+    moments = random.Random(0)
+    toy = experiment(tmp_path, steps=2, seeds=tuple(range(40)))
+    before: list[bytes] = []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(3):
+        command = [sys.executable, str(script), str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(moments.random() / 10)
+            process.send_signal(signal.SIGKILL)
+            said = 1 + len(process.stdout.readlines())
+        lines = toy.path.read_bytes().split(b"\n")[:-1]
+        assert lines[: len(before)] == before and len(lines) - len(before) >= said
+        before = lines
+    keys = {json.dumps([point["settings"], point["seed"]]) for point in toy.points()}
+    assert len(keys) == len(before), "no point was made twice"
+
+
+def test_made_stores_nothing(toy: Experiment) -> None:
+    assert len(list(made(toy, toy.missing()[:2]))) == 2
+    assert not toy.path.exists()
