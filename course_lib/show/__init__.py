@@ -11,6 +11,7 @@ from course_lib.show.controls import Choice, Slider, Text, Toggle
 from course_lib.show.gradient_explorer import gradient_norm_explorer
 from course_lib.show.interactive import Explorer, explorer
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, style
+from course_lib.show.rate_curves import rate_curves
 from course_lib.show.roofline import roofline
 from course_lib.show.source import Source, show_source
 from course_lib.show.stepper import MergeStepper, merge_stepper
@@ -35,6 +36,7 @@ __all__ = [
     "figure",
     "gradient_norm_explorer",
     "merge_stepper",
+    "rate_curves",
     "roofline",
     "show_source",
     "style",

@@ -1,0 +1,258 @@
+"""The kit for claims: tuned comparisons, intervals, learning-rate sensitivity, and controls that could fail.
+
+Losses are lower-is-better throughout. A claim is made from ``CLAIM`` standard errors on; below that the effect is
+"not shown", and a comparison says how large an effect would have been.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+CLAIM = 3.0
+"""Standard errors from which on a difference is claimed."""
+
+
+# --- tuning -----------------------------------------------------------------------------------------------------------
+
+
+def tuned(
+    points: pd.DataFrame,
+    *,
+    arms: Sequence[str] | str,
+    over: str = "lr",
+    loss: str = "loss",
+    edges: bool = False,
+) -> pd.DataFrame:
+    """The best value of a nuisance hyperparameter for each arm of a comparison, by the mean over seeds.
+
+    Args:
+        points: One row per run.
+        arms: Columns whose values are compared, each tuned for itself.
+        over: Column that is tuned.
+        loss: Column that is minimized.
+        edges: Accept a best value at an end of its grid, where a better one may lie outside.
+
+    Returns:
+        One row per arm, in the order of ``points``: the arms, ``over`` (its best value), mean, sem (standard error of
+        the mean over seeds) and n.
+
+    Raises:
+        ValueError: The best value is the first or last of the grid that was tried for an arm: the grid does not
+            bracket.
+    """
+    arms = [arms] if isinstance(arms, str) else list(arms)
+    means = points.groupby([*arms, over], sort=False)[loss].agg(["mean", "sem", "count"]).reset_index()
+    rows = []
+    for _, tried in means.groupby(arms, sort=False):
+        best = tried.iloc[int(tried["mean"].argmin())]
+        if not edges and best[over] in (tried[over].min(), tried[over].max()):
+            arm = ", ".join(f"{name}={best[name]}" for name in arms)
+            raise ValueError(
+                f"{arm}: the best {over}, {best[over]:g}, is at the edge of the grid "
+                f"{', '.join(f'{value:g}' for value in sorted(tried[over]))}"
+            )
+        rows.append(best)
+    return pd.DataFrame(rows).rename(columns={"count": "n"}).reset_index(drop=True)
+
+
+def at_best(
+    points: pd.DataFrame, best: pd.DataFrame, *, arms: Sequence[str] | str, over: str = "lr"
+) -> pd.DataFrame:
+    """The runs of each arm at its best value: the rows of ``points`` that :func:`tuned` chose."""
+    arms = [arms] if isinstance(arms, str) else list(arms)
+    return points.merge(best[[*arms, over]], on=[*arms, over])
+
+
+def sensitivity(
+    points: pd.DataFrame,
+    *,
+    arms: Sequence[str] | str,
+    initial: float,
+    over: str = "lr",
+    loss: str = "loss",
+    between: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Learning-rate sensitivity: how much is lost on average by a rate that is not the best one.
+
+    The mean over the rates of min(loss, loss at initialization), less the loss at the best rate (Wortsman et al.
+    2023, section 2.2), of the mean loss over seeds. Rates should be evenly spaced on a logarithmic scale.
+
+    Args:
+        points: One row per run.
+        arms: Columns whose values are compared.
+        initial: Loss at initialization, where the loss of a diverged run is cut off.
+        over: Column with the rate.
+        loss: Column with the loss.
+        between: Range of rates, both included; default: all that were tried.
+
+    Returns:
+        One row per arm: the arms, sensitivity, best (loss), low and high (rates).
+    """
+    arms = [arms] if isinstance(arms, str) else list(arms)
+    low, high = between or (points[over].min(), points[over].max())
+    inside = points[points[over].between(low, high)].assign(
+        **{loss: lambda frame: frame[loss].clip(upper=initial)}
+    )
+    means = inside.groupby([*arms, over], sort=False)[loss].mean().reset_index()
+    summary = means.groupby(arms, sort=False)[loss].agg(["mean", "min"]).reset_index()
+    return summary.assign(
+        sensitivity=summary["mean"] - summary["min"], best=summary["min"], low=low, high=high
+    ).drop(columns=["mean", "min"])
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of means with its uncertainty.
+
+    ``mean``: first less second. ``se``: its standard error. ``low`` and ``high``: the 95 % t-interval. ``n``: pairs,
+    or the smaller number of runs. ``paired``: whether runs were compared seed by seed.
+    """
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    n: int
+    paired: bool
+
+    @property
+    def standard_errors(self) -> float:
+        """The difference in standard errors, with its sign."""
+        return self.mean / self.se if self.se else float(np.copysign(np.inf, self.mean)) if self.mean else 0.0
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is large enough to be claimed."""
+        return abs(self.standard_errors) >= CLAIM
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that would have been claimed."""
+        return CLAIM * self.se
+
+    def __str__(self) -> str:
+        verdict = "" if self.shown else f"; not shown: from {self.detectable:.2g} on it would have been"
+        kind = "pairs" if self.paired else "runs each"
+        interval = f"95 %: {self.low:+.3g} to {self.high:+.3g}"
+        return f"{self.mean:+.3g} ± {self.se:.2g} ({interval}, {self.n} {kind}){verdict}"
+
+
+def paired(first: "pd.Series[float]", second: "pd.Series[float]") -> Difference:
+    """The mean of first - second over seeds, for runs that share weights and batches; both are indexed by seed.
+
+    Raises ValueError if the seeds differ, or there are fewer than two.
+    """
+    if set(first.index) != set(second.index) or first.index.has_duplicates or second.index.has_duplicates:
+        raise ValueError(
+            f"pairs need the same seeds, once each: {sorted(first.index)} and {sorted(second.index)}"
+        )
+    differences = (first - second).to_numpy()
+    n = _enough(len(differences))
+    se = float(differences.std(ddof=1) / np.sqrt(n))
+    return _difference(float(differences.mean()), se, n - 1.0, n, paired=True)
+
+
+def unpaired(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """The difference of two means, for runs that share nothing (Welch's t-interval).
+
+    Raises ValueError if a side has fewer than two runs.
+    """
+    sides = [np.asarray(side, dtype=float) for side in (first, second)]
+    n = _enough(min(len(side) for side in sides))
+    parts = [float(side.var(ddof=1) / len(side)) for side in sides]
+    se = float(np.sqrt(sum(parts)))
+    spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
+    freedom = sum(parts) ** 2 / spread if spread else float(sum(map(len, sides)) - 2)
+    return _difference(float(sides[0].mean() - sides[1].mean()), se, freedom, n, paired=False)
+
+
+def _enough(n: int) -> int:
+    if n < 2:
+        raise ValueError(f"{n} run is not enough for an interval; at least 2 are needed")
+    return n
+
+
+def _difference(mean: float, se: float, freedom: float, n: int, *, paired: bool) -> Difference:
+    half = float(stdtrit(freedom, 0.975)) * se
+    return Difference(mean, se, mean - half, mean + half, n, paired)
+
+
+# --- controls ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Control:
+    """An explanation and the experiment that could have refuted it.
+
+    ``because``: the explanation, as a clause. ``change``: what was taken away or changed, all else equal. ``then``:
+    what the explanation predicts. ``measured``: what happened, with numbers. ``stands``: whether the prediction came
+    true.
+    """
+
+    because: str
+    change: str
+    then: str
+    measured: str
+    stands: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word: "stands" or "refuted"."""
+        return "stands" if self.stands else "refuted"
+
+    def __repr__(self) -> str:
+        return (
+            f"Because {self.because}?\n  changed:   {self.change}\n  predicted: {self.then}\n"
+            f"  measured:  {self.measured}\n  → {self.verdict}"
+        )
+
+
+def control(
+    *,
+    because: str,
+    change: str,
+    then: str,
+    measured: str,
+    stands: bool | None = None,
+    refuted: bool | None = None,
+) -> Control:
+    """State an explanation's control and assert how it came out: the one way in which chapters say "because".
+
+    Exactly one of ``stands`` and ``refuted`` is given, as the condition on the measurements that decides::
+
+        evidence.control(
+            because="the weights rattle at a constant rate",
+            change="weights averaged over the last fifth, no decay",
+            then="averaging wins most of the gain",
+            measured=f"{share:.0%} of it",
+            stands=share > 0.6,
+        )
+
+    Raises:
+        AssertionError: The condition does not hold: the chapter says something that this machine did not measure.
+        ValueError: Both or neither of ``stands`` and ``refuted`` are given, or a text is empty.
+    """
+    if (stands is None) == (refuted is None):
+        raise ValueError("give one of stands= and refuted=, the condition that decides")
+    for name, text in {"because": because, "change": change, "then": then, "measured": measured}.items():
+        if not text.strip():
+            raise ValueError(f"{name} is empty")
+    holds = stands if refuted is None else refuted
+    result = Control(because, change, then, measured, refuted is None)
+    if not holds:
+        raise AssertionError(
+            f"The chapter says that this {result.verdict}, but it was measured otherwise.\n{result!r}"
+        )
+    return result
+
+
+def summary(*controls: Control) -> pd.DataFrame:
+    """The controls of a chapter as the table at its end. Columns: because, changed, measured, verdict."""
+    rows = [(one.because, one.change, one.measured, one.verdict) for one in controls]
+    return pd.DataFrame(rows, columns=["because", "changed", "measured", "verdict"])

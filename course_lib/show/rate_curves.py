@@ -1,0 +1,64 @@
+"""The picture of a tuned comparison: loss against rate, one curve per arm, seeds as points."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import NullLocator
+
+from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
+
+
+def rate_curves(
+    points: pd.DataFrame,
+    *,
+    arm: str,
+    rate: str = "lr",
+    loss: str = "loss",
+    unit: str = "nats/byte",
+    floors: Mapping[str, float] | None = None,
+    top: float | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> Picture:
+    """Loss against learning rate for each arm of a comparison, with the best rate of each arm marked.
+
+    Args:
+        points: One row per run.
+        arm: Column whose values are compared.
+        rate: Column with the rate, on a logarithmic axis.
+        loss: Column with the loss; runs that diverged (infinite losses) are drawn at the upper edge.
+        unit: Of the loss.
+        floors: Losses to be passed, by name, such as the unigram's; drawn where the axis shows them.
+        top: Upper end of the loss axis; default: a little above the largest finite loss.
+        colours: Of the arms.
+    """
+    finite = points[np.isfinite(points[loss])][loss]
+    low, high = float(finite.min()), float(finite.max()) if top is None else top
+    margin = 0.06 * (high - low)
+    shown = points.assign(**{loss: points[loss].clip(upper=high)})
+    fig, axes = figure(size=(7.6, 3.9))
+    best: dict[str, tuple[float, float]] = {}
+    for number, (name, rows) in enumerate(shown.groupby(arm, sort=False)):
+        colour = colours[str(name)] if colours else list(PALETTE.values())[number]
+        means = rows.groupby(rate)[loss].mean()
+        axes.plot(rows[rate], rows[loss], "o", color=colour, alpha=0.4, markersize=4, mew=0)
+        axes.plot(means.index, means, color=colour, label=str(name))
+        best[str(name)] = float(means.index.to_numpy()[means.argmin()]), float(means.min())
+        axes.plot(*best[str(name)], "o", color=colour, markersize=8, mfc="none", mew=1.6)
+    rates = sorted(points[rate].unique())
+    axes.set(xscale="log", xlabel="peak learning rate", ylabel=f"loss ({unit})")
+    axes.set(xlim=(min(rates) / 1.15, max(rates) * 2), ylim=(low - margin, high + margin))
+    axes.set_xticks(rates, [f"{value:g}" for value in rates])
+    axes.xaxis.set_minor_locator(NullLocator())
+    for name, value in (floors or {}).items():
+        if low - margin < value < high + margin:
+            axes.axhline(value, **REFERENCE)
+            above = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": NOTE_SIZE}
+            axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), **above)
+    direct_labels(axes)
+    summary = "; ".join(f"{name} {value:.3f} at {at:g}" for name, (at, value) in best.items())
+    return Picture(
+        fig,
+        caption="Dots: runs; lines: means over seeds; rings: the best rate of each.",
+        alt=f"Best mean loss in {unit}: {summary}.",
+    )

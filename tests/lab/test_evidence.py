@@ -1,0 +1,126 @@
+"""The kit for claims: tuning that brackets, intervals against SciPy, sensitivity by hand, controls that can fail."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from course_lib.lab import evidence
+
+SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
+
+
+def runs(best: dict[str, float], rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)) -> pd.DataFrame:
+    """A parabola in log lr for each arm, with its minimum at ``best``; three seeds."""
+    rows = [
+        (arm, lr, seed, np.log(lr / at) ** 2 + 0.01 * seed)
+        for arm, at in best.items()
+        for lr in rates
+        for seed in range(3)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "lr", "seed", "loss"])
+
+
+def test_each_arm_is_tuned_for_itself() -> None:
+    frame = runs({"a": 0.03, "b": 0.1})
+    best = evidence.tuned(frame, arms="arm")
+    assert best[["arm", "lr"]].to_numpy().tolist() == [["a", 0.03], ["b", 0.1]]
+    assert best["mean"].tolist() == pytest.approx([0.01, 0.01]) and best["n"].tolist() == [3, 3]
+    assert best["sem"].tolist() == pytest.approx([0.01 / np.sqrt(3)] * 2)
+    chosen = evidence.at_best(frame, best, arms="arm")
+    assert chosen.groupby("arm")["lr"].unique().explode().to_dict() == {"a": 0.03, "b": 0.1}
+
+
+@pytest.mark.parametrize("at", [0.01, 0.3])
+def test_a_best_value_at_the_edge_is_refused(at: float) -> None:
+    frame = runs({"a": 0.03, "b": at})
+    with pytest.raises(
+        ValueError, match=rf"arm=b: the best lr, {at:g}, is at the edge of the grid 0.01, 0.03, 0.1, 0.3"
+    ):
+        evidence.tuned(frame, arms=["arm"])
+    assert evidence.tuned(frame, arms="arm", edges=True)["lr"].tolist() == [0.03, at]
+
+
+def test_sensitivity_is_the_mean_excess_over_the_best_rate() -> None:
+    rows = [
+        ("a", 0.1, 3.0),
+        ("a", 0.2, 2.0),
+        ("a", 0.4, np.inf),
+        ("b", 0.1, 2.5),
+        ("b", 0.2, 2.1),
+        ("b", 0.4, 2.3),
+    ]
+    frame = pd.DataFrame(rows, columns=["arm", "lr", "loss"])
+    found = evidence.sensitivity(frame, arms="arm", initial=5.0).set_index("arm")
+    assert found.sensitivity["a"] == pytest.approx((3 + 2 + 5) / 3 - 2)
+    assert found.sensitivity["b"] == pytest.approx((2.5 + 2.1 + 2.3) / 3 - 2.1)
+    part = evidence.sensitivity(frame, arms="arm", initial=5.0, between=(0.1, 0.2)).set_index("arm")
+    assert part.sensitivity["a"] == pytest.approx(0.5) and part.high["a"] == 0.2
+
+
+@given(SAMPLES, SAMPLES)
+def test_welchs_interval_is_scipys(first: list[float], second: list[float]) -> None:
+    if np.ptp(first) < 1e-6 or np.ptp(second) < 1e-6:
+        return
+    found = evidence.unpaired(first, second)
+    low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=2, max_size=12))
+def test_the_paired_interval_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    first, second = (pd.Series(side) for side in zip(*pairs, strict=True))
+    if np.ptp(first - second) < 1e-6:
+        return
+    found = evidence.paired(first, second[::-1])  # matched by index, not by place
+    low, high = stats.ttest_rel(first, second).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
+    assert found.detectable == pytest.approx(3 * found.se)
+
+
+def test_a_difference_says_whether_it_is_shown() -> None:
+    clear = evidence.paired(pd.Series([1.0, 1.1, 0.9, 1.0]), pd.Series([0.0, 0.0, 0.0, 0.0]))
+    assert clear.shown and "not shown" not in str(clear)
+    unclear = evidence.unpaired([1.0, 2.0, 3.0], [1.1, 2.1, 3.3])
+    assert not unclear.shown
+    assert str(unclear).endswith(f"not shown: from {unclear.detectable:.2g} on it would have been")
+    same = evidence.unpaired([1.0, 1.0], [1.0, 1.0])
+    assert same.standard_errors == 0 and not same.shown
+
+
+def test_pairs_need_the_same_seeds_and_two_of_them() -> None:
+    with pytest.raises(ValueError, match=r"the same seeds, once each: \[0, 1\] and \[0, 2\]"):
+        evidence.paired(pd.Series([1.0, 2.0]), pd.Series([1.0, 2.0], index=[0, 2]))
+    with pytest.raises(ValueError, match="1 run is not enough"):
+        evidence.unpaired([1.0], [1.0, 2.0])
+
+
+CONTROL = {
+    "because": "the weights rattle",
+    "change": "averaged",
+    "then": "most is won",
+    "measured": "90 % of it",
+}
+
+
+def test_a_control_asserts_what_it_says() -> None:
+    stands = evidence.control(**CONTROL, stands=True)
+    refuted = evidence.control(**CONTROL | {"because": "batches are small"}, refuted=True)
+    table = evidence.summary(stands, refuted)
+    assert table["verdict"].tolist() == ["stands", "refuted"]
+    assert table["because"].tolist() == ["the weights rattle", "batches are small"]
+    for condition in ("stands", "refuted"):
+        with pytest.raises(
+            AssertionError, match=rf"(?s)says that this {condition}.*the weights rattle.*90 %"
+        ):
+            evidence.control(**CONTROL, **{condition: False})
+
+
+def test_a_control_needs_a_condition_and_words() -> None:
+    for conditions in ({}, {"stands": True, "refuted": False}):
+        with pytest.raises(ValueError, match="give one of stands= and refuted="):
+            evidence.control(**CONTROL, **conditions)
+    with pytest.raises(ValueError, match="measured is empty"):
+        evidence.control(**CONTROL | {"measured": " "}, stands=True)

@@ -1,0 +1,35 @@
+"""The picture of a tuned comparison shows means, seeds, floors, and each arm's best rate."""
+
+import numpy as np
+import pandas as pd
+
+from course_lib import show
+
+
+def points() -> pd.DataFrame:
+    losses = {
+        ("a", 0.01): 2.0,
+        ("a", 0.1): 1.0,
+        ("a", 1.0): np.inf,
+        ("b", 0.01): 1.5,
+        ("b", 0.1): 1.2,
+        ("b", 1.0): 1.8,
+    }
+    rows = [(arm, lr, seed, loss + 0.02 * seed) for (arm, lr), loss in losses.items() for seed in (-1, 1)]
+    return pd.DataFrame(rows, columns=["arm", "lr", "seed", "loss"])
+
+
+def test_curves_are_means_and_dots_are_runs() -> None:
+    picture = show.rate_curves(points(), arm="arm", floors={"bigram": 1.6, "unigram": 9.0})
+    [axes] = picture.figure.axes
+    named = {line.get_label(): line for line in axes.get_lines() if not str(line.get_label()).startswith("_")}
+    np.testing.assert_allclose(named["b"].get_ydata(), [1.5, 1.2, 1.8])
+    np.testing.assert_allclose(named["a"].get_ydata(), [2.0, 1.0, 2.02])  # what diverged is at the upper edge
+    rings = [line for line in axes.get_lines() if line.get_markersize() == 8]
+    assert [tuple(map(float, (*line.get_xdata(), *line.get_ydata()))) for line in rings] == [
+        (0.1, 1.0),
+        (0.1, 1.2),
+    ]
+    texts = [text.get_text() for text in axes.texts]
+    assert "bigram" in texts and "unigram" not in texts
+    assert picture.alt == "Best mean loss in nats/byte: a 1.000 at 0.1; b 1.200 at 0.1."
