@@ -35,7 +35,7 @@ PACKAGES = (
         "pygments",
         "rich",
     ),
-    *("safetensors", "tomli-w", "tqdm", "traitlets", "typer", "jieba"),
+    *("safetensors", "scipy", "tomli-w", "tqdm", "traitlets", "typer", "jieba"),
 )
 """Packages that the chapters and the library import or read; a missing one is a problem."""
 
