@@ -9,6 +9,7 @@ import torch
 
 from course_lib.data import get_batch
 from course_lib.lab import small_runs
+from course_lib.lab.run_texts import run_text
 from course_lib.lab.small_runs import SmallRun, compare, constant_after, small_config, train_small
 from course_lib.loss import cross_entropy
 from course_lib.optim import SGD, AdamW, cosine
@@ -116,17 +117,42 @@ def test_going_on_uses_the_model_given() -> None:
 
 
 def test_validation_text_is_held_out_and_equal_for_all() -> None:
-    text, held_out = (
-        bytes(t.tolist()) for t in (small_runs.story_bytes(), small_runs.story_bytes(10_000, 7))
-    )
-    assert held_out[:200] not in text
     model = small_runs.new_model(TINY, 0)
     assert small_runs.validation_loss(model) == small_runs.validation_loss(model)
-    x, y = get_batch(
-        small_runs.story_bytes(100_000, 1_000_003), 64, 16, generator=torch.Generator().manual_seed(0)
-    )
+    x, y = get_batch(small_runs.held_out_bytes(), 150, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert small_runs.validation_loss(model) == pytest.approx(cross_entropy(model(x), y).item())
+        expected = cross_entropy(model(x), y).item()
+    assert small_runs.validation_loss(model, windows=150) == pytest.approx(expected)
+
+
+def test_judging_a_model_does_not_change_its_mode() -> None:
+    model = small_runs.new_model(TINY, 0)
+    for mode in (True, False):
+        small_runs.validation_loss(model.train(mode))
+        assert model.training is mode
+
+
+@pytest.mark.parametrize("vocab_size", [256, 300])
+def test_a_run_on_the_novels_reads_them_in_bytes_or_tokens(vocab_size: int) -> None:
+    config = replace(TINY.config, vocab_size=vocab_size)
+    settings = small_runs.novels_run(4, config=config, validation_windows=32)
+    trained = train_small(settings, seed=0)
+    text = run_text("novels_en", vocab_size)
+    x, y = get_batch(text.held_out, 32, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        nats = cross_entropy(trained.model(x), y).item()
+    assert trained.validation_loss == pytest.approx(nats)
+    bits = nats * len(text.held_out) / np.log(2) / 207_959
+    assert (
+        trained.bits_per_byte == pytest.approx(bits) == small_runs.train_small(settings, seed=0).bits_per_byte
+    )
+
+
+def test_linear_to_zero_uses_every_step() -> None:
+    factors = [small_runs.linear_to_zero(100)(step) for step in range(100)]
+    assert factors[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    np.testing.assert_allclose(np.diff(factors[4:]), -1 / 96)
+    assert factors[-1] == pytest.approx(1 / 96)
 
 
 def test_threads_are_given_back() -> None:
@@ -140,7 +166,14 @@ def test_threads_are_given_back() -> None:
 def test_comparison_has_every_case_with_every_seed() -> None:
     cases = [({"placement": name}, replace(TINY, steps=3)) for name in ("a", "b")]
     runs = compare(cases, seeds=(0, 1))
-    assert list(runs.finals.columns) == ["placement", "seed", "loss", "validation_loss", "cpu_seconds"]
+    assert list(runs.finals.columns) == [
+        "placement",
+        "seed",
+        "loss",
+        "validation_loss",
+        "bits_per_byte",
+        "cpu_seconds",
+    ]
     assert runs.finals.groupby("placement")["seed"].apply(list).tolist() == [[0, 1], [0, 1]]
     assert list(runs.curves.columns) == ["placement", "seed", "step", "loss"] and len(runs.curves) == 12
     losses = [small_runs.validation_loss(model) for model in runs.models]
