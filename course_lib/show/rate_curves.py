@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
@@ -13,6 +14,7 @@ def rate_curves(
     points: pd.DataFrame,
     *,
     arm: str,
+    panel: str | None = None,
     rate: str = "lr",
     loss: str = "loss",
     unit: str = "nats/byte",
@@ -25,6 +27,7 @@ def rate_curves(
     Args:
         points: One row per run.
         arm: Column whose values are compared.
+        panel: Column with a panel for each of its values, side by side on the same axes; default: one panel.
         rate: Column with the rate, on a logarithmic axis.
         loss: Column with the loss; runs that diverged (infinite losses) are drawn at the upper edge.
         unit: Of the loss.
@@ -36,29 +39,47 @@ def rate_curves(
     low, high = float(finite.min()), float(finite.max()) if top is None else top
     margin = 0.06 * (high - low)
     shown = points.assign(**{loss: points[loss].clip(upper=high)})
-    fig, axes = figure(size=(7.6, 3.9))
-    best: dict[str, tuple[float, float]] = {}
-    for number, (name, rows) in enumerate(shown.groupby(arm, sort=False)):
-        colour = colours[str(name)] if colours else list(PALETTE.values())[number]
-        means = rows.groupby(rate)[loss].mean()
-        axes.plot(rows[rate], rows[loss], "o", color=colour, alpha=0.4, markersize=4, mew=0)
-        axes.plot(means.index, means, color=colour, label=str(name))
-        best[str(name)] = float(means.index.to_numpy()[means.argmin()]), float(means.min())
-        axes.plot(*best[str(name)], "o", color=colour, markersize=8, mfc="none", mew=1.6)
-    rates = sorted(points[rate].unique())
-    axes.set(xscale="log", xlabel="peak learning rate", ylabel=f"loss ({unit})")
-    axes.set(xlim=(min(rates) / 1.15, max(rates) * 2), ylim=(low - margin, high + margin))
-    axes.set_xticks(rates, [f"{value:g}" for value in rates])
-    axes.xaxis.set_minor_locator(NullLocator())
-    for name, value in (floors or {}).items():
-        if low - margin < value < high + margin:
-            axes.axhline(value, **REFERENCE)
-            above = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": NOTE_SIZE}
-            axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), **above)
-    direct_labels(axes)
-    summary = "; ".join(f"{name} {value:.3f} at {at:g}" for name, (at, value) in best.items())
+    groups = (
+        [(str(name), rows) for name, rows in shown.groupby(panel, sort=False)] if panel else [("", shown)]
+    )
+    size = (7.6, 3.9) if len(groups) == 1 else (8.4, 3.7)
+    fig, panels = figure(1, len(groups), size=size, sharey=True, squeeze=False)
+    best = []
+    for axes, (title, rows) in zip(panels[0], groups, strict=True):
+        for name, (at, value) in _curves(axes, rows, arm, rate, loss, colours).items():
+            where = f"{title}, {name}" if panel else name
+            best.append(f"{where} {value:.3f} at {at:g}")
+        rates = sorted(points[rate].unique())
+        # Room for the names at the lines' ends.
+        right = max(rates) * (max(rates) / min(rates)) ** (0.16 if len(groups) == 1 else 0.42)
+        axes.set(xscale="log", xlabel="peak learning rate", title=title)
+        axes.set(xlim=(min(rates) / 1.15, right), ylim=(low - margin, high + margin))
+        axes.set_xticks(rates, [f"{value:g}" for value in rates])
+        axes.xaxis.set_minor_locator(NullLocator())
+        for name, value in (floors or {}).items():
+            if low - margin < value < high + margin:
+                axes.axhline(value, **REFERENCE)
+                above = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": NOTE_SIZE}
+                axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), **above)
+    panels[0][0].set_ylabel(f"loss ({unit})")
+    direct_labels(*panels[0])
     return Picture(
         fig,
         caption="Dots: runs; lines: means over seeds; rings: the best rate of each.",
-        alt=f"Best mean loss in {unit}: {summary}.",
+        alt=f"Best mean loss in {unit}: {'; '.join(best)}.",
     )
+
+
+def _curves(
+    axes: Axes, rows: pd.DataFrame, arm: str, rate: str, loss: str, colours: Mapping[str, str] | None
+) -> dict[str, tuple[float, float]]:
+    """Draw one panel; returns the best rate and its mean loss for each arm."""
+    best: dict[str, tuple[float, float]] = {}
+    for number, (name, runs) in enumerate(rows.groupby(arm, sort=False)):
+        colour = colours[str(name)] if colours else list(PALETTE.values())[number]
+        means = runs.groupby(rate)[loss].mean()
+        axes.plot(runs[rate], runs[loss], "o", color=colour, alpha=0.4, markersize=4, mew=0)
+        axes.plot(means.index, means, color=colour, label=str(name))
+        best[str(name)] = float(means.index.to_numpy()[means.argmin()]), float(means.min())
+        axes.plot(*best[str(name)], "o", color=colour, markersize=8, mfc="none", mew=1.6)
+    return best

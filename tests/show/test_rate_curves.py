@@ -33,3 +33,13 @@ def test_curves_are_means_and_dots_are_runs() -> None:
     texts = [text.get_text() for text in axes.texts]
     assert "bigram" in texts and "unigram" not in texts
     assert picture.alt == "Best mean loss in nats/byte: a 1.000 at 0.1; b 1.200 at 0.1."
+
+
+def test_panels_share_their_axes_and_name_their_curves() -> None:
+    both = pd.concat([points().assign(norm="pre"), points().assign(norm="post")])
+    picture = show.rate_curves(both, arm="arm", panel="norm", top=1.9)
+    left, right = picture.figure.axes
+    assert [left.get_title(), right.get_title()] == ["pre", "post"]
+    assert left.get_ylim() == right.get_ylim() and left.get_ylim()[1] < 2
+    assert all({"a", "b"} <= {text.get_text() for text in axes.texts} for axes in (left, right))
+    assert "post, b 1.200 at 0.1" in picture.alt
