@@ -2,8 +2,9 @@
 
 from course_lib.data import corpora
 from course_lib.data.batches import BatchStream, get_batch, num_windows
+from course_lib.data.documents import SEPARATOR
 from course_lib.data.reader_text import ReaderText, open_text
-from course_lib.data.stories import SEPARATOR, stories, write_stories
+from course_lib.data.stories import stories, write_stories
 from course_lib.data.texts import TEXTS, Split, split, text
 from course_lib.token_file import TokenFile
 

@@ -17,14 +17,12 @@ import numpy as np
 from numpy.random import PCG64  # otherwise NumPy loads it later, and a Ctrl-C during that is lost
 
 from course_lib.checks import check_choice, check_integer
+from course_lib.data.documents import SEPARATOR, write_documents
 from course_lib.data.story_grammar import Bindings, Scene, parse_scenes
 from course_lib.data.story_words import Uniform, WordClass, parse_words
-from course_lib.files import PathLike, Progress, atomic_write, progress
+from course_lib.files import PathLike, Progress, progress
 
 Language = Literal["en", "zh", "both"]
-
-SEPARATOR = "<|endoftext|>"
-"""The line between two documents of a corpus file."""
 
 _TEXT_FOLDER = Path(__file__).parent / "story_text"
 _BLOCK = 4096
@@ -114,28 +112,17 @@ def write_stories(
         num_bytes: the size of the documents in bytes; see :func:`stories`.
         seed: see :func:`stories`.
         language: see :func:`stories`.
-        separator: the line after each document: one line of text that no story contains.
+        separator: the line after each document; see :func:`course_lib.data.documents.write_documents`.
         show_progress: show a progress bar.
 
     Raises:
         ValueError: a wrong argument; see :func:`stories`.
         OSError: the file cannot be written; see :func:`course_lib.files.atomic_write`.
     """
-    if not separator or not separator.isprintable():
-        raise ValueError(f"separator must be a non-empty text on one line, not {separator!r}")
     documents = stories(num_bytes, seed, language)
-    ending = f"\n{separator}\n".encode()
-    count = 0
     bar: Progress[str] = progress(description="stories", total=num_bytes, unit="B", enabled=show_progress)
-    with atomic_write(path) as file, bar:
-        for document in documents:
-            encoded = document.encode()
-            if separator in document:
-                raise ValueError(f"separator must be a text that no story contains, not {separator!r}")
-            file.write(encoded + ending)
-            bar.update(len(encoded))
-            count += 1
-    return count
+    with bar:
+        return write_documents(path, documents, separator=separator, advance=bar.update)
 
 
 def _uniform(seed: int) -> Callable[[], float]:
