@@ -5,7 +5,7 @@ from course_lib.data.batches import BatchStream, get_batch, num_windows
 from course_lib.data.documents import SEPARATOR
 from course_lib.data.reader_text import ReaderText, open_text
 from course_lib.data.stories import stories, write_stories
-from course_lib.data.texts import TEXTS, Split, split, text
+from course_lib.data.texts import TEXTS, Split, split, text, write_text
 from course_lib.token_file import TokenFile
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "stories",
     "text",
     "write_stories",
+    "write_text",
 ]
