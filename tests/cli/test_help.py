@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from course_lib.cli import app
+from course_lib.data import TEXTS
 from course_lib.tokenizer import PATTERNS
 from course_lib.tokenizer.pretrained import PRETRAINED
 
@@ -75,3 +76,8 @@ def test_help_lists_every_pattern_and_published_tokenizer() -> None:
     assert pattern.help == f"{', '.join(PATTERNS)} or a regular expression."
     [tokenizer] = [param for param in COMMANDS["course tokenizer encode"].params if param.name == "tokenizer"]
     assert tokenizer.help == f"A tokenizer.json, or {', '.join(PRETRAINED[:-1])} or {PRETRAINED[-1]}."
+
+
+def test_help_lists_every_text() -> None:
+    [option] = [param for param in COMMANDS["course corpus make"].params if param.name == "name"]
+    assert option.help.endswith(f": {' or '.join(known.name for known in TEXTS)}.")
