@@ -12,6 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from course_lib.data import TEXTS
+
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
 ONLY_CONDA = {"python", "pip", "cmake", "cxx-compiler", "ninja"}
@@ -130,3 +132,38 @@ def test_imports_stay_light(module: str) -> None:
     script = f"import sys, {module}; print(sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_text_is_installed_with_the_package() -> None:
+    """A name that is missing here would show in an installed package only; the test below builds one."""
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    [files] = re.findall(r"install\(FILES ([^)]*) DESTINATION course_lib/data\)", cmake)
+    assert files.split() == [f"data/{known.name}.txt.xz" for known in TEXTS]
+
+
+@pytest.mark.weekly
+def test_a_source_archive_builds_a_package_that_has_the_texts(tmp_path: Path) -> None:
+    """As for somebody who has no checkout: archive, wheel, installation, each made from the one before."""
+
+    def python(*arguments: object, folder: Path = tmp_path) -> str:
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    pip = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+    build = f"from scikit_build_core.build import build_sdist; build_sdist({str(tmp_path)!r})"
+    python("-c", build, folder=ROOT)
+    [archive] = tmp_path.glob("*.tar.gz")
+    python(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, archive)
+    [wheel] = tmp_path.glob("*.whl")
+    python(*pip, "install", "--no-deps", "--target", tmp_path / "installed", wheel)
+    # -S: without the folder of installed packages, where a checkout may be installed; what it holds is added by hand.
+    script = (
+        f"import sys; sys.path[:0] = [{str(tmp_path / 'installed')!r}]; sys.path += {sys.path!r}\n"
+        "import course_lib; from course_lib.data import TEXTS, split, stories, text\n"
+        "print(course_lib.__file__, *[len(text(known.name)) for known in TEXTS], len(split('novels_en').held_out))\n"
+        "assert list(stories(1000))"
+    )
+    printed = python("-S", "-c", script)
+    assert printed == f"{tmp_path / 'installed' / 'course_lib' / '__init__.py'} 6 11769 13\n"

@@ -123,7 +123,7 @@ def test_nor_with_a_larger_share(name: str, share: float) -> None:
 def test_a_larger_share_contains_a_smaller_one(name: str) -> None:
     pieces = [piece for document in text(name) for piece in chapters(document)]
     smaller: set[str] = set()
-    for share in (1e-9, 0.05, 0.1, 0.5, 0.999):
+    for share in (1e-9, 0.05, 0.5):
         parts = split(name, held_out=share)
         assert characters(parts.held_out) >= share * characters(pieces)
         held_out = set(parts.held_out)
