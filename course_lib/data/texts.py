@@ -20,6 +20,7 @@ _FOLDERS = (Path(__file__).parents[2] / "data", Path(__file__).parent)
 
 _CHAPTER = re.compile(r"^(?:VOLUME [IVX]+\n+)?CHAPTER [0-9IVXLC]+$", re.MULTILINE | re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)_]*\s+|[。！？；\n]+")
+_AROUND_SENTENCE = " \u3000\t\"'“”‘’「」『』_()（）"
 
 SENTENCE_BYTES = 30
 """Length in UTF-8 from which a sentence counts as one: "Yes." is said in every chapter."""
@@ -221,10 +222,14 @@ def chapters(document: str) -> list[str]:
 
 
 def sentences(piece: str) -> Iterator[str]:
-    """The sentences of at least :data:`SENTENCE_BYTES` bytes; a line end ends a sentence as well."""
-    for sentence in _SENTENCE_END.split(piece):
-        if len(sentence.strip().encode()) >= SENTENCE_BYTES:
-            yield sentence.strip()
+    """The sentences of at least :data:`SENTENCE_BYTES` bytes, without quotation marks and spaces around them.
+
+    A line end ends a sentence as well.
+    """
+    for part in _SENTENCE_END.split(piece):
+        sentence = part.strip(_AROUND_SENTENCE)
+        if len(sentence.encode()) >= SENTENCE_BYTES:
+            yield sentence
 
 
 def _all_sentences(pieces: Iterable[str]) -> set[str]:
