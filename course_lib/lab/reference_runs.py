@@ -165,6 +165,28 @@ class Experiment:
         return make_point(self, chosen, seed)
 
 
+def overview(experiments: Sequence[Experiment]) -> pd.DataFrame:
+    """What experiments vary, tune and fix, and what they cost: the table that opens a chapter.
+
+    Columns: experiment, asks, scientific, tuned, fixed, seeds, runs, cpu_hours.
+    """
+    rows = [
+        (
+            one.name,
+            one.question,
+            ", ".join(one.scientific),
+            ", ".join(one.nuisance) or "-",
+            ", ".join(f"{name} {value}" for name, value in one.fixed.items()) or "-",
+            len(one.seeds),
+            len(one.keys),
+            one.cost() / 3600,
+        )
+        for one in experiments
+    ]
+    columns = ["experiment", "asks", "scientific", "tuned", "fixed", "seeds", "runs", "cpu_hours"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _flat(experiment: Experiment, point: Point) -> dict[str, Any]:
     varied = {name: value for name, value in point["settings"].items() if name not in experiment.fixed}
     return {**varied, "seed": point["seed"], **point["result"], "cpu_seconds": point["cpu_seconds"]}

@@ -14,7 +14,7 @@ import pytest
 
 from course_lib.errors import FormatError
 from course_lib.lab import reference_runs
-from course_lib.lab.reference_runs import Experiment, made, make, make_point, product, repetition
+from course_lib.lab.reference_runs import Experiment, made, make, make_point, overview, product, repetition
 from tests.lab import toy_experiment
 from tests.lab.toy_experiment import experiment
 
@@ -48,6 +48,13 @@ def test_points_are_made_by_processes_and_stored_one_per_line(toy: Experiment) -
             {"torch", "course_lib", "python"} == set(line["versions"]) and line["processor"] and line["date"]
         )
         assert line["result"]["loss"] == toy_experiment.run(seed=line["seed"], **line["settings"])["loss"]
+
+
+def test_the_overview_says_what_is_varied_tuned_and_fixed(complete: Experiment) -> None:
+    [row] = overview([complete]).to_dict("records")
+    expected = ("toy", "Which arm is better?", "arm", "lr", "steps 0", 3, 18)
+    assert tuple(row.values())[:-1] == expected
+    assert row["cpu_hours"] == pytest.approx(complete.cost() / 3600)
 
 
 def test_a_complete_grid_loads_in_its_own_order(complete: Experiment) -> None:
