@@ -43,6 +43,22 @@ def test_a_best_value_at_the_edge_is_refused(at: float) -> None:
     assert evidence.tuned(frame, arms="arm", edges=True)["lr"].tolist() == [0.03, at]
 
 
+@given(st.floats(0.02, 0.17), st.floats(0.02, 0.17))
+def test_the_fitted_optimum_of_a_parabola_is_its_vertex(a: float, b: float) -> None:
+    fitted = evidence.fitted_best(runs({"a": a, "b": b}), arms="arm")
+    assert fitted[["arm", "seed"]].to_numpy().tolist() == [[arm, seed] for arm in "ab" for seed in range(3)]
+    assert fitted["lr"].tolist() == pytest.approx([a] * 3 + [b] * 3)
+    assert fitted["loss"].tolist() == pytest.approx([0.01 * seed for seed in range(3)] * 2, abs=1e-9)
+
+
+def test_an_optimum_without_neighbours_is_not_fitted() -> None:
+    with pytest.raises(ValueError, match="arm=a, seed=0: the best lr has no finite neighbours on both sides"):
+        evidence.fitted_best(runs({"a": 0.005}), arms="arm")
+    diverged = runs({"a": 0.03}).replace({"loss": {0.01 * 2 + np.log(0.1 / 0.03) ** 2: np.inf}})
+    with pytest.raises(ValueError, match="arm=a, seed=2"):
+        evidence.fitted_best(diverged, arms="arm")
+
+
 def test_sensitivity_is_the_mean_excess_over_the_best_rate() -> None:
     rows = [
         ("a", 0.1, 3.0),
