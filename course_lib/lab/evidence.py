@@ -233,14 +233,15 @@ class Control:
     """An explanation and the experiment that could have refuted it.
 
     ``because``: the explanation, as a clause. ``change``: what was taken away or changed, all else equal. ``then``:
-    what the explanation predicts. ``measured``: what happened, with numbers. ``stands``: whether the prediction came
-    true.
+    what the explanation predicts. ``measured``: what happened, with numbers. ``where``: the section that shows it.
+    ``stands``: whether the prediction came true.
     """
 
     because: str
     change: str
     then: str
     measured: str
+    where: str
     stands: bool
 
     @property
@@ -261,6 +262,7 @@ def control(
     change: str,
     then: str,
     measured: str,
+    where: str,
     stands: bool | None = None,
     refuted: bool | None = None,
 ) -> Control:
@@ -273,6 +275,7 @@ def control(
             change="weights averaged over the last fifth, no decay",
             then="averaging wins most of the gain",
             measured=f"{share:.0%} of it",
+            where="section 4",
             stands=share > 0.6,
         )
 
@@ -282,11 +285,12 @@ def control(
     """
     if (stands is None) == (refuted is None):
         raise ValueError("give one of stands= and refuted=, the condition that decides")
-    for name, text in {"because": because, "change": change, "then": then, "measured": measured}.items():
+    texts = {"because": because, "change": change, "then": then, "measured": measured, "where": where}
+    for name, text in texts.items():
         if not text.strip():
             raise ValueError(f"{name} is empty")
     holds = stands if refuted is None else refuted
-    result = Control(because, change, then, measured, refuted is None)
+    result = Control(**texts, stands=refuted is None)
     if not holds:
         raise AssertionError(
             f"The chapter says that this {result.verdict}, but it was measured otherwise.\n{result!r}"
@@ -295,6 +299,32 @@ def control(
 
 
 def summary(*controls: Control) -> pd.DataFrame:
-    """The controls of a chapter as the table at its end. Columns: because, changed, measured, verdict."""
-    rows = [(one.because, one.change, one.measured, one.verdict) for one in controls]
-    return pd.DataFrame(rows, columns=["because", "changed", "measured", "verdict"])
+    """The controls of a chapter as the table at its end. Columns: because, control, measured, verdict, where."""
+    rows = [(one.because, one.change, one.measured, one.verdict, one.where) for one in controls]
+    return pd.DataFrame(rows, columns=["because", "control", "measured", "verdict", "where"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a prediction, displayed as a sentence below the picture."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return f"Answer: {self.text}"
+
+    def _repr_markdown_(self) -> str:
+        return f"**Answer:** {self.text}"
+
+
+def answer(text: str) -> Answer:
+    """Answer a "**Predict:**" of the chapter with what was measured here.
+
+    Args:
+        text: One or two sentences with the computed number in them.
+
+    Raises ValueError if there is no number in ``text``.
+    """
+    if not any(letter.isdigit() for letter in text):
+        raise ValueError(f"an answer needs its number, computed in this cell: {text!r}")
+    return Answer(text)

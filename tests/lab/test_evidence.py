@@ -118,6 +118,7 @@ CONTROL = {
     "change": "averaged",
     "then": "most is won",
     "measured": "90 % of it",
+    "where": "section 4",
 }
 
 
@@ -126,6 +127,7 @@ def test_a_control_asserts_what_it_says() -> None:
     refuted = evidence.control(**CONTROL | {"because": "batches are small"}, refuted=True)
     table = evidence.summary(stands, refuted)
     assert table["verdict"].tolist() == ["stands", "refuted"]
+    assert table["where"].tolist() == ["section 4", "section 4"]
     assert table["because"].tolist() == ["the weights rattle", "batches are small"]
     for condition in ("stands", "refuted"):
         with pytest.raises(
@@ -140,3 +142,13 @@ def test_a_control_needs_a_condition_and_words() -> None:
             evidence.control(**CONTROL, **conditions)
     with pytest.raises(ValueError, match="measured is empty"):
         evidence.control(**CONTROL | {"measured": " "}, stands=True)
+    with pytest.raises(ValueError, match="where is empty"):
+        evidence.control(**CONTROL | {"where": ""}, stands=True)
+
+
+def test_an_answer_has_its_number() -> None:
+    shown = evidence.answer("the constant rate is 0.06 bits behind.")
+    assert shown._repr_markdown_() == "**Answer:** the constant rate is 0.06 bits behind."
+    assert repr(shown) == "Answer: the constant rate is 0.06 bits behind."
+    with pytest.raises(ValueError, match="needs its number"):
+        evidence.answer("the constant rate loses.")
