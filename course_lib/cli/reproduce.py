@@ -25,29 +25,42 @@ def reproduce(
     sample: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Make N random points again and compare them.")
     ] = None,
+    adopting: Annotated[
+        int | None,
+        typer.Option(
+            "--adopt",
+            min=1,
+            metavar="N",
+            help="Make N random stale points again; if all are the same, let the other stale ones count.",
+        ),
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Print what there is and what it costs.")] = False,
     jobs: Annotated[
         int, typer.Option(min=1, metavar="N", help="Points in work at a time, one thread each.")
     ] = 1,
     seed: Annotated[
-        int | None, typer.Option(help="Random seed of --sample; default: another one each time.")
+        int | None,
+        typer.Option(help="Random seed of --sample and --adopt; default: another one each time."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List the stored reference runs, make missing ones, or make some again and compare.
 
     Points are stored as soon as they are made: after Ctrl-C, the same command continues. Exit status 1 if a point that
-    was made again differs.
+    was made again differs. Points are stale if the code that makes them has changed; if it still makes the same
+    (--adopt, on the machine that made them), a line in the file says so and they count again.
     """
     from course_lib.chapters.references import experiments
 
-    if missing and sample is not None:
-        raise typer.BadParameter("--missing and --sample exclude each other")
+    if missing + (sample is not None) + (adopting is not None) > 1:
+        raise typer.BadParameter("--missing, --sample and --adopt exclude each other")
     chosen = experiments(chapter, name)
-    if listing or not (missing or sample):
+    if listing or not (missing or sample or adopting):
         _list(chosen, as_json)
     elif missing:
         _make_missing(chosen, jobs, as_json)
+    elif adopting:
+        _adopt(chosen, adopting, jobs, seed, as_json)
     else:
         _compare(chosen, sample or 0, jobs, seed, as_json)
 
@@ -94,9 +107,36 @@ def _make_missing(chosen: "list[Experiment]", jobs: int, as_json: bool) -> None:
     print_json({"made": made}) if as_json else typer.echo(f"{made} points made")
 
 
+def _adopt(chosen: "list[Experiment]", sample: int, jobs: int, seed: int | None, as_json: bool) -> None:
+    from course_lib.lab.reference_runs import made
+    from course_lib.lab.repetition import adopt
+
+    rows: list[dict[str, Any]] = []
+    for experiment in chosen:
+        stale = experiment.stale()
+        for code in sorted({point["code"] for point in stale}):
+            points = [point for point in stale if point["code"] == code]
+            picked = random.Random(seed).sample(points, min(sample, len(points)))
+            work = [(point["settings"], point["seed"]) for point in picked]
+            adopt(experiment, code, list(made(experiment, work, jobs=jobs)))
+            place = {"chapter": experiment.chapter, "name": experiment.name}
+            rows.append({**place, "adopted": code, "points": len(points), "again": len(picked)})
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['chapter']:2} {row['name']}: {row['points']} points of {row['adopted']} count again, "
+            f"{row['again']} were made again and are the same"
+        )
+    if not rows:
+        typer.echo("no points are stale")
+
+
 def _compare(chosen: "list[Experiment]", sample: int, jobs: int, seed: int | None, as_json: bool) -> None:
     from course_lib.files import progress
-    from course_lib.lab.reference_runs import made, repetition
+    from course_lib.lab.reference_runs import made
+    from course_lib.lab.repetition import repetition
 
     stored = [(experiment, point) for experiment in chosen for point in experiment.current().values()]
     if not stored:

@@ -36,15 +36,34 @@ def code_version(function: Callable[..., Any], *, followed: tuple[str, ...] = FO
             continue
         tree = _tree(item)
         parts[name] = repr(_plain(tree))
-        for used, value in _uses(tree, inspect.getmodule(item)):
+        module = inspect.getmodule(item)
+        for used, value in _uses(tree, module):
             if callable(value):
                 value = inspect.unwrap(value)  # a cached function counts like any other
+            source = _imported(module).get(used.partition(".")[0], "") if module is not None else ""
             if isinstance(value, FunctionType | type) and value.__module__.startswith(followed):
                 waiting.append(value)
+            elif source and not source.startswith(followed):
+                parts[f"{name} uses {used}"] = source
             else:
                 parts[f"{name} uses {used}"] = _described(value)
     text = "\n".join(f"{name}: {part}" for name, part in sorted(parts.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def _imported(module: ModuleType) -> dict[str, str]:
+    """Names that a module imports from others, and where they come from."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError):
+        return {}
+    return {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+        for alias in node.names
+    }
 
 
 @cache

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -35,9 +34,6 @@ Value = str | int | float | bool | None
 Settings = Mapping[str, Value]
 Point = Mapping[str, Any]
 Run = Callable[..., Mapping[str, float]]
-
-SAME_MACHINE = 1e-6
-"""Largest relative difference between a point and its repetition with the same versions on the same processor."""
 
 
 def product(**values: Sequence[Value]) -> list[dict[str, Value]]:
@@ -100,7 +96,7 @@ class Experiment:
     @property
     def keys(self) -> list[str]:
         """The key of each declared point, in the order of the grid."""
-        return [_key({**self.fixed, **settings}, seed) for settings in self.grid for seed in self.seeds]
+        return [key_of({**self.fixed, **settings}, seed) for settings in self.grid for seed in self.seeds]
 
     @property
     def jobs(self) -> list[tuple[dict[str, Value], int]]:
@@ -108,18 +104,32 @@ class Experiment:
         return [({**self.fixed, **settings}, seed) for settings in self.grid for seed in self.seeds]
 
     def points(self) -> list[dict[str, Any]]:
-        """All lines of the file, stale ones too. Raises FormatError for a damaged line."""
-        return _read(self.path)
+        """All points of the file, stale ones too. Raises FormatError for a damaged line."""
+        return _read(self.path)[0]
+
+    def codes(self) -> set[str]:
+        """The versions of the code whose points count: the present one and those that were adopted."""
+        codes = {self.code}
+        for adoption in reversed(_read(self.path)[1]):
+            if adoption["code"] in codes:
+                codes.add(adoption["adopts"])
+        return codes
 
     def current(self) -> dict[str, dict[str, Any]]:
-        """The declared points that the present code has made, by key."""
-        wanted = set(self.keys)
+        """The declared points that the present code has made or adopted, by key."""
+        codes, wanted = self.codes(), set(self.keys)
         stored = {
-            _key(point["settings"], point["seed"]): point
+            key_of(point["settings"], point["seed"]): point
             for point in self.points()
-            if point["code"] == self.code
+            if point["code"] in codes
         }
         return {key: point for key, point in stored.items() if key in wanted}
+
+    def stale(self) -> list[dict[str, Any]]:
+        """The declared points that only another version of the code has made, the newest of each."""
+        there, wanted = self.current(), set(self.keys)
+        stored = {key_of(point["settings"], point["seed"]): point for point in self.points()}
+        return [point for key, point in stored.items() if key in wanted and key not in there]
 
     def missing(self) -> list[tuple[dict[str, Value], int]]:
         """Settings and seed of the declared points that are not there, or stale."""
@@ -128,13 +138,11 @@ class Experiment:
 
     def state(self) -> str:
         """One of "complete", "stale" (other code made all or some of its points), "incomplete" and "empty"."""
-        points, missing = self.points(), self.missing()
-        if not missing:
+        if not self.missing():
             return "complete"
-        gone = {_key(settings, seed) for settings, seed in missing}
-        if any(_key(point["settings"], point["seed"]) in gone for point in points):
+        if self.stale():
             return "stale"
-        return "incomplete" if points else "empty"
+        return "incomplete" if self.points() else "empty"
 
     def load(self) -> pd.DataFrame:
         """The points as a frame: the settings, seed, the results, cpu_seconds; one row per point in the grid's order.
@@ -160,7 +168,7 @@ class Experiment:
     def rerun(self, seed: int, **settings: Value) -> dict[str, Any]:
         """Make one declared point again, here and now; nothing is stored. Raises ValueError for another point."""
         chosen = {**self.fixed, **settings}
-        if _key(chosen, seed) not in set(self.keys):
+        if key_of(chosen, seed) not in set(self.keys):
             raise ValueError(f"{self.name} has no point with {settings} and seed {seed}")
         return make_point(self, chosen, seed)
 
@@ -192,7 +200,8 @@ def _flat(experiment: Experiment, point: Point) -> dict[str, Any]:
     return {**varied, "seed": point["seed"], **point["result"], "cpu_seconds": point["cpu_seconds"]}
 
 
-def _key(settings: Settings, seed: int) -> str:
+def key_of(settings: Settings, seed: int) -> str:
+    """What identifies a point: its settings, whatever their order, and its seed."""
     return json.dumps([dict(sorted(settings.items())), seed])
 
 
@@ -253,9 +262,9 @@ def make(
     Killed at any moment, it loses the points in work and nothing else. Raises BlockingIOError if another process is
     writing the same file.
     """
-    with _append_to(experiment.path) as file:
+    with append_to(experiment.path) as file:
         for point in made(experiment, work, jobs=jobs):
-            _append(file, point)
+            append(file, point)
             yield point
 
 
@@ -294,53 +303,11 @@ def _end_with_parent() -> None:
     Thread(target=watch, daemon=True).start()
 
 
-# --- points made again ------------------------------------------------------------------------------------------------
-
-
-def repetition(experiment: Experiment, again: Point) -> pd.DataFrame:
-    """A point that was made again beside the stored one.
-
-    Where code, versions, processor and threads are the same, the results must be, to :data:`SAME_MACHINE`; elsewhere
-    sums are rounded in another order, runs drift apart, and a result must lie within three times the spread of the
-    seeds.
-
-    Returns:
-        One row per result: result, stored, again, spread (standard deviation over seeds, pooled over the grid), ok.
-
-    Raises:
-        KeyError: No such point is stored.
-    """
-    stored = experiment.current()[_key(again["settings"], again["seed"])]
-    spread = _spreads(experiment)
-    there = ("versions", "processor", "threads")
-    same = all(stored[name] == again[name] for name in there)
-    rows = []
-    for name, value in stored["result"].items():
-        here = float(again["result"][name])
-        allowed = SAME_MACHINE * abs(value) if same else 3 * spread[name]
-        ok = here == value or abs(here - value) <= allowed
-        rows.append((name, value, here, spread[name], ok))
-    return pd.DataFrame(rows, columns=["result", "stored", "again", "spread", "ok"])
-
-
-def _spreads(experiment: Experiment) -> dict[str, float]:
-    """Standard deviation of each result over seeds, the root of the mean variance over the grid."""
-    by_settings: dict[str, list[Mapping[str, float]]] = {}
-    for point in experiment.current().values():
-        by_settings.setdefault(_key(point["settings"], 0), []).append(point["result"])
-    variances: dict[str, list[float]] = {}
-    for results in by_settings.values():
-        for name in results[0]:
-            values = [result[name] for result in results if math.isfinite(result[name])]
-            variances.setdefault(name, []).extend([statistics.variance(values)] if len(values) > 1 else [])
-    return {name: math.sqrt(statistics.fmean(found or [0.0])) for name, found in variances.items()}
-
-
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _append_to(path: Path) -> Iterator[BinaryIO]:
+def append_to(path: Path) -> Iterator[BinaryIO]:
     """Open a file of points for appending, alone; a last line that a killed process left unfinished is taken off."""
     path.parent.mkdir(exist_ok=True)
     with open(path, "a+b") as file:
@@ -351,26 +318,31 @@ def _append_to(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _append(file: BinaryIO, point: Point) -> None:
-    file.write(json.dumps(point, ensure_ascii=False).encode() + b"\n")
+def append(file: BinaryIO, entry: Point) -> None:
+    """Write a line and wait until it is on the disk."""
+    file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
     file.flush()
     os.fsync(file.fileno())
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The points and the adoptions of a file."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return []
-    points = []
-    for number, line in enumerate(
-        lines[:-1], 1
-    ):  # what follows the last line end is being written, or was torn
+        return [], []
+    points, adoptions = [], []
+    # What follows the last line end is being written, or was torn.
+    for number, line in enumerate(lines[:-1], 1):
         try:
-            point = json.loads(line)
-            point["result"] = {name: float(value) for name, value in point["result"].items()}
-            _key(point["settings"], point["seed"]), point["code"], point["cpu_seconds"]
+            entry = json.loads(line)
+            if "adopts" in entry:
+                entry["code"]
+                adoptions.append(entry)
+                continue
+            entry["result"] = {name: float(value) for name, value in entry["result"].items()}
+            key_of(entry["settings"], entry["seed"]), entry["code"], entry["cpu_seconds"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(path, f"line {number}", f"not a point of an experiment ({error!r})") from None
-        points.append(point)
-    return points
+        points.append(entry)
+    return points, adoptions

@@ -38,9 +38,22 @@ def test_a_changed_point_is_reported_and_fails(folder: Path) -> None:
     assert shown.startswith("DIFFERS 99 toy: ") and "loss: stored" in shown
 
 
+def test_stale_points_are_adopted_if_they_are_made_again_the_same(folder: Path) -> None:
+    run("reproduce", "--missing")
+    assert run("reproduce", "--adopt", 2).stdout == "no points are stale\n"
+    file = folder / "toy.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("".join(json.dumps(json.loads(line) | {"code": "old"}) + "\n" for line in lines))
+    assert run_json("reproduce")[0]["state"] == "stale"
+    [row] = run_json("reproduce", "--adopt", 2)
+    assert row == {"chapter": 99, "name": "toy", "adopted": "old", "points": 12, "again": 2}
+    assert run_json("reproduce")[0]["state"] == "complete"
+
+
 def test_wrong_requests_are_refused(folder: Path) -> None:
     assert "no points are stored" in failure("reproduce", "--sample", 1)
     assert "exclude each other" in run("reproduce", "--missing", "--sample", 1, status=2).stderr
+    assert "exclude each other" in run("reproduce", "--adopt", 1, "--sample", 1, status=2).stderr
 
 
 def test_unknown_chapters_and_names_are_named() -> None:

@@ -9,12 +9,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from course_lib.errors import FormatError
 from course_lib.lab import reference_runs
-from course_lib.lab.reference_runs import Experiment, made, make, make_point, overview, product, repetition
+from course_lib.lab.reference_runs import (
+    Experiment,
+    made,
+    make,
+    make_point,
+    overview,
+    product,
+)
+from course_lib.lab.repetition import adopt, repetition
 from tests.lab import toy_experiment
 from tests.lab.toy_experiment import experiment
 
@@ -29,9 +38,9 @@ def toy(tmp_path: Path) -> Experiment:
 @pytest.fixture
 def complete(toy: Experiment) -> Experiment:
     """All points, made in this process."""
-    with reference_runs._append_to(toy.path) as file:
+    with reference_runs.append_to(toy.path) as file:
         for settings, seed in toy.jobs:
-            reference_runs._append(file, make_point(toy, settings, seed))
+            reference_runs.append(file, make_point(toy, settings, seed))
     return toy
 
 
@@ -112,6 +121,60 @@ def test_comments_docstrings_annotations_and_layout_do_not(
     assert rewritten(complete, source, tmp_path, monkeypatch).state() == "complete"
 
 
+MOVED = ("return value + OFFSET", "result = value + OFFSET\n    return result")
+CHANGED = ("return value + OFFSET", "return value + 2 * OFFSET - 1.0001")
+
+
+def again(experiment: Experiment, count: int) -> list[dict[str, Any]]:
+    return [make_point(experiment, point["settings"], point["seed"]) for point in experiment.stale()[:count]]
+
+
+def test_points_of_code_that_makes_the_same_are_adopted(
+    complete: Experiment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = Path(toy_experiment.__file__).read_text(encoding="utf-8")
+    before = complete.path.read_bytes()
+    moved = rewritten(complete, source.replace(*MOVED), tmp_path, monkeypatch)
+    assert moved.state() == "stale" and len(moved.stale()) == 18
+    adopt(moved, complete.code, again(moved, 3))
+    assert moved.state() == "complete" and moved.stale() == [] and len(moved.load()) == 18
+    assert complete.path.read_bytes().startswith(before), "the points stay as they were"
+    line = json.loads(complete.path.read_bytes().splitlines()[-1])
+    assert line["adopts"] == complete.code and line["code"] == moved.code and len(line["again"]) == 3
+    # A third version that adopts the second one has the points of the first.
+    third = rewritten(complete, source.replace(*MOVED).replace("result", "total"), tmp_path, monkeypatch)
+    assert third.state() == "stale"
+    adopt(third, complete.code, again(third, 1))
+    assert third.state() == "complete" and moved.state() == "complete"
+
+
+def test_points_of_code_that_makes_others_are_not(
+    complete: Experiment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = Path(toy_experiment.__file__).read_text(encoding="utf-8")
+    other = rewritten(complete, source.replace(*CHANGED), tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match=r"differs, so the points of .* stay stale"):
+        adopt(other, complete.code, again(other, 1))
+    moved = rewritten(complete, source.replace(*MOVED), tmp_path, monkeypatch)
+    elsewhere = [point | {"processor": "another"} for point in again(moved, 1)]
+    with pytest.raises(ValueError, match="on another processor or with other versions"):
+        adopt(moved, complete.code, elsewhere)
+    with pytest.raises(ValueError, match="nothing was made again"):
+        adopt(moved, complete.code, [])
+    assert moved.state() == "stale" and len(complete.path.read_bytes().splitlines()) == 18
+
+
+def test_what_other_packages_describe_does_not_count(
+    complete: Experiment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = Path(toy_experiment.__file__).read_text(encoding="utf-8")
+    source = source.replace("import time\n", "import time\nfrom course_lib.data import TEXTS\n")
+    source = source.replace("return value + OFFSET", "return value + OFFSET + 0 * len(TEXTS)")
+    one = rewritten(complete, source, tmp_path, monkeypatch).code
+    monkeypatch.setattr("course_lib.data.TEXTS", ())
+    assert rewritten(complete, source, tmp_path, monkeypatch).code == one != complete.code
+
+
 def rewritten(original: Experiment, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     """The experiment with another source text, under the same module name."""
     file = folder / "rewritten.py"
@@ -144,7 +207,7 @@ def test_a_damaged_line_is_named(complete: Experiment, damage: bytes) -> None:
 
 def test_two_writers_are_refused(toy: Experiment) -> None:
     with (
-        reference_runs._append_to(toy.path),
+        reference_runs.append_to(toy.path),
         pytest.raises(BlockingIOError, match="another process is writing"),
     ):
         next(make(toy, toy.missing()))
