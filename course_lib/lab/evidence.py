@@ -4,7 +4,7 @@ Losses are lower-is-better throughout. A claim is made from ``CLAIM`` standard e
 "not shown", and a comparison says how large an effect would have been.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,6 +212,26 @@ def unpaired(first: Sequence[float], second: Sequence[float]) -> Difference:
     spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
     freedom = sum(parts) ** 2 / spread if spread else float(sum(map(len, sides)) - 2)
     return _difference(float(sides[0].mean() - sides[1].mean()), se, freedom, n, paired=False)
+
+
+def differences(found: Mapping[str, Difference]) -> pd.DataFrame:
+    """Differences as a table, with the smallest effect that would have shown where none was.
+
+    Columns: comparison, difference, se, low, high (95 %), n, verdict.
+    """
+    rows = [
+        (
+            name,
+            one.mean,
+            one.se,
+            one.low,
+            one.high,
+            one.n,
+            "shown" if one.shown else f"not shown (from {one.detectable:.2g} on)",
+        )
+        for name, one in found.items()
+    ]
+    return pd.DataFrame(rows, columns=["comparison", "difference", "se", "low", "high", "n", "verdict"])
 
 
 def _enough(n: int) -> int:

@@ -106,6 +106,16 @@ def test_a_difference_says_whether_it_is_shown() -> None:
     assert same.standard_errors == 0 and not same.shown
 
 
+def test_differences_are_a_table() -> None:
+    clear = evidence.unpaired([1.0, 1.1], [0.0, 0.1])
+    unclear = evidence.unpaired([1.0, 2.0, 3.0], [1.1, 2.1, 3.3])
+    table = evidence.differences({"a": clear, "b": unclear})
+    assert table["verdict"].tolist() == ["shown", f"not shown (from {unclear.detectable:.2g} on)"]
+    assert table.loc[0, ["difference", "se", "low", "high", "n"]].tolist() == pytest.approx(
+        [clear.mean, clear.se, clear.low, clear.high, 2]
+    )
+
+
 def test_pairs_need_the_same_seeds_and_two_of_them() -> None:
     with pytest.raises(ValueError, match=r"the same seeds, once each: \[0, 1\] and \[0, 2\]"):
         evidence.paired(pd.Series([1.0, 2.0]), pd.Series([1.0, 2.0], index=[0, 2]))
