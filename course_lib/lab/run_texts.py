@@ -1,4 +1,4 @@
-"""What small runs read: training and held-out ids of a text, in bytes or in tokens of a vocabulary trained on it."""
+"""Texts that small runs read: training and held-out ids, in bytes or in tokens of a vocabulary trained on the text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
