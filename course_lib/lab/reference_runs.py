@@ -174,7 +174,7 @@ class Experiment:
 
 
 def overview(experiments: Sequence[Experiment]) -> pd.DataFrame:
-    """What experiments vary, tune and fix, and what they cost: the table that opens a chapter.
+    """The settings that experiments vary, tune and fix, and their cost: the table that opens a chapter.
 
     Columns: experiment, asks, scientific, tuned, fixed, seeds, runs, cpu_hours.
     """
@@ -201,7 +201,7 @@ def _flat(experiment: Experiment, point: Point) -> dict[str, Any]:
 
 
 def key_of(settings: Settings, seed: int) -> str:
-    """What identifies a point: its settings, whatever their order, and its seed."""
+    """The identity of a point: its settings, whatever their order, and its seed."""
     return json.dumps([dict(sorted(settings.items())), seed])
 
 
