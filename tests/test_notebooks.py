@@ -141,6 +141,15 @@ def test_a_broken_rule_is_reported(cell: int, source: str, complaint: str) -> No
     assert [line for line in complaints(notebook) if line.startswith(complaint)], complaints(notebook)
 
 
+def test_a_control_is_a_check_and_the_recap_needs_none() -> None:
+    notebook = good()
+    notebook.cells[2].source = 'rattling = evidence.control(because="weights rattle")'
+    slide = {"slideshow": {"slide_type": "-"}}
+    table = nbformat.v4.new_code_cell("evidence.summary(rattling)", id="x-recap-controls", metadata=slide)
+    notebook.cells.insert(6, table)
+    assert complaints(notebook) == []
+
+
 def in_two_sections(first: str, second: str, third: str = "assert 1") -> nbformat.NotebookNode:
     """The good notebook with other code: one cell in its first section, two in the second."""
     notebook = good()
