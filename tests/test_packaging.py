@@ -5,13 +5,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from course_lib.cli import app
 from course_lib.data import TEXTS
 
 ROOT = Path(__file__).parents[1]
@@ -97,12 +100,17 @@ def test_engine_and_kernels_include_no_python_and_not_each_other(library: str) -
             assert not re.match(r"pybind11|Python\.h|numpy|torch", system), f"{path.name} includes {system}"
 
 
+def workflow_commands(path: Path) -> list[tuple[dict[str, Any], list[str]]]:
+    """The jobs of a workflow, each with the words of one command; a job with several stands there several times."""
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    return [(job, step["run"].split()) for job in jobs.values() for step in job["steps"] if "run" in step]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
 def test_workflows_run_commands_that_there_are(path: Path) -> None:
-    """The targets they call exist, and so do the values of CPU."""
+    """The targets they call exist, and so do the values of CPU and the options of the ``course`` command."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
-    commands = [(job, step["run"].split()) for job in jobs.values() for step in job["steps"] if "run" in step]
+    commands = workflow_commands(path)
     assert commands
     for job, (program, *arguments) in commands:
         if program == "make":
@@ -112,6 +120,16 @@ def test_workflows_run_commands_that_there_are(path: Path) -> None:
         if "CPU=${{ matrix.cpu }}" in " ".join(arguments):
             for cpu in job["strategy"]["matrix"]["cpu"]:
                 assert f"ifeq ($(CPU),{cpu})" in makefile
+        if program == ".venv/bin/course":
+            subcommand = typer.main.get_command(app).commands[arguments[0]]  # type: ignore[attr-defined]
+            subcommand.make_context("course", arguments[1:])  # raises an error for what it does not know
+
+
+def test_stored_runs_are_sampled_every_week() -> None:
+    """Others each time, so no seed; enough of them that an error in a few points is found within months."""
+    commands = [words for _, words in workflow_commands(ROOT / ".github" / "workflows" / "weekly.yml")]
+    [sample] = [words for words in commands if words[:2] == [".venv/bin/course", "reproduce"]]
+    assert int(sample[sample.index("--sample") + 1]) >= 10 and "--seed" not in sample
 
 
 @pytest.mark.parametrize(
