@@ -1,7 +1,7 @@
 """The kit for claims: tuned comparisons, intervals, learning-rate sensitivity, and controls that could fail.
 
-Losses are lower-is-better throughout. A claim is made from ``CLAIM`` standard errors on; below that the effect is
-"not shown", and a comparison says how large an effect would have been.
+Losses are lower-is-better throughout. A claim is made from ``CLAIM`` standard errors on, and only if the t-interval
+excludes zero; below that the effect is "not shown", and a comparison says how large an effect would have been.
 """
 
 from collections.abc import Mapping, Sequence
@@ -170,13 +170,13 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is large enough to be claimed."""
-        return abs(self.standard_errors) >= CLAIM
+        """Whether the difference is large enough to be claimed: with few runs the t-interval must exclude 0 as well."""
+        return abs(self.standard_errors) >= CLAIM and self.low * self.high > 0
 
     @property
     def detectable(self) -> float:
         """The smallest difference that would have been claimed."""
-        return CLAIM * self.se
+        return max(CLAIM * self.se, (self.high - self.low) / 2)
 
     def __str__(self) -> str:
         verdict = "" if self.shown else f"; not shown: from {self.detectable:.2g} on it would have been"

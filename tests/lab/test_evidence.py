@@ -93,7 +93,8 @@ def test_the_paired_interval_is_scipys(pairs: list[tuple[float, float]]) -> None
     found = evidence.paired(first, second[::-1])  # matched by index, not by place
     low, high = stats.ttest_rel(first, second).confidence_interval()
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
-    assert found.detectable == pytest.approx(3 * found.se)
+    assert found.detectable == pytest.approx(max(3 * found.se, (high - low) / 2))
+    assert found.shown == (abs(found.mean) >= found.detectable)
 
 
 def test_a_difference_says_whether_it_is_shown() -> None:
@@ -102,6 +103,10 @@ def test_a_difference_says_whether_it_is_shown() -> None:
     unclear = evidence.unpaired([1.0, 2.0, 3.0], [1.1, 2.1, 3.3])
     assert not unclear.shown
     assert str(unclear).endswith(f"not shown: from {unclear.detectable:.2g} on it would have been")
+    # With four pairs 3 standard errors are fewer than the t-interval asks for.
+    barely = evidence.paired(pd.Series([0.034, 0.081, 0.033, 0.018]), pd.Series([0.0] * 4))
+    assert barely.standard_errors > 3 and barely.low < 0 and not barely.shown
+    assert barely.detectable > barely.mean
     same = evidence.unpaired([1.0, 1.0], [1.0, 1.0])
     assert same.standard_errors == 0 and not same.shown
 
