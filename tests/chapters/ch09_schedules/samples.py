@@ -3,6 +3,7 @@
 import pandas as pd
 
 SHAPES = ("constant", "WSD")
+FLOORS = {"bigram": 3.5}
 
 
 def factors() -> pd.DataFrame:
@@ -18,11 +19,10 @@ def curves() -> pd.DataFrame:
         for place, shape in enumerate(SHAPES)
         for lr in (0.1, 0.2)
         for seed in (0, 1)
-        for step in range(30)
+        for step in (5.0, 15.0, 25.0)
     ]
-    return pd.DataFrame(rows, columns=["shape", "lr", "seed", "step", "loss"])
+    return pd.DataFrame(rows, columns=["shape", "lr", "seed", "step", "bits"])
 
 
 def finals() -> pd.DataFrame:
-    last = curves().groupby(["shape", "lr", "seed"], sort=False)["loss"].last().reset_index()
-    return last.rename(columns={"loss": "validation_loss"})
+    return curves().groupby(["shape", "lr", "seed"], sort=False)["bits"].last().reset_index()
