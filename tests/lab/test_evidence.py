@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from course_lib import show
 from course_lib.lab import evidence
 
 SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
@@ -144,6 +145,13 @@ def test_a_control_asserts_what_it_says() -> None:
     assert table["verdict"].tolist() == ["stands", "refuted"]
     assert table["where"].tolist() == ["section 4", "section 4"]
     assert table["because"].tolist() == ["the weights rattle", "batches are small"]
+    assert show.table(table).cells[1] == [
+        "batches are small",
+        "averaged",
+        "90 % of it",
+        "refuted",
+        "section 4",
+    ]
     for condition in ("stands", "refuted"):
         with pytest.raises(
             AssertionError, match=rf"(?s)says that this {condition}.*the weights rattle.*90 %"
@@ -165,5 +173,6 @@ def test_an_answer_has_its_number() -> None:
     shown = evidence.answer("the constant rate is 0.06 bits behind.")
     assert shown._repr_markdown_() == "**Answer:** the constant rate is 0.06 bits behind."
     assert repr(shown) == "Answer: the constant rate is 0.06 bits behind."
-    with pytest.raises(ValueError, match="needs its number"):
-        evidence.answer("the constant rate loses.")
+    for text in ("the constant rate loses.", " "):
+        with pytest.raises(ValueError, match="needs its number"):
+            evidence.answer(text)
