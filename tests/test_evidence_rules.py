@@ -22,7 +22,7 @@ NOT_REMADE = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)
 
 
 def complaints(chapter: Chapter) -> list[str]:
-    """What breaks a rule in a notebook; its stored runs are looked at as well if there are any."""
+    """Broken rules of a notebook, and of its stored runs if there are any."""
     declared = [one for one in experiments() if one.chapter == chapter.number]
     told = [complaint for rule in evidence_rules.RULES for complaint in rule(chapter)]
     return told + list(evidence_rules.chapter_makes_a_run_again(chapter, declared))

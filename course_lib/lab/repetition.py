@@ -13,12 +13,17 @@ SAME_MACHINE = 1e-6
 """Largest relative difference between a point and its repetition with the same versions on the same processor."""
 
 
+SPREADS = 5
+"""Largest difference elsewhere, in spreads of the seeds. Two runs that share nothing but their settings differ by the
+spread times the root of two; with a dozen results per point, three spreads would be exceeded by chance."""
+
+
 def repetition(experiment: Experiment, again: Point) -> pd.DataFrame:
     """A point that was made again beside the stored one.
 
     Where code, versions, processor and threads are the same, the results must be, to :data:`SAME_MACHINE`; elsewhere
-    sums are rounded in another order, runs drift apart, and a result must lie within three times the spread of the
-    seeds.
+    sums are rounded in another order, runs drift apart, and a result must lie within :data:`SPREADS` times the spread
+    of the seeds.
 
     Returns:
         One row per result: result, stored, again, spread (standard deviation over seeds, pooled over the grid), ok.
@@ -32,7 +37,7 @@ def repetition(experiment: Experiment, again: Point) -> pd.DataFrame:
     rows = []
     for name, value in stored["result"].items():
         found = float(again["result"][name])
-        ok = _same(value, found) or (not here and abs(found - value) <= 3 * spread[name])
+        ok = _same(value, found) or (not here and abs(found - value) <= SPREADS * spread[name])
         rows.append((name, value, found, spread[name], ok))
     return pd.DataFrame(rows, columns=["result", "stored", "again", "spread", "ok"])
 
