@@ -23,13 +23,13 @@ from course_lib.chapters.ch08_muon import explorers as ch08
 from course_lib.chapters.ch10_memmap_data import explorers as ch10
 from course_lib.chapters.ch11_resources import explorers as ch11
 from course_lib.chapters.ch12_capstone import explorers as ch12
-from course_lib.chapters.ch09_schedules import experiments as schedules
 from course_lib.chapters.ch09_schedules import explorers as ch09
 from course_lib.chapters.ch02_normalization.experiments import normalization
 from course_lib.chapters.ch03_gating.experiments import activations
 from course_lib.chapters.ch06_loss.experiments import cross_entropy
 from course_lib.chapters.ch07_adamw_and_l2.experiments import weight_decay
 from course_lib.chapters.ch08_muon.experiments import newton_schulz
+from course_lib.chapters.ch09_schedules.experiments import bowl, shapes
 from course_lib.chapters.ch12_capstone.experiments import ablations
 from course_lib.lab import step_memory
 from tests.browser import explorer_data as data

@@ -8,7 +8,7 @@ import pandas as pd
 
 from course_lib.chapters.ch12_capstone.experiments.ablations import stored
 
-SHAPES = ("constant", "linear", "cosine", "one restart", "inverse sqrt", "WSD")
+SHAPES = ("constant", "linear to 0", "cosine to 10 %", "one restart", "inverse sqrt", "WSD")
 WAYS = ("one gather, mapped", "one gather, read", "row by row", "row by row, mapped again")
 TEXTS = ("a stranger came.", "nobody knew her.")
 
@@ -72,13 +72,12 @@ def loss(shape: str, lr: float, seed: float, step: int) -> float:
 
 
 def runs() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Curves of 40 steps and final losses, for every schedule, three rates and two seeds."""
+    """Curves of 40 steps and final losses, for six schedules, three rates and two seeds."""
     cases = pd.DataFrame(
         itertools.product(SHAPES, (0.1, 0.2, 0.4), (0, 1), range(40)), columns=["shape", "lr", "seed", "step"]
     )
-    curves = cases.assign(loss=[loss(*case) for case in cases.itertuples(index=False)])
-    last = curves[curves["step"] == 39].rename(columns={"loss": "validation_loss"})
-    return curves, last.drop(columns="step")
+    curves = cases.assign(bits=[loss(*case) for case in cases.itertuples(index=False)])
+    return curves, curves[curves["step"] == 39].drop(columns="step")
 
 
 def loaders() -> pd.DataFrame:

@@ -56,8 +56,8 @@ def _stepper() -> Sequence[str]:
 
 def _designer() -> Sequence[str]:
     return [
-        f"cosine with a peak rate of 0.4: validation loss {data.loss('cosine', 0.4, 0.5, 39):.3f}",
-        f"linear with 0.1: {data.loss('linear', 0.1, 0.5, 39):.3f}",
+        f"cosine to 10 % with a peak rate of 0.4: held-out loss {data.loss('cosine to 10 %', 0.4, 0.5, 39):.3f}",
+        f"linear to 0 with 0.1: {data.loss('linear to 0', 0.1, 0.5, 39):.3f}",
     ]
 
 
@@ -135,12 +135,12 @@ CASES = (
     ),
     Case(
         "designer",
-        "shapes = {shape: schedules.schedule(shape, 40) for shape in data.SHAPES}\n"
-        "ch09.designer(*data.runs(), schedules.table(shapes, 40))",
+        "factors = shapes.table({shape: shapes.arm(shape, 40) for shape in data.SHAPES}, 40)\n"
+        "ch09.designer(*data.runs(), factors, {'bigram': 2.5})",
         (
-            ("shape", "cosine"),
+            ("shape", "cosine to 10 %"),
             ("lr", "ArrowRight"),
-            ("other", "linear"),
+            ("other", "linear to 0"),
             ("other_lr", "ArrowLeft"),
             ("late", ""),
         ),
@@ -148,10 +148,11 @@ CASES = (
     ),
     Case(
         "bowl",
-        "ch09.bowl_explorer(schedules.bowl_under, schedules.SHAPES)",
+        "ch09.bowl_explorer(bowl.bowl_under, shapes.SHAPES)",
         (
             ("lr", "ArrowRight"),
             ("warmup", "ArrowRight"),
+            ("final", "ArrowRight"),
             ("decay", "ArrowRight"),
             ("noise", "ArrowRight"),
             ("flat", "ArrowRight"),
