@@ -15,7 +15,7 @@ from course_lib.chapters.ch05_attention.experiments import attention, decoding, 
 from course_lib.chapters.ch06_loss.experiments import cross_entropy, logit_growth
 from course_lib.chapters.ch07_adamw_and_l2.experiments import optimizers, weight_decay
 from course_lib.chapters.ch08_muon.experiments import muon, newton_schulz, trajectories
-from course_lib.chapters.ch09_schedules import experiments as schedules
+from course_lib.chapters.ch09_schedules.experiments import line, runs
 from course_lib.chapters.ch10_memmap_data.experiments import loaders, memmap
 from course_lib.chapters.ch11_resources.experiments import resources
 from course_lib.exercises import EXERCISES
@@ -142,8 +142,11 @@ def optimization() -> dict[str, Case]:
         "directions": lambda: numbers(muon.watch_directions(seeds=(0,), steps=2, every=1).directions),
         "random walk": lambda: trajectories.random_walk([1.0, 2.0], 5),
         "explained": lambda: numbers(trajectories.explained({"path": path})),
-        "schedules": lambda: numbers(schedules.compare_decay([(0.01, 0.1)], seeds=(0,), steps=4)),
-        "branches": lambda: numbers(schedules.branches(ends=(12, 14), seeds=(0,), decay_steps=2, window=2)),
+        "schedules": lambda: [*runs.shape_run(seed=0, shape="WSD", lr=0.01, steps=20, batch_size=2).values()],
+        "schedule and decay": lambda: [*runs.decay_run(seed=0, lr=0.01, weight_decay=0.1, steps=4).values()],
+        "range test": lambda: numbers(runs.range_test(seeds=(0,), steps=4)),
+        "noise alone": lambda: numbers(runs.noise_table([(0.01, 1.0)], size=8, steps=4, seeds=(0,))),
+        "lines": lambda: numbers(line.lines(lr=0.01, steps=20, places=3)),
     }
 
 

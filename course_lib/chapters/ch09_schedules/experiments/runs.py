@@ -13,6 +13,7 @@ from torch import Tensor
 
 from course_lib.chapters.ch09_schedules.experiments.shapes import Factor, arm, schedule
 from course_lib.diagnostics import snapshot
+from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.null_runs import noise_run
 from course_lib.lab.run_texts import run_text
 from course_lib.lab.small_runs import (
@@ -174,6 +175,7 @@ def range_test(
     ]
 
 
+@float32_on_cpu()
 def noise_table(
     pairs: Sequence[tuple[float, float]],
     *,
