@@ -6,6 +6,7 @@ The rewriting leaves an assertion's verdict alone. Ordering comparisons (<, <=, 
 
 import ast
 import builtins
+import functools
 import json
 import math
 import operator
@@ -215,6 +216,10 @@ def shift_seeds(offset: int) -> None:
             return super().manual_seed(seed + offset)
 
     plain_seed, plain_rng = torch.manual_seed, np.random.default_rng
+    # Under their own names: stored runs are out of date when a name that their code uses has become another one.
+    Generator.__module__, Generator.__qualname__ = torch.Generator.__module__, torch.Generator.__qualname__
     torch.Generator = Generator  # type: ignore[misc]
-    torch.manual_seed = lambda seed: plain_seed(seed + offset)
-    np.random.default_rng = lambda seed=None: plain_rng(seed + offset if isinstance(seed, int) else seed)
+    torch.manual_seed = functools.wraps(plain_seed)(lambda seed: plain_seed(seed + offset))
+    np.random.default_rng = functools.wraps(plain_rng)(
+        lambda seed=None: plain_rng(seed + offset if isinstance(seed, int) else seed)
+    )
