@@ -28,19 +28,24 @@ _MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|content|mnt)/"
 
 @dataclass
 class Chapter:
-    """A notebook and the number in its file name."""
+    """A notebook; its file name begins with the number of its chapter, and a letter for a further part."""
 
     path: Path
     notebook: nbformat.NotebookNode
 
     @classmethod
     def read(cls, path: Path) -> "Chapter":
-        """Read a notebook file whose name begins with the number of its chapter."""
+        """Read a notebook file whose name begins with ``NN_`` or, for a further part of a chapter, ``NNb_``."""
         return cls(path, nbformat.read(path, as_version=4))
 
     @property
     def number(self) -> int:
         return int(self.path.name[:2])
+
+    @property
+    def label(self) -> str:
+        """Number and part: "1b" for ``01b_name.ipynb``."""
+        return f"{self.number}{self.path.name[2:].partition('_')[0]}"
 
     @property
     def cells(self) -> list[nbformat.NotebookNode]:
@@ -120,8 +125,8 @@ def form(chapter: Chapter) -> Iterator[str]:
 def opening(chapter: Chapter) -> Iterator[str]:
     """The first cell has title, question, objectives, prerequisites and run time."""
     first = chapter.cells[0].source
-    if not re.match(rf"# {chapter.number}\. \S", first):
-        yield f'the first cell does not begin with "# {chapter.number}. Title"'
+    if not re.match(rf"# {chapter.label}\. \S", first):
+        yield f'the first cell does not begin with "# {chapter.label}. Title"'
     if "**The question of this chapter:**" not in first:
         yield "no question of this chapter"
     objectives = re.search(r"^You will be able to\n\n((?:[-*] .*\n(?:  .*\n)*)+)", first, flags=re.MULTILINE)

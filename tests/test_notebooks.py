@@ -15,16 +15,16 @@ RULES = (*notebook_rules.RULES, *notebook_state.RULES)
 
 
 def test_the_list_of_chapters_names_the_notebooks_that_are_there() -> None:
-    assert [chapter.number for chapter in CHAPTERS] == list(range(13))
-    assert all(chapter.stem.startswith(f"{chapter.number:02}_") for chapter in CHAPTERS)
+    assert [chapter.label for chapter in CHAPTERS] == ["0", "1", "1b", *map(str, range(2, 13))]
+    assert all(chapter.stem.startswith(f"{chapter.number:02}{chapter.part}_") for chapter in CHAPTERS)
     assert [chapter.stem for chapter in CHAPTERS] == [path.stem for path in NOTEBOOKS]
     for path in NOTEBOOKS:
         title = Chapter.read(path).cells[0].source.splitlines()[0]
-        assert title == "# {0.number}. {0.title}".format(*(c for c in CHAPTERS if c.stem == path.stem))
+        assert title == "# {0.label}. {0.title}".format(*(c for c in CHAPTERS if c.stem == path.stem))
 
 
 def test_readme_lists_the_chapters() -> None:
-    rows = [f"| {c.number} | [{c.title}](notebooks/{c.stem}.ipynb) | {c.question} |" for c in CHAPTERS]
+    rows = [f"| {c.label} | [{c.title}](notebooks/{c.stem}.ipynb) | {c.question} |" for c in CHAPTERS]
     assert "\n".join(rows) in (NOTEBOOKS[0].parents[1] / "README.md").read_text(encoding="utf-8")
 
 
@@ -92,6 +92,14 @@ def good() -> nbformat.NotebookNode:
 def complaints(notebook: nbformat.NotebookNode) -> list[str]:
     chapter = Chapter(Path("07_name.ipynb"), notebook)
     return [f"{rule.__name__}: {complaint}" for rule in RULES for complaint in rule(chapter)]
+
+
+def test_the_title_of_a_second_part_has_its_letter() -> None:
+    notebook = good()
+    part = Chapter(Path("07b_name.ipynb"), notebook)
+    assert list(notebook_rules.opening(part)) == ['the first cell does not begin with "# 7b. Title"']
+    notebook.cells[0].source = TITLE.replace("# 7.", "# 7b.")
+    assert list(notebook_rules.opening(part)) == [] and (part.number, part.label) == (7, "7b")
 
 
 def test_a_good_notebook_gets_no_complaint() -> None:

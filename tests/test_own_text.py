@@ -1,7 +1,7 @@
-"""Chapters 1 and 12 with a reader's text in any encoding, size, line end and language, and with a wrong path.
+"""Chapters 1, 1b and 12 with a reader's text in any encoding, size, line end and language, and with a wrong path.
 
-Only the cells that ``your_text`` influences are run. To take seconds, chapter 1 keeps its tokenizers from file to file
-and measures less, and chapter 12 makes fewer steps and skips the runs that are killed; the weekly tests make no such
+Only the cells that ``your_text`` influences are run. To take seconds, chapters 1 and 1b keep their tokenizers from file to
+file and measure less, and chapter 12 makes fewer steps and skips the runs that are killed; the weekly tests make no such
 changes.
 """
 
@@ -15,7 +15,7 @@ from tests.notebook_rules import Chapter
 from tests.notebook_runs import Cell, dependent_cells, errors, run
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-TOKENIZER, CAPSTONE = "01_tokenizer", "12_train_a_language_model"
+TOKENIZER, ENGINE, CAPSTONE = "01_tokenizer", "01b_bpe_engine", "12_train_a_language_model"
 
 ENGLISH = "The brown fox doesn't jump: it sits – “and waits”, 42 times. "
 CHINESE = "我们学习语言模型，从分词器开始。乒乓球拍卖完了，😀研究生命起源。"
@@ -43,7 +43,7 @@ FILES = {
     ).encode("gb18030"),
     "arabic, <b>.txt": shuffled(ARABIC, 30_000).encode(),
 }
-"""Enough for both chapters."""
+"""Enough for all three chapters."""
 
 SHORT = {
     "one byte.txt": b"x",
@@ -58,8 +58,8 @@ QUICK = {
 from functools import cache, partial
 bpe.train_own = cache(bpe.train_own)
 bpe.corpora = partial(bpe.corpora, num_bytes=100_000)
-del peers.JOBS["encode"]["tokenizers"]
 """,
+    ENGINE: 'del peers.JOBS["encode"]["tokenizers"]',
     CAPSTONE: "capstone._LEAST_STEPS = 50",
 }
 
@@ -69,8 +69,8 @@ def run_with(
 ) -> dict[str, list[tuple[Cell, list[Cell]]]]:
     """The cells of a chapter that depend on ``your_text``, with their outputs, for each of the files."""
     cells = dependent_cells(Chapter.read(NOTEBOOKS / f"{stem}.ipynb"), "your_text")
-    if quick:  # section 6 of chapter 1 reads the chapter's own texts only
-        cells = [cell for cell in cells if not cell.id.startswith(("train-survive", "tok-encode"))]
+    if quick:
+        cells = [cell for cell in cells if not cell.id.startswith("train-survive")]
     sources = []
     for name, contents in files.items():
         (folder / name).write_bytes(contents)
@@ -100,6 +100,8 @@ def check_all_pass(runs: dict[str, list[tuple[Cell, list[Cell]]]]) -> None:
     [
         (TOKENIZER, ["utf-8 with a mark, CRLF.txt", "utf-16, emoji.txt", "one byte.txt"]),
         (TOKENIZER, ["latin-1, CR $x$.txt", "gb18030, one long word.txt", "zeros"]),
+        (ENGINE, ["utf-8 with a mark, CRLF.txt", "utf-16, emoji.txt", "one byte.txt"]),
+        (ENGINE, ["latin-1, CR $x$.txt", "gb18030, one long word.txt", "zeros"]),
         (CAPSTONE, ["utf-16, emoji.txt", "latin-1, CR $x$.txt"]),
         (CAPSTONE, ["gb18030, one long word.txt"]),
     ],
@@ -112,13 +114,15 @@ def test_a_chapter_takes_any_text(stem: str, names: list[str], tmp_path: Path) -
 @pytest.mark.weekly
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("stem", "files"), [(TOKENIZER, FILES | SHORT), (CAPSTONE, FILES)], ids=[TOKENIZER, CAPSTONE]
+    ("stem", "files"),
+    [(TOKENIZER, FILES | SHORT), (ENGINE, FILES | SHORT), (CAPSTONE, FILES)],
+    ids=[TOKENIZER, ENGINE, CAPSTONE],
 )
 def test_a_chapter_takes_any_text_without_changes(stem: str, files: dict[str, bytes], tmp_path: Path) -> None:
     check_all_pass(run_with(stem, files, tmp_path, quick=False))
 
 
-@pytest.mark.parametrize("stem", [TOKENIZER, CAPSTONE])
+@pytest.mark.parametrize("stem", [TOKENIZER, ENGINE, CAPSTONE])
 def test_a_path_that_is_no_text_is_told_at_once_in_one_line(stem: str, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "mark.txt").write_bytes(b"\xef\xbb\xbf")

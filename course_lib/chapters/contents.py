@@ -7,12 +7,21 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter: its number, its title, the stem of its notebook's file name, and the question it answers."""
+    """A chapter: its number, its title, the stem of its notebook's file name, and the question it answers.
+
+    A chapter that is too long for one lecture has several notebooks: ``part`` is "" for the first, then "b", "c", …
+    """
 
     number: int
     title: str
     stem: str
     question: str
+    part: str = ""
+
+    @property
+    def label(self) -> str:
+        """Number and part, as in the title: "1", "1b"."""
+        return f"{self.number}{self.part}"
 
 
 CHAPTERS = (
@@ -26,7 +35,14 @@ CHAPTERS = (
         1,
         "Tokenizer (分词器)",
         "01_tokenizer",
-        "Who decides what a number stands for, what does it cost, and how is it made fast?",
+        "Who decides what a number stands for, and what does that decision cost?",
+    ),
+    Chapter(
+        1,
+        "The BPE engine (BPE 引擎)",
+        "01b_bpe_engine",
+        "How is BPE trained and applied without doing the work that its definition asks for?",
+        part="b",
     ),
     Chapter(
         2,
@@ -100,5 +116,5 @@ CHAPTERS = (
 
 def table() -> pd.DataFrame:
     """The chapters as a table. Columns: chapter, title, question."""
-    rows = [(chapter.number, chapter.title, chapter.question) for chapter in CHAPTERS]
+    rows = [(chapter.label, chapter.title, chapter.question) for chapter in CHAPTERS]
     return pd.DataFrame(rows, columns=["chapter", "title", "question"])

@@ -1,4 +1,4 @@
-"""Chapter 1 as a reader uses it: Run All without an error, then each of its three interactive pieces."""
+"""Chapters 1 and 1b as a reader uses them: Run All without an error, then each of their interactive pieces."""
 
 import statistics
 
@@ -10,7 +10,7 @@ from tests.browser.jupyterlab_page import Lab, box, describe
 pytestmark = pytest.mark.browser
 
 
-def test_chapter_01_runs_and_its_three_pieces_answer(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_chapter_01_runs_and_its_two_pieces_answer(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.open("01_tokenizer.ipynb")
     assert lab.run_all() == []
     page = lab.page
@@ -52,6 +52,13 @@ def test_chapter_01_runs_and_its_three_pieces_answer(lab: Lab, capsys: pytest.Ca
     with capsys.disabled():
         print(f"\nchapter 1, compression explorer: {describe(latencies)}")
     assert statistics.median(latencies) > 0
+    lab.close()
+
+
+def test_chapter_01b_runs_and_its_stepper_answers(lab: Lab) -> None:
+    lab.open("01b_bpe_engine.ipynb")
+    assert lab.run_all() == []
+    page = lab.page
 
     stepper = page.locator(".course-stepper").first
     stepper.scroll_into_view_if_needed()

@@ -1,7 +1,8 @@
-"""Right and wrong answers to chapter 1's exercise on Unigram."""
+"""Right and wrong answers to chapter 1's exercises on Unigram."""
 
 import itertools
 import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
@@ -150,7 +151,108 @@ def viterbi_text(word: str, scores: Mapping[str, float]) -> str:
     return " ".join(viterbi_with_ways(word, scores))
 
 
+# --- the E-step -------------------------------------------------------------------------------------------------------
+
+
+def counts_forward_backward(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    n = len(word)
+    forward, backward = [1.0] + n * [0.0], n * [0.0] + [1.0]
+    for end in range(1, n + 1):
+        forward[end] = sum(forward[start] * probabilities.get(word[start:end], 0) for start in range(end))
+    for start in reversed(range(n)):
+        backward[start] = sum(
+            backward[end] * probabilities.get(word[start:end], 0) for end in range(start + 1, n + 1)
+        )
+    counts: dict[str, float] = defaultdict(float)
+    for start, end in itertools.combinations(range(n + 1), 2):
+        probability = probabilities.get(word[start:end], 0)
+        counts[word[start:end]] += forward[start] * probability * backward[end] / forward[n]
+    return {piece: count for piece, count in counts.items() if count > 0}
+
+
+def counts_from_an_inverse(word: str, probabilities: Mapping[str, float]) -> dict[str, np.float64]:
+    """The weights of all paths between two places are the entries of (1 - W)^-1."""
+    n = len(word) + 1
+    weights = np.zeros((n, n))
+    for start, end in itertools.combinations(range(n), 2):
+        weights[start, end] = probabilities.get(word[start:end], 0)
+    paths = np.linalg.inv(np.eye(n) - weights)
+    used = paths[0, :, None] * weights * paths[None, :, -1] / paths[0, -1]
+    counts: dict[str, np.float64] = {}
+    for start, end in zip(*np.nonzero(used), strict=True):
+        piece = word[start:end]
+        counts[piece] = counts.get(piece, np.float64(0)) + used[start, end]
+    return counts
+
+
+def counts_from_the_derivative(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    """The expected count of a piece is d log P(word) / d log p(piece)."""
+
+    @cache
+    def rest(start: int) -> tuple[float, tuple[tuple[str, float], ...]]:
+        if start == len(word):
+            return 1.0, ()
+        total, slopes = 0.0, Counter[str]()
+        for piece, probability in probabilities.items():
+            if word.startswith(piece, start):
+                value, inner = rest(start + len(piece))
+                total += probability * value
+                slopes[piece] += probability * value  # type: ignore[assignment]
+                for name, slope in inner:
+                    slopes[name] += probability * slope  # type: ignore[assignment]
+        return total, tuple(slopes.items())
+
+    total, slopes = rest(0)
+    return {piece: slope / total for piece, slope in slopes if slope}
+
+
+def counts_of_every_way(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    ways = [(way, math.prod(map(probabilities.__getitem__, way))) for way in _all_ways(word, probabilities)]
+    counts: dict[str, float] = defaultdict(float)
+    for way, weight in ways:
+        for piece in way:
+            counts[piece] += weight / sum(weight for _, weight in ways)
+    return counts
+
+
+def counts_of_viterbi(word: str, probabilities: Mapping[str, float]) -> Counter[str]:
+    logs = {piece: math.log(probability) for piece, probability in probabilities.items()}
+    return Counter(viterbi_with_ways(word, logs))
+
+
+def counts_of_equal_ways(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    return counts_forward_backward(word, dict.fromkeys(probabilities, 1.0))
+
+
+def counts_undivided(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    counts = counts_from_the_derivative(word, probabilities)
+    paths = [1.0]
+    for end in range(1, len(word) + 1):
+        paths.append(sum(paths[start] * probabilities.get(word[start:end], 0) for start in range(end)))
+    return {piece: count * paths[-1] for piece, count in counts.items()}
+
+
+def counts_that_sum_to_one(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    counts = counts_from_the_derivative(word, probabilities)
+    return {piece: count / sum(counts.values()) for piece, count in counts.items()}
+
+
+def counts_with_zeros(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    return dict.fromkeys(probabilities, 0.0) | counts_forward_backward(word, probabilities)
+
+
 ANSWERS = {
+    "tok-expected-counts": Answers(
+        right=(counts_forward_backward, counts_from_an_inverse, counts_from_the_derivative),
+        wrong=(
+            (counts_of_every_way, "There are too many ways to list them"),
+            (counts_of_viterbi, "This counts the pieces of the best way alone"),
+            (counts_of_equal_ways, "This takes every way to be equally probable"),
+            (counts_undivided, "These are sums of products of probabilities"),
+            (counts_that_sum_to_one, "These add up to 1: that is already the M-step"),
+            (counts_with_zeros, "aa leaves b, which is not a piece"),
+        ),
+    ),
     "tok-viterbi": Answers(
         right=(viterbi_with_ways, viterbi_remembering, viterbi_with_numpy),
         wrong=(

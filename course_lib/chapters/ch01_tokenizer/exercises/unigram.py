@@ -1,7 +1,8 @@
-"""The exercise of chapter 1 on Unigram. Results come from brute force over all ways to cut a word."""
+"""The exercises of chapter 1 on Unigram. Results come from brute force over all ways to cut a word."""
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from course_lib.answers.checking import Case, Exercise, Mistake
@@ -185,4 +186,132 @@ VITERBI = Exercise(
     ),
 )
 
-EXERCISES = (VITERBI,)
+# --- the E-step of expectation-maximization ---------------------------------------------------------------------------
+
+_SHARES = {"a": 0.2, "b": 0.3, "ab": 0.1, "ba": 0.15, "aba": 0.05, "bab": 0.04, "abba": 0.06, "-": 0.1}
+
+
+def _expected_count_cases() -> Iterator[Case]:
+    yield Case(
+        ("ab", {"a": 0.2, "b": 0.3, "ab": 0.06}),
+        {"a": 0.5, "b": 0.5, "ab": 0.5},
+        "a + b has 0.2 · 0.3 = 0.06, as much as ab: each way is taken half of the time.",
+    )
+    yield Case(
+        ("aa", {"a": 0.3, "aa": 0.01}),
+        {"a": 1.8, "aa": 0.1},
+        "a + a has 0.09 and aa has 0.01: nine of ten times the word uses a, and then twice.",
+    )
+    yield Case(
+        ("x", {"x": 0.01}), {"x": 1.0}, "There is one way, so it is certain, however small its product is."
+    )
+    yield Case(
+        ("aab", {"aa": 0.5, "ab": 0.1, "a": 0.2}),
+        {"a": 1.0, "ab": 1.0},
+        "aa leaves b, which is not a piece: that way does not reach the end, so aa is in no way.",
+    )
+    for word in ("abab", "abba", "babba", "ababab", "bbabb"):
+        counts = _counts_by_brute_force(word)
+        why = f"{word} can be cut in {_num_ways(word)} ways; weigh each by the product of its probabilities."
+        yield Case((word, _SHARES), counts, why)
+    # No piece but the hyphen itself holds a hyphen: the parts are cut independently of each other.
+    for parts in (4, 24):
+        words = list(itertools.islice(itertools.cycle(("abba", "babba", "abab", "bbabb")), parts))
+        counts = Counter({"-": parts - 1.0})
+        for part in words:
+            counts.update(_counts_by_brute_force(part))
+        yield Case(
+            ("-".join(words), _SHARES),
+            dict(counts),
+            "There are too many ways to list them. Sum the weights of all ways up to each place once (forward) and "
+            "of all ways from it to the end once (backward); a piece between two places has the product of three.",
+            at_most_seconds=1.0,
+        )
+
+
+def _num_ways(word: str) -> int:
+    return sum(1 for _ in segmentations(word, _SHARES))
+
+
+def _counts_by_brute_force(word: str) -> dict[str, float]:
+    ways = [(way, math.prod(_SHARES[piece] for piece in way)) for way in segmentations(word, _SHARES)]
+    total = sum(weight for _, weight in ways)
+    counts: Counter[str] = Counter()
+    for way, weight in ways:
+        for piece in way:
+            counts[piece] += weight / total  # type: ignore[assignment]
+    return dict(counts)
+
+
+def _soft_counts(word: str, weights: Mapping[str, float], *, by_total: bool = True) -> dict[str, float]:
+    """Forward-backward with any weights; mistakes must be fast as well."""
+    size = len(word)
+    forward, backward = [1.0, *[0.0] * size], [*[0.0] * size, 1.0]
+    fitting = [
+        (start, end, word[start:end])
+        for start in range(size)
+        for end in range(start + 1, size + 1)
+        if word[start:end] in weights
+    ]
+    for start, end, piece in fitting:
+        forward[end] += forward[start] * weights[piece]
+    for start, end, piece in reversed(fitting):
+        backward[start] += backward[end] * weights[piece]
+    scale = forward[-1] if by_total else 1.0
+    counts: dict[str, float] = {}
+    for start, end, piece in fitting:
+        if count := forward[start] * weights[piece] * backward[end] / scale:
+            counts[piece] = counts.get(piece, 0.0) + count
+    return counts
+
+
+def _counts_of_best(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    best = _best_way(word, lambda piece: math.log(probabilities[piece]) if piece in probabilities else None)
+    return {piece: float(count) for piece, count in Counter(best).items()}
+
+
+def _every_way_alike(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    return _soft_counts(word, dict.fromkeys(probabilities, 1.0))
+
+
+def _not_divided(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    return _soft_counts(word, probabilities, by_total=False)
+
+
+def _as_shares(word: str, probabilities: Mapping[str, float]) -> dict[str, float]:
+    counts = _soft_counts(word, probabilities)
+    return {piece: count / sum(counts.values()) for piece, count in counts.items()}
+
+
+EXPECTED_COUNTS = Exercise(
+    id="tok-expected-counts",
+    chapter=1,
+    cases=_expected_count_cases,
+    hint="forward[end] is the sum of the products of all ways to cut word[:end], and forward[0] is 1; backward[start] "
+    "is the same for word[start:], and backward[len(word)] is 1. A piece between start and end is used with "
+    "probability forward[start] * probabilities[piece] * backward[end] / forward[len(word)]; add that up for each piece.",
+    mistakes=(
+        Mistake(
+            _counts_of_best,
+            "This counts the pieces of the best way alone. That is Viterbi training; EM lets every way count by its "
+            "share.",
+        ),
+        Mistake(
+            _every_way_alike,
+            "This takes every way to be equally probable. A way's weight is the product of its pieces' probabilities.",
+        ),
+        Mistake(
+            _not_divided,
+            "These are sums of products of probabilities. Divide by the sum over all ways, so that the ways of this "
+            "word have 1 together.",
+        ),
+        Mistake(
+            _as_shares,
+            "These add up to 1: that is already the M-step. Here the counts are asked for, which add up to the "
+            "expected number of pieces.",
+        ),
+    ),
+)
+
+EXERCISES = (VITERBI, EXPECTED_COUNTS)
+"""The exercises of chapter 1 on Unigram."""
