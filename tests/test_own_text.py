@@ -1,8 +1,8 @@
 """Chapters 1, 1b and 12 with a reader's text in any encoding, size, line end and language, and with a wrong path.
 
-Only the cells that ``your_text`` influences are run. To take seconds, chapters 1 and 1b keep their tokenizers from file to
-file and measure less, and chapter 12 makes fewer steps and skips the runs that are killed; the weekly tests make no such
-changes.
+Only the cells that ``your_text`` influences are run. To take seconds, chapters 1 and 1b keep their tokenizers from file
+to file and measure less, and chapter 12 makes fewer steps and skips the runs that are killed; the weekly tests make no
+such changes.
 """
 
 import os

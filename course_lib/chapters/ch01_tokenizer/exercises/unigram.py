@@ -217,12 +217,12 @@ def _expected_count_cases() -> Iterator[Case]:
     # No piece but the hyphen itself holds a hyphen: the parts are cut independently of each other.
     for parts in (4, 24):
         words = list(itertools.islice(itertools.cycle(("abba", "babba", "abab", "bbabb")), parts))
-        counts = Counter({"-": parts - 1.0})
-        for part in words:
-            counts.update(_counts_by_brute_force(part))
+        counts = {"-": parts - 1.0}
+        for piece, count in (item for part in words for item in _counts_by_brute_force(part).items()):
+            counts[piece] = counts.get(piece, 0.0) + count
         yield Case(
             ("-".join(words), _SHARES),
-            dict(counts),
+            counts,
             "There are too many ways to list them. Sum the weights of all ways up to each place once (forward) and "
             "of all ways from it to the end once (backward); a piece between two places has the product of three.",
             at_most_seconds=1.0,
@@ -236,11 +236,11 @@ def _num_ways(word: str) -> int:
 def _counts_by_brute_force(word: str) -> dict[str, float]:
     ways = [(way, math.prod(_SHARES[piece] for piece in way)) for way in segmentations(word, _SHARES)]
     total = sum(weight for _, weight in ways)
-    counts: Counter[str] = Counter()
+    counts: dict[str, float] = {}
     for way, weight in ways:
         for piece in way:
-            counts[piece] += weight / total  # type: ignore[assignment]
-    return dict(counts)
+            counts[piece] = counts.get(piece, 0.0) + weight / total
+    return counts
 
 
 def _soft_counts(word: str, weights: Mapping[str, float], *, by_total: bool = True) -> dict[str, float]:
@@ -289,7 +289,7 @@ EXPECTED_COUNTS = Exercise(
     cases=_expected_count_cases,
     hint="forward[end] is the sum of the products of all ways to cut word[:end], and forward[0] is 1; backward[start] "
     "is the same for word[start:], and backward[len(word)] is 1. A piece between start and end is used with "
-    "probability forward[start] * probabilities[piece] * backward[end] / forward[len(word)]; add that up for each piece.",
+    "probability forward[start] * probabilities[piece] * backward[end] / forward[len(word)]; add them up by piece.",
     mistakes=(
         Mistake(
             _counts_of_best,
