@@ -158,7 +158,7 @@ _MEASURES = {
     "precision": "cuts where words or parts meet",
 }
 
-_ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "orange", "green", "pink")]
+_ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "violet", "orange", "green", "pink")]
 
 
 def measures_by_algorithm(results: pd.DataFrame) -> Picture:
@@ -201,29 +201,10 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
         if measure != "bytes/token":
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     caption = (
-        f"Four tokenizers of the same size on held-out stories, one dot for each of {results['seed'].nunique()} seeds. "
-        "Dashed: the share for random cuts."
+        f"Tokenizers with equally many learned pieces on held-out text; a dot for each of {results['seed'].nunique()} "
+        "samples of the training text. Dashed: the share for random cuts."
     )
     return Picture(fig, caption=caption)
-
-
-def frequency_profile(profiles: Mapping[str, pd.DataFrame]) -> Picture:
-    """Token frequency against rank on log axes, one panel per text and one line per algorithm.
-
-    ``profiles``: by the name of a text, frames from ``experiments.subwords.frequencies``. Raises ValueError for
-    missing columns.
-    """
-    fig, panels = figure(1, len(profiles), size=(7.6, 3.6), sharey=True, squeeze=False)
-    for axes, (name, frame) in zip(panels[0], profiles.items(), strict=True):
-        _check(frame, ["algorithm", "rank", "share"])
-        groups = frame.groupby("algorithm", sort=False)
-        for (algorithm, group), colour in zip(groups, _ALGORITHM_COLOURS, strict=False):
-            axes.loglog(group["rank"], 1e6 * group["share"], color=colour, label=str(algorithm))
-        axes.set(title=name, xlabel="rank of the token", xlim=(1, 12 * frame["rank"].max()))
-        axes.set_xticks([1, 10, 100, 1000])
-    panels[0, 0].set_ylabel("occurrences per million tokens")
-    direct_labels(*panels[0])
-    return Picture(fig, caption="Frequencies of each tokenizer's tokens in its training text.")
 
 
 def _check(frame: pd.DataFrame, columns: list[str]) -> None:

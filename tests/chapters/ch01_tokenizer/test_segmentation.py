@@ -93,14 +93,6 @@ def test_boundaries_of_known_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: row for name, *row in frame.itertuples(index=False)} == expected
 
 
-def test_words_and_tokens_side_by_side() -> None:
-    frame = segmentation.token_cuts(["研究生命", "甲"], {"pairs": Characters(2), "halves": HalfCharacters(0)})
-    assert frame.to_numpy().tolist() == [
-        ["研究生命", "研究|生命", "研究|生命", r"\xe7|\xa0\x94\xe7|\xa9\xb6|\xe7|\x94\x9f\xe5|\x91\xbd"],
-        ["甲", "甲", "甲", r"\xe7|\x94\xb2"],
-    ]
-
-
 def test_a_text_without_chinese_has_no_boundaries_to_compare() -> None:
     with pytest.raises(ValueError, match="too little Chinese"):
         segmentation.boundary_agreement("only English", {"pairs": Characters(2)})

@@ -1,11 +1,16 @@
 """The comparison of subword algorithms against cases worked out by hand."""
 
 import math
+import re
+from collections import Counter
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from course_lib.chapters.ch01_tokenizer.experiments import subwords
+from course_lib.chapters.ch01_tokenizer.experiments.real_text import sample
 from course_lib.data import stories
 from course_lib.tokenizer import Tokenizer, pretokenize
 from course_lib.tokenizer.unigram import UnigramTokenizer
@@ -29,7 +34,7 @@ def test_measures_are_counted_by_hand() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_pieces_make_up_the_text(language: str) -> None:
     text = "".join(stories(3_000, 7, language)) + "  觥筹\x00 two  spaces "  # type: ignore[arg-type]
-    for tokenizer in subwords.train(language, num_bytes=60_000).values():  # type: ignore[arg-type]
+    for tokenizer in subwords.train(language, num_bytes=150_000).values():  # type: ignore[arg-type]
         assert b"".join(subwords.pieces(tokenizer, text)) == text.encode()
 
 
@@ -54,14 +59,44 @@ def test_occurrences_count_beginnings_and_insides() -> None:
     assert subwords._occurrences(b" a", words) == 2
 
 
-def test_frequencies_add_up_and_fall() -> None:
-    texts = list(stories(20_000, 0))
-    frame = subwords.frequencies(subwords.train(num_bytes=60_000), texts)
-    for _, group in frame.groupby("algorithm"):
-        assert group["share"].sum() == pytest.approx(1)
-        assert group["share"].is_monotonic_decreasing and list(group["rank"]) == list(
-            range(1, len(group) + 1)
-        )
+def test_all_algorithms_learn_equally_many_pieces() -> None:
+    texts = sample("en", num_bytes=60_000)
+    for name, make in subwords.ALGORITHMS.items():
+        learned = sum(map(subwords._is_learned, make(texts, 50).vocab.values()))
+        more = len(subwords._characters(texts)) if name == "BPE, same entries" else 0
+        assert learned == 50 + more, name
+    entries = {name: make(texts, 50).vocab_size for name, make in subwords.ALGORITHMS.items()}
+    assert entries["BPE, same entries"] == entries["Unigram"] > entries["BPE"]
+
+
+def test_the_exact_gain_is_the_change_of_the_likelihood() -> None:
+    """Against a recount of the merged words, with scipy's x log x."""
+    from scipy.special import xlogy
+
+    texts = sample("en", num_bytes=3_000)
+    frame = subwords.gain_and_likelihood(num_bytes=3_000)
+    words = [word.strip() for text in texts for word in pretokenize(text) if word.strip()]
+    cuts = [[word[0], *("##" + letter for letter in word[1:])] for word in words]
+
+    def likelihood(cut_words: list[list[str]]) -> float:
+        counts = np.array(list(Counter(piece for cut in cut_words for piece in cut).values()))
+        return float(xlogy(counts, counts / counts.sum()).sum())
+
+    for row in [
+        *frame.head(5).itertuples(),
+        *frame.tail(3).itertuples(),
+        *frame.sample(5, random_state=0).itertuples(),
+    ]:
+        merged = []
+        for cut in cuts:
+            text = " ".join(cut) + " "
+            pair = f"{row.left} {row.right} "
+            # Pieces hold no spaces; a pair begins where a piece begins.
+            parts = re.split(rf"(?:(?<= )|^){re.escape(pair)}", text)
+            merged.append(f" {row.left}+{row.right} ".join(parts).split())
+        assert row.exact == pytest.approx(likelihood(merged) - likelihood(cuts), abs=1e-6)
+        together = sum(pair == (row.left, row.right) for cut in cuts for pair in pairwise(cut))
+        assert row.occurrences == together
 
 
 def test_samples_are_listed_with_their_probability() -> None:
@@ -77,9 +112,9 @@ def test_samples_are_listed_with_their_probability() -> None:
 
 
 def test_comparison_has_a_row_for_everything_and_repeats_itself() -> None:
-    frame = subwords.compare(seeds=(0,), num_bytes=50_000, held_out_bytes=10_000)
+    frame = subwords.compare(seeds=(0,), num_bytes=150_000, held_out_bytes=10_000)
     assert len(frame) == 2 * len(subwords.ALGORITHMS)
-    again = subwords.compare(["zh"], seeds=(0,), num_bytes=50_000, held_out_bytes=10_000)
+    again = subwords.compare(["zh"], seeds=(0,), num_bytes=150_000, held_out_bytes=10_000)
     pd.testing.assert_frame_equal(frame[frame["language"] == "zh"].reset_index(drop=True), again)
     assert not frame.isna().any().any()
     shares = frame[["unused", "rare", "efficiency", "unknown", "precision", "recall", "chance"]]
@@ -91,5 +126,5 @@ def test_first_merges_are_the_algorithms_own() -> None:
     assert list(frame.groupby("algorithm", sort=False).size()) == [3, 3, 3]
     bpe_rows = frame[frame["algorithm"] == "BPE"]
     assert bpe_rows["occurrences"].is_monotonic_decreasing  # the first three do not build on each other here
-    text = "".join(word for story in stories(60_000, 0) for word in pretokenize(story))
+    text = "".join(sample("en", num_bytes=60_000))
     assert bpe_rows["occurrences"].iloc[0] == text.count(bpe_rows["piece"].iloc[0].replace("▁", " "))

@@ -12,6 +12,7 @@ from pydoc_data.topics import topics
 import numpy as np
 import pandas as pd
 
+from course_lib.chapters.ch01_tokenizer.experiments import real_text
 from course_lib.data import SEPARATOR, open_text, stories
 from course_lib.files import PathLike, progress
 from course_lib.lab.measure import cpu_seconds
@@ -49,29 +50,37 @@ def published_models() -> pd.DataFrame:
 def corpora(path: PathLike | None = None, *, num_bytes: int = 400_000) -> dict[str, str]:
     """Texts to measure compression on, by name; :func:`train_own` learns from none of them.
 
-    Generated stories in English and Chinese; the Python language reference that comes with the standard library (real,
-    technical English); modules of the standard library (real code); and, as "your text", the file ``path`` if given, in
-    any encoding. Each is cut to ``num_bytes`` characters. Raises ReaderError for a ``path`` that cannot
-    be read.
+    Held-out chapters of Austen's novels and held-out Chinese classics; the Python language reference that comes with
+    the standard library (technical English); modules of the standard library (code); generated English stories; and,
+    as "your text", the file ``path`` if given, in any encoding. Each is cut to ``num_bytes`` characters. Raises
+    ReaderError for a ``path`` that cannot be read.
     """
     sources = [spec.origin for spec in map(find_spec, _STANDARD_LIBRARY) if spec is not None and spec.origin]
     texts = {
-        "English stories": "\n\n".join(stories(num_bytes, seed=1_000, language="en")),
-        "Chinese stories": "\n\n".join(stories(num_bytes, seed=1_000, language="zh")),
+        "English novels": real_text.parts("novels_en").joined("held_out"),
+        "Chinese classics": real_text.parts("classics_zh").joined("held_out"),
         "English reference": "\n\n".join(topics[name] for name in sorted(topics)),
         "Python code": "\n".join(Path(source).read_text(encoding="utf-8") for source in sources),
+        "English stories": "\n\n".join(stories(num_bytes, seed=1_000, language="en")),
     }
     if (own := open_text(path)) is not None:
         texts["your text"] = own.read(num_bytes)
     return {name: text[:num_bytes] for name, text in texts.items()}
 
 
-def train_own(num_bytes: int = 8_000_000, vocab_size: int = 32_768, seed: int = 0) -> dict[str, Tokenizer]:
-    """Our own tokenizers, by name: trained on English stories, on Chinese ones, and on half of each."""
-    names = {"ours, English": "en", "ours, Chinese": "zh", "ours, both": "both"}
+def train_own(vocab_size: int = 16_384) -> dict[str, Tokenizer]:
+    """Our own tokenizers, by name: trained on the novels, on the classics, on both, and on as many bytes of stories."""
+    english, chinese = (real_text.parts(name).training for name in ("novels_en", "classics_zh"))
+    size = sum(len(piece.encode()) for piece in english)
+    sources = {
+        "ours, English": english,
+        "ours, Chinese": chinese,
+        "ours, both": [*english, *chinese],
+        "ours, stories": list(stories(size, seed=0, language="en")),
+    }
     return {
-        name: train_bpe(stories(num_bytes, seed, language), vocab_size)  # type: ignore[arg-type]
-        for name, language in progress(names.items(), description="training tokenizers")
+        name: train_bpe(texts, vocab_size)
+        for name, texts in progress(sources.items(), description="training tokenizers")
     }
 
 
@@ -101,7 +110,7 @@ def measure_compression(
 def training_work(
     sizes: Mapping[str, Sequence[int]], *, vocab_size: int = 1_000, seed: int = 0
 ) -> pd.DataFrame:
-    """Train with each of the four trainers on growing texts of English stories; measure work and CPU time.
+    """Train with each of the four trainers on growing parts of the novels, in random order; measure work and CPU time.
 
     ``sizes``: bytes of text by trainer, "naive", "incremental", "heap" or "engine". All trainers must find the same
     merges on the same text (AssertionError otherwise). Columns: trainer, bytes, cpu_seconds, pairs (neighbours visited)
@@ -117,7 +126,7 @@ def training_work(
     rows = []
     jobs = [(name, size) for name in sizes for size in sizes[name]]
     for name, size in progress(jobs, description="training"):
-        documents = list(stories(size, seed=seed))
+        documents = real_text.sample("en", num_bytes=size, seed=seed)
         work: Counter[str] = Counter()
         options = {"num_threads": 1} if name == "engine" else {"work": work}
         seconds, tokenizer = cpu_seconds(lambda: trainers[name](documents, vocab_size, **options))  # noqa: B023
@@ -180,12 +189,15 @@ def long_word_times(lengths: Mapping[str, Sequence[int]], *, repeats: int = 3, s
     them encode the same word, they must agree (AssertionError otherwise). Columns: encoder, bytes and cpu_seconds, the
     median of ``repeats``.
     """
-    tokenizer = train_bpe(stories(400_000, seed, "zh"), 3_000)
+    tokenizer = train_bpe(real_text.sample("zh", num_bytes=400_000, seed=seed), 3_000)
     ranks = reference.merge_ranks(tokenizer.merges)
     needed = repeats * max(length for sizes in lengths.values() for length in sizes)
-    text = "".join(stories(max(4_000_000, 2 * needed), seed + 1, "zh"))  # four of five bytes are letters
-    letters = "".join(filter(str.isalpha, text)).encode()
-    assert len(letters) >= needed
+    poems = real_text.sample("zh", num_bytes=2 * needed + 4_000, seed=seed + 1)  # most bytes are letters
+    letters = "".join(letter for poem in poems for letter in poem if letter.isalpha()).encode()
+    if len(letters) < needed:
+        raise ValueError(
+            f"lengths={lengths}: the classics hold {len(letters):,} bytes of letters, {needed:,} are needed"
+        )
     encoders: dict[str, Callable[[bytes], Sequence[bytes]]] = {
         "rescan": lambda word: reference.encode_word(word, ranks),
         "heap": lambda word: reference.encode_long_word(word, ranks),
@@ -227,12 +239,14 @@ def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> 
     return pd.DataFrame(rows, columns=["pretokens", "distinct", "seen_before"])
 
 
-def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_000) -> pd.DataFrame:
-    """Encode one word at a time, and a whole text, in Python and with the engine.
+def encoding_speed(name: str, text: str, *, python_bytes: int = 100_000) -> pd.DataFrame:
+    """Encode one word at a time, and a whole text, in Python and with the engine; ``name``: of a published vocabulary.
 
     The words are the text's distinct pre-tokens, so that no cache helps; Python's whole text is its first
-    ``python_bytes`` characters, with a dictionary as cache. Columns: task, how, cpu_seconds, wall_seconds, bytes.
+    ``python_bytes`` characters, with a dictionary as cache. The engine meets the whole text with empty caches, and then
+    once more with those that it has filled. Columns: task, how, cpu_seconds, wall_seconds, bytes.
     """
+    tokenizer, fresh = Tokenizer.from_pretrained(name), Tokenizer.from_pretrained(name)
     ranks = reference.merge_ranks(tokenizer.merges)
     words = [word for word in dict.fromkeys(pretokenize(text, tokenizer.pattern)) if len(word) > 1][:20_000]
     cached = cache(lambda word: reference.encode_word(word.encode(), ranks))
@@ -251,7 +265,8 @@ def encoding_speed(tokenizer: Tokenizer, text: str, *, python_bytes: int = 100_0
             len(part),
             lambda: [cached(word) for word in pretokenize(part, tokenizer.pattern)],
         ),
-        ("whole text", "engine, one thread", len(text), lambda: tokenizer.encode_to_numpy(text)),
+        ("whole text", "engine, one thread", len(text), lambda: fresh.encode_to_numpy(text)),
+        ("whole text", "engine, caches filled", len(text), lambda: fresh.encode_to_numpy(text)),
     ]
     rows = []
     for task, how, size, work in progress(tasks, description="encoding"):

@@ -226,20 +226,6 @@ def cut_agreement(text: str, cuts: Mapping[str, Callable[[str], Iterable[bytes]]
     return pd.DataFrame(rows, columns=["cuts made by", "cuts", "precision", "recall", "whole words"])
 
 
-def token_cuts(texts: Iterable[str], tokenizers: Mapping[str, Encoder]) -> pd.DataFrame:
-    r"""Words and tokens of short texts side by side.
-
-    Columns ``text``; ``words``, those of ``max_probability`` with the HMM; and for each tokenizer its tokens. All are
-    separated by bars, and incomplete characters are written as ``\xe8``.
-    """
-    rows = []
-    for text in texts:
-        words = "|".join(max_probability(text, jieba_dictionary(), hmm=jieba_hmm()))
-        tokens = {name: token_text(text, tokenizer) for name, tokenizer in tokenizers.items()}
-        rows.append({"text": text, "words": words, **tokens})
-    return pd.DataFrame(rows)
-
-
 def pieces(text: str, tokenizer: Encoder) -> list[bytes]:
     """The bytes of each token of ``text``."""
     return [tokenizer.decode_bytes([token]) for token in tokenizer.encode_ordinary(text)]

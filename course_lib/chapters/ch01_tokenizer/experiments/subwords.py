@@ -1,24 +1,24 @@
-"""Chapter 1: BPE, Unigram and WordPiece compared at the same vocabulary size on the same texts."""
+"""Chapter 1: BPE, Unigram and WordPiece compared with equally many learned pieces on the same real texts."""
 
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
 import regex
 
+from course_lib.chapters.ch01_tokenizer.experiments.real_text import sample
 from course_lib.chapters.ch01_tokenizer.experiments.segmentation import cut_agreement
-from course_lib.data import stories
 from course_lib.data.stories import Language
 from course_lib.files import progress
 from course_lib.tokenizer import pretokenize, train_bpe
 from course_lib.tokenizer.unigram import SPACE, UnigramTokenizer
-from course_lib.tokenizer.wordpiece import CONTINUES, UNKNOWN, WordPieceTokenizer
+from course_lib.tokenizer.wordpiece import CONTINUES, UNKNOWN, Score, WordPieceTokenizer
 
 
 class TokenizerLike(Protocol):
@@ -36,17 +36,23 @@ PATTERN: Final = "gpt2"
 """All algorithms get the same words, so that they differ only in how they cut them."""
 
 ALGORITHMS: dict[str, Callable[[Sequence[str], int], TokenizerLike]] = {
-    "BPE": lambda texts, size: train_bpe(texts, size, pattern=PATTERN, num_threads=1),
-    "Unigram": lambda texts, size: UnigramTokenizer.train(texts, size, pattern=PATTERN),
-    "WordPiece, ratio": lambda texts, size: WordPieceTokenizer.train(texts, size, pattern=PATTERN),
-    "WordPiece, gain": lambda texts, size: WordPieceTokenizer.train(
-        texts, size, pattern=PATTERN, score="gain"
+    "BPE": lambda texts, learned: _bpe(texts, 256 + learned),
+    "BPE, same entries": lambda texts, learned: _bpe(texts, 256 + len(_characters(texts)) + learned),
+    "Unigram": lambda texts, learned: UnigramTokenizer.train(
+        texts, 256 + len(_characters(texts)) + learned, pattern=PATTERN
     ),
+    "WordPiece, ratio": lambda texts, learned: _wordpiece(texts, learned, "ratio"),
+    "WordPiece, gain": lambda texts, learned: _wordpiece(texts, learned, "gain"),
 }
-"""Training functions of the algorithms, by name."""
+"""Training functions by name: they take texts and the number of pieces to learn beyond those that are given.
 
-VOCAB_SIZES: dict[Language, int] = {"en": 2000, "zh": 3000}
-"""Chinese needs more: with 150 kB of stories, WordPiece spends about 1,800 entries on characters alone."""
+BPE is given 256 bytes; Unigram these and the text's characters; WordPiece the characters, as they begin a word and as
+they continue one. "BPE, same entries" learns as many pieces more as Unigram is given characters, so that the two
+vocabularies are of the same size.
+"""
+
+LEARNED: dict[Language, int] = {"en": 1500, "zh": 1500}
+"""Pieces that every algorithm learns."""
 
 RARE = 10
 """A model can hardly learn a token that the training text contains less often than this."""
@@ -56,23 +62,25 @@ _SUFFIXES = frozenset(["s", "es", "ed", "er", "ers", "ing", "ly", "est", "y", "f
 _SHORTEST_STEM = 3
 
 
-def train(language: Language = "en", *, num_bytes: int = 150_000, seed: int = 0) -> dict[str, TokenizerLike]:
-    """Every algorithm's tokenizer of ``VOCAB_SIZES[language]`` entries from ``num_bytes`` of stories."""
-    return _train(list(stories(num_bytes, seed, language)), VOCAB_SIZES[language])
+def train(language: Language = "en", *, num_bytes: int = 200_000, seed: int = 0) -> dict[str, TokenizerLike]:
+    """Every algorithm's tokenizer with ``LEARNED[language]`` learned pieces, from ``num_bytes`` of real text."""
+    return _train(sample(language, num_bytes=num_bytes, seed=seed), LEARNED[language])
 
 
 def compare(
     languages: Iterable[Language] = ("en", "zh"),
     *,
     seeds: Iterable[int] = (0, 1, 2),
-    num_bytes: int = 150_000,
+    num_bytes: int = 200_000,
     held_out_bytes: int = 50_000,
 ) -> pd.DataFrame:
-    """Train every algorithm on stories of each seed and measure it on stories of another seed.
+    """Train every algorithm on a sample of the real text for each seed and measure it on held-out text.
 
     One row per language, seed and algorithm. Columns:
 
-    - ``bytes/token``: UTF-8 bytes over tokens of the held-out text; white space counts, whether in a token or implied.
+    - ``entries``: of the vocabulary.
+    - ``bytes/token``: UTF-8 bytes over tokens of the held-out text. Tokens that are white space alone are not counted,
+      since WordPiece has none; the bytes are counted for all.
     - ``unused``, ``rare``: of the learned pieces (those longer than a byte or a character), the share that never
       occurs in the tokenized training text, and the share that occurs there less than ``RARE`` times.
     - ``efficiency``: the entropy of the held-out tokens' distribution over log V (Zouhar et al. 2023, with Shannon's
@@ -85,9 +93,9 @@ def compare(
     rows = []
     settings = [(language, seed) for language in languages for seed in seeds]
     for language, seed in progress(settings, description="training four tokenizers", unit="text"):
-        texts = list(stories(num_bytes, seed, language))
-        held_out = list(stories(held_out_bytes, seed + 1000, language))
-        tokenizers = _train(texts, VOCAB_SIZES[language])
+        texts = sample(language, num_bytes=num_bytes, seed=seed)
+        held_out = sample(language, "held_out", num_bytes=held_out_bytes, seed=seed)
+        tokenizers = _train(texts, LEARNED[language])
         if language == "en":
             boundaries = joint_agreement(texts, held_out, tokenizers)
         else:
@@ -104,36 +112,76 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def frequencies(tokenizers: Mapping[str, TokenizerLike], texts: Sequence[str]) -> pd.DataFrame:
-    """The frequencies of each tokenizer's tokens in ``texts``.
-
-    Columns ``algorithm``, ``rank`` (1 is the most frequent token) and ``share`` of all tokens.
-    """
-    frames = []
-    for name, tokenizer in tokenizers.items():
-        counts = np.sort(list(_count(tokenizer, texts).values()))[::-1]
-        frame = {"algorithm": name, "rank": np.arange(1, len(counts) + 1), "share": counts / counts.sum()}
-        frames.append(pd.DataFrame(frame))
-    return pd.concat(frames, ignore_index=True)
-
-
 def first_merges(
-    language: Language = "en", *, num: int = 8, num_bytes: int = 150_000, seed: int = 0
+    language: Language = "en", *, num: int = 8, num_bytes: int = 200_000, seed: int = 0
 ) -> pd.DataFrame:
     """The first ``num`` pieces that each merging algorithm makes, with their counts in the text before any other merge.
 
     Columns ``algorithm``, ``merge`` (1 is the first), ``piece``, a space written ``▁``, and ``occurrences``.
     """
-    texts = list(stories(num_bytes, seed, language))
+    texts = sample(language, num_bytes=num_bytes, seed=seed)
     words = Counter(word for text in texts for word in pretokenize(text, PATTERN))
     rows = []
     for name in ("BPE", "WordPiece, ratio", "WordPiece, gain"):
-        entries = ALGORITHMS[name](texts, VOCAB_SIZES[language]).vocab.values()
+        entries = ALGORITHMS[name](texts, num).vocab.values()
         learned = [piece for piece in entries if _is_learned(piece)][:num]
         for merge, piece in enumerate(learned, 1):
             shown = piece.decode(errors="replace").replace(" ", SPACE) if isinstance(piece, bytes) else piece
             rows.append((name, merge, shown, _occurrences(piece, words)))
     return pd.DataFrame(rows, columns=["algorithm", "merge", "piece", "occurrences"])
+
+
+def gain_and_likelihood(
+    language: Language = "en", *, num_bytes: int = 200_000, seed: int = 0
+) -> pd.DataFrame:
+    """WordPiece's gain of each pair of characters, and what its merge really adds to the log-likelihood.
+
+    The model draws pieces independently, with their relative frequencies before and after the merge. Only pairs with a
+    positive gain that occur twice. Columns ``left``, ``right``, ``occurrences``, ``gain`` (by the formula) and
+    ``exact``, both in nats; the largest gain first.
+    """
+    words = Counter(
+        stripped
+        for text in sample(language, num_bytes=num_bytes, seed=seed)
+        for word in pretokenize(text, PATTERN)
+        if (stripped := word.strip())
+    )
+    cuts = {word: (word[0], *(CONTINUES + letter for letter in word[1:])) for word in words}
+    counts, pairs = Counter[str](), Counter[tuple[str, str]]()
+    words_with: dict[tuple[str, str], set[str]] = {}
+    for word, cut in cuts.items():
+        for piece in cut:
+            counts[piece] += words[word]
+        for pair in pairwise(cut):
+            pairs[pair] += words[word]
+            words_with.setdefault(pair, set()).add(word)
+    total = counts.total()
+    rows = []
+    for (left, right), together in pairs.items():
+        gain = together * math.log(total * together / (counts[left] * counts[right]))
+        if together > 1 and gain > 0:
+            merges = sum(words[word] * _merges(cuts[word], (left, right)) for word in words_with[left, right])
+            changed = Counter({left: merges}) + Counter({right: merges})
+            exact = _n_log_n(merges) - _n_log_n(total - merges) + _n_log_n(total)
+            exact += sum(
+                _n_log_n(counts[one] - lost) - _n_log_n(counts[one]) for one, lost in changed.items()
+            )
+            rows.append((left, right, together, gain, exact))
+    frame = pd.DataFrame(rows, columns=["left", "right", "occurrences", "gain", "exact"])
+    return frame.sort_values("gain", ascending=False, ignore_index=True)
+
+
+def _merges(cut: Sequence[str], pair: tuple[str, str]) -> int:
+    """How often a pair can be merged in a word, from left to right."""
+    found, place = 0, 0
+    while place < len(cut) - 1:
+        fits = (cut[place], cut[place + 1]) == pair
+        found, place = found + fits, place + 1 + fits
+    return found
+
+
+def _n_log_n(count: int) -> float:
+    return count * math.log(count) if count else 0.0
 
 
 def sampled(
@@ -212,18 +260,34 @@ def _wordpieces(tokenizer: WordPieceTokenizer, pretoken: str) -> list[str]:
     return [spaces + parts[0], *(part.removeprefix(CONTINUES) for part in parts[1:])]
 
 
-def _train(texts: Sequence[str], vocab_size: int) -> dict[str, TokenizerLike]:
-    return {name: algorithm(texts, vocab_size) for name, algorithm in ALGORITHMS.items()}
+def _train(texts: Sequence[str], learned: int) -> dict[str, TokenizerLike]:
+    return {name: algorithm(texts, learned) for name, algorithm in ALGORITHMS.items()}
+
+
+def _bpe(texts: Sequence[str], vocab_size: int) -> TokenizerLike:
+    return train_bpe(texts, vocab_size, pattern=PATTERN, num_threads=1)
+
+
+def _wordpiece(texts: Sequence[str], learned: int, score: Score) -> TokenizerLike:
+    words = {word.strip() for text in texts for word in pretokenize(text, PATTERN)} - {""}
+    given = 1 + len({word[0] for word in words}) + len({letter for word in words for letter in word[1:]})
+    return WordPieceTokenizer.train(texts, given + learned, pattern=PATTERN, score=score)
+
+
+def _characters(texts: Sequence[str]) -> set[str]:
+    return set().union(*texts)
 
 
 def _measure(tokenizer: TokenizerLike, texts: Sequence[str], held_out: Sequence[str]) -> dict[str, float]:
     training, counts = _count(tokenizer, texts), _count(tokenizer, held_out)
     tokens = counts.total()
     shares = np.array(list(counts.values())) / tokens
+    blank = sum(count for token_id, count in counts.items() if not tokenizer.decode_bytes([token_id]).strip())
     learned = [token_id for token_id, piece in tokenizer.vocab.items() if _is_learned(piece)]
     unknown = counts[0] / tokens if isinstance(tokenizer, WordPieceTokenizer) else 0.0
     return {
-        "bytes/token": sum(len(text.encode()) for text in held_out) / tokens,
+        "entries": tokenizer.vocab_size,
+        "bytes/token": sum(len(text.encode()) for text in held_out) / (tokens - blank),
         "unused": sum(training[token_id] == 0 for token_id in learned) / len(learned),
         "rare": sum(training[token_id] < RARE for token_id in learned) / len(learned),
         "efficiency": float(-(shares * np.log(shares)).sum()) / math.log(tokenizer.vocab_size),

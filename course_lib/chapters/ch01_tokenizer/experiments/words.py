@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from course_lib.chapters.ch01_tokenizer.experiments.real_text import sample
 from course_lib.chapters.ch01_tokenizer.experiments.segmentation import Encoder, token_text
-from course_lib.data import stories
 from course_lib.files import package_folders
 from course_lib.tokenizer.segment import jieba_dictionary, jieba_hmm, max_probability
 
@@ -48,15 +48,15 @@ def english_documents() -> tuple[tuple[str, ...], ...]:
 
 @cache
 def chinese_documents(num_bytes: int = 600_000, seed: int = 0) -> tuple[tuple[str, ...], ...]:
-    """Generated Chinese: :func:`course_lib.data.stories`, cut into words by ``max_probability`` with the HMM.
+    """Real Chinese: poems and plays of the classics, cut into words by ``max_probability`` with the HMM.
 
-    Its vocabulary grows because the generator was built that way: this is a demonstration, not evidence. Only words of
-    Chinese characters are kept.
+    The dictionary is one of modern Chinese, so many of these words are found by the HMM or are single characters. Only
+    words of Chinese characters are kept.
     """
     dictionary, hmm = jieba_dictionary(), jieba_hmm()
     return tuple(
-        tuple(word for word in max_probability(story, dictionary, hmm=hmm) if _CHINESE.fullmatch(word))
-        for story in stories(num_bytes, seed=seed, language="zh")
+        tuple(word for word in max_probability(poem, dictionary, hmm=hmm) if _CHINESE.fullmatch(word))
+        for poem in sample("zh", num_bytes=num_bytes, seed=seed)
     )
 
 
