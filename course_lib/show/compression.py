@@ -18,6 +18,7 @@ COLUMNS = ("tokenizer", "corpus", "vocab_size", "bytes", "tokens")
 WIDTHS = (64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 _ASPECT = 64  # d_model / layers
 _FADED = 0.35
+_NEAR = 4  # two names on a line overlap if their points are nearer than this factor
 
 
 def compression_explorer(
@@ -79,7 +80,10 @@ class _Drawing:
         self._points = {
             n: upper.plot([], [], "D", color=PALETTE["grey"], markersize=5)[0] for n in self._point_names
         }
-        self._names = {n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=c) for n, c in self._colours.items()}
+        self._names = {
+            n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=c, bbox=LABEL_BOX, zorder=3)
+            for n, c in self._colours.items()
+        }
         self._names |= {
             n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=PALETTE["grey"]) for n in self._point_names
         }
@@ -139,7 +143,7 @@ class _Drawing:
         share = 100 * float(embedding_share(vocab_size, d_model, tied=tied))
         self._share.set_data(self._grid, 100 * embedding_share(self._grid, d_model, tied=tied))
         self._mark(0, vocab_size, ratio, f"{ratio:.2f}")
-        self._mark(1, vocab_size, share, f"{share:.0f} %")
+        self._mark(1, vocab_size, share, f"{share:.0f} % (d = {d_model:,})")
         return (
             f"{tokenizer} with {vocab_size:,} tokens on {corpus}: {ratio:.2f} bytes per token; embedding and head "
             f"take {share:.0f} % of a model of width {d_model}{' with tied embeddings' if tied else ''}."
@@ -161,7 +165,12 @@ class _Drawing:
         for index, name in enumerate(points):
             side, align = (-1, "top") if index % 2 else (1, "bottom")
             place = float(ends["ratio"][name]) + side * 0.035 * height
-            self._names[name].set(position=(ends["vocab_size"][name], place), ha="center", va=align)
+            size = ends["vocab_size"][name]
+            # The next but one is on the same side: where it is near, the two names grow away from each other.
+            near = {step: points[index + step] for step in (-2, 2) if 0 <= index + step < len(points)}
+            near = {step: n for step, n in near.items() if 1 / _NEAR < ends["vocab_size"][n] / size < _NEAR}
+            across = "right" if 2 in near else "left" if -2 in near else "center"
+            self._names[name].set(position=(size, place), ha=across, va=align)
         for name, label in self._names.items():
             label.set_visible(name in ends.index)
 

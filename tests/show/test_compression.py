@@ -67,7 +67,7 @@ def test_the_lower_panel_follows_width_and_tying() -> None:
     explorer.controls["d_model"].value = 64
     explorer.controls["tied"].value = True
     share = 100 * 16000 * 64 / (16000 * 64 + 12 * 64 * 64)
-    assert f"{share:.0f} %" in texts(explorer, 1)
+    assert f"{share:.0f} % (d = 64)" in texts(explorer, 1)
     wide = max(map(len, lines(explorer, 1)))
     curve = next(np.array(line) for line in lines(explorer, 1) if len(line) == wide)
     assert np.all(np.diff(curve) > 0)

@@ -155,7 +155,7 @@ _LANGUAGES = {"en": "English", "zh": "Chinese"}
 _MEASURES = {
     "bytes/token": "bytes per token",
     "unused": "learned pieces never used",
-    "precision": "cuts where words or parts meet",
+    "precision": "cuts at words or joints",
 }
 
 _ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "violet", "orange", "green", "pink")]
@@ -240,10 +240,8 @@ def training_work(results: pd.DataFrame) -> Picture:
     )
     for axes, column, label in panels:
         axes.set(xscale="log", yscale="log", xlabel="text (kB)", title=label)
-        for trainer, colour in _TRAINERS.items():
-            rows = results[(results["trainer"] == trainer) & results[column].notna()]
-            if len(rows):
-                axes.plot(rows["bytes"] / 1e3, rows[column], "o-", color=colour, label=trainer)
+        for names, rows in _curves(results, column).items():
+            axes.plot(rows.index / 1e3, rows, "o-", color=_TRAINERS[names[0]], label=", ".join(names))
         axes.set_xlim(right=float(results["bytes"].max()) / 1e3 * 8)
     direct_labels(left, middle, right)
     return Picture(
@@ -252,6 +250,25 @@ def training_work(results: pd.DataFrame) -> Picture:
         "same neighbours; naive and incremental compare the same pairs.",
         alt=_summary(results, "trainer"),
     )
+
+
+def _curves(results: pd.DataFrame, column: str) -> dict[tuple[str, ...], "pd.Series[float]"]:
+    """The numbers of a column by bytes; trainers with the same numbers are one curve, the longest."""
+    curves: dict[tuple[str, ...], pd.Series[float]] = {}
+    for trainer in _TRAINERS:
+        rows = results[(results["trainer"] == trainer) & results[column].notna()]
+        curve = rows.set_index("bytes")[column]
+        twin = next((names for names, other in curves.items() if _coincide(curve, other)), None)
+        if twin is not None:
+            curve = max(curve, curves.pop(twin), key=len)
+        if len(curve):
+            curves[(*(twin or ()), trainer)] = curve
+    return curves
+
+
+def _coincide(first: "pd.Series[float]", second: "pd.Series[float]") -> bool:
+    common = first.index.intersection(second.index)
+    return len(common) > 0 and bool((first[common] == second[common]).all())
 
 
 def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture:
@@ -280,7 +297,7 @@ def long_words(results: pd.DataFrame, exponents: Mapping[str, float]) -> Picture
 
 
 def speed(results: pd.DataFrame) -> Picture:
-    """Bars of MB per CPU second by package, on log axes, one panel per job.
+    """Bars of MB per CPU second by package, one panel per job.
 
     ``results``: columns job, package, pass, MB_per_cpu_second.
     """
@@ -288,7 +305,7 @@ def speed(results: pd.DataFrame) -> Picture:
     for axes, (job, rows) in zip(panels, results.groupby("job", sort=False), strict=True):
         _bars(axes, rows)
         passes = " (first pass solid, later passes light)" if rows["pass"].max() > 1 else ""
-        axes.set(xscale="log", xlabel="MB per CPU second", title=f"{job}{passes}")
+        axes.set(xlabel="MB per CPU second", title=f"{job}{passes}")
     return Picture(
         fig,
         caption="Alternative packages, measured one after the other in one process.",
@@ -305,11 +322,10 @@ def _bars(axes: Axes, rows: pd.DataFrame) -> None:
         ]
         axes.barh(packages, part[packages], color=colours, alpha=1 if number == 1 else 0.35, height=0.62)
     first = rows[rows["pass"] == 1].set_index("package")["MB_per_cpu_second"]
+    longest = rows.groupby("package")["MB_per_cpu_second"].max()
     for place, name in enumerate(packages):
-        label_point(
-            axes, f"{first[name]:,.0f}", (first[name], place), (-4, 0), ha="right", va="center", color="white"
-        )
-    axes.set_xlim(left=float(first.min()) / 4)
+        label_point(axes, f"{first[name]:,.0f}", (longest[name], place), (4, 0), va="center")
+    axes.set_xlim(0, 1.15 * float(longest.max()))
 
 
 def _summary(results: pd.DataFrame, by: str, column: str = "cpu_seconds") -> str:

@@ -94,3 +94,22 @@ def test_one_panel_per_measure_one_row_per_language_one_dot_per_seed() -> None:
 def test_missing_columns_are_named() -> None:
     with pytest.raises(ValueError, match=r"lacks the columns \['unused'\]"):
         pictures.measures_by_algorithm(results().drop(columns="unused"))
+
+
+def test_trainers_with_the_same_work_are_one_curve() -> None:
+    rows = [
+        ("naive", 1, 9.0, 90, 50), ("naive", 2, 9.5, 99, 60),
+        ("incremental", 1, 3.0, 30, 50), ("incremental", 2, 3.5, 33, 60), ("incremental", 4, 4.0, 36, 70),
+        ("heap", 1, 1.0, 30, 5), ("heap", 2, 1.5, 33, 6),
+        ("engine", 2, 0.1, None, None),
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["trainer", "bytes", "cpu_seconds", "pairs", "candidates"])
+    labels = [
+        [(line.get_label(), len(line.get_xdata())) for line in axes.get_lines()]
+        for axes in pictures.training_work(frame).figure.axes
+    ]
+    assert labels == [
+        [("naive", 2), ("incremental, heap", 3)],
+        [("naive, incremental", 3), ("heap", 2)],
+        [("naive", 2), ("incremental", 3), ("heap", 2), ("engine", 1)],
+    ]
