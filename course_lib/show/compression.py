@@ -1,6 +1,7 @@
 """The compression-ratio explorer: benefits and costs of a larger vocabulary."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,7 @@ class _Drawing:
         self._points = {
             n: upper.plot([], [], "D", color=PALETTE["grey"], markersize=5)[0] for n in self._point_names
         }
-        self._names = {
-            n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=c, bbox=LABEL_BOX, zorder=3)
-            for n, c in self._colours.items()
-        }
+        self._names = {n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=c) for n, c in self._colours.items()}
         self._names |= {
             n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=PALETTE["grey"]) for n in self._point_names
         }
@@ -150,13 +148,19 @@ class _Drawing:
         )
 
     def _place_names(self, here: pd.DataFrame) -> None:
-        """Name curves to the left of their ends, without overlaps, and points alternately above and below."""
+        """Name curves above or below their ends, without overlaps, and points alternately above and below."""
         ends = here.groupby("tokenizer", sort=False).last()
         height = self._upper.get_ylim()[1]
         curves = sorted(
             (name for name in self._curves if name in ends.index), key=lambda name: ends["ratio"][name]
         )
-        places = spread([float(ends["ratio"][name]) + 0.03 * height for name in curves], 0.075 * height)
+        values = [float(ends["ratio"][name]) for name in curves]
+        # Where another curve is close above, there is room below only.
+        below = [higher - value < 0.1 * height for value, higher in pairwise([*values, np.inf])]
+        places = spread(
+            [value + (-0.14 if under else 0.03) * height for value, under in zip(values, below, strict=True)],
+            0.075 * height,
+        )
         for name, place in zip(curves, places, strict=True):
             self._names[name].set(position=(ends["vocab_size"][name] / 1.04, place), ha="right", va="bottom")
         points = sorted(
@@ -166,10 +170,9 @@ class _Drawing:
             side, align = (-1, "top") if index % 2 else (1, "bottom")
             place = float(ends["ratio"][name]) + side * 0.035 * height
             size = ends["vocab_size"][name]
-            # The next but one is on the same side: where it is near, the two names grow away from each other.
-            near = {step: points[index + step] for step in (-2, 2) if 0 <= index + step < len(points)}
-            near = {step: n for step, n in near.items() if 1 / _NEAR < ends["vocab_size"][n] / size < _NEAR}
-            across = "right" if 2 in near else "left" if -2 in near else "center"
+            # The last but one is on the same side: where it is near, this name grows away from it.
+            near = index > 1 and size < _NEAR * ends["vocab_size"][points[index - 2]]
+            across = "left" if near else "center"
             self._names[name].set(position=(size, place), ha=across, va=align)
         for name, label in self._names.items():
             label.set_visible(name in ends.index)
