@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from course_lib.data import get_batch
 from course_lib.files import progress
 from course_lib.lab.defaults import float32_on_cpu
-from course_lib.lab.run_texts import BYTES, run_text
+from course_lib.lab.run_texts import BYTES, RunText, run_text
 from course_lib.loss import cross_entropy
 from course_lib.model import ModelConfig, TransformerLM
 from course_lib.optim import AdamW, clip_grad_norm, linear
@@ -56,11 +56,15 @@ def held_out_bytes() -> Tensor:
 
 
 def held_out_batch(
-    windows: int, context_length: int, *, text: str = "stories_en", vocab_size: int = BYTES
+    windows: int, context_length: int, *, text: str | RunText = "stories_en", vocab_size: int = BYTES
 ) -> tuple[Tensor, Tensor]:
     """Inputs and targets (``windows``, ``context_length``) from a text's held-out part, the same ones in every call."""
     generator = torch.Generator().manual_seed(0)
-    return get_batch(run_text(text, vocab_size).held_out, windows, context_length, generator=generator)
+    return get_batch(_ids(text, vocab_size).held_out, windows, context_length, generator=generator)
+
+
+def _ids(text: str | RunText, vocab_size: int) -> RunText:
+    return run_text(text, vocab_size) if isinstance(text, str) else text
 
 
 def small_config(**changes: Any) -> ModelConfig:
@@ -98,7 +102,7 @@ class SmallRun:
             columns of the curve.
         watch_every: Steps between two calls of ``watch``.
         text: What is read, by its name: see :func:`~course_lib.lab.run_texts.run_text`. ``config.vocab_size`` says
-            how: 256 for bytes, else tokens.
+            how: 256 for bytes, else tokens of a BPE. Or ids of any other kind.
         validation_windows: Held-out windows that the validation loss is the mean of.
     """
 
@@ -115,8 +119,13 @@ class SmallRun:
     prepare: Callable[[TransformerLM], None] | None = None
     watch: Watch | None = None
     watch_every: int = 1
-    text: str = "stories_en"
+    text: str | RunText = "stories_en"
     validation_windows: int = 64
+
+    @property
+    def ids(self) -> RunText:
+        """The ids that the run reads and is judged on."""
+        return _ids(self.text, self.config.vocab_size)
 
     def optimizers(self, model: TransformerLM) -> Sequence[Optimizer]:
         """New optimizers for ``model``."""
@@ -194,12 +203,12 @@ def train_small(settings: SmallRun, *, seed: int, model: TransformerLM | None = 
         model.eval()
         diverged = not np.isfinite(curve["loss"].iloc[-1])
         loss = np.inf if diverged else held_out_loss(model, settings)
-    bits = run_text(settings.text, settings.config.vocab_size).bits_per_byte(loss)
+    bits = settings.ids.bits_per_byte(loss)
     return Trained(model, curve, loss, bits, time.process_time() - started)
 
 
 def _train(model: TransformerLM, settings: SmallRun, seed: int) -> pd.DataFrame:
-    tokens = run_text(settings.text, settings.config.vocab_size).training
+    tokens = settings.ids.training
     generator = torch.Generator().manual_seed(seed)
     optimizers = settings.optimizers(model)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -236,7 +245,11 @@ def held_out_loss(model: TransformerLM, settings: SmallRun) -> float:
 @float32_on_cpu()
 @torch.no_grad()
 def validation_loss(
-    model: TransformerLM, *, context_length: int | None = None, windows: int = 64, text: str = "stories_en"
+    model: TransformerLM,
+    *,
+    context_length: int | None = None,
+    windows: int = 64,
+    text: str | RunText = "stories_en",
 ) -> float:
     """Mean loss in nats per token over ``windows`` windows of a text's held-out part, the same for every model.
 

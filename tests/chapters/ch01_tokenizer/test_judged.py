@@ -1,9 +1,12 @@
-"""The experiment that judges tokenizers by a model: equal compute, and a point with the promised numbers."""
+"""The experiments that judge tokenizers by a model: equal compute, equal text, and tokens that lose nothing."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from course_lib import accounting
 from course_lib.chapters.ch01_tokenizer.experiments import judged
+from course_lib.data import split
 from course_lib.lab.small_runs import small_config
 
 
@@ -16,14 +19,45 @@ def test_steps_cost_the_same_for_every_vocabulary() -> None:
 
 
 def test_a_run_returns_the_numbers_of_its_point() -> None:
-    found = judged.size_run(seed=0, text="novels_en", vocab_size=512, lr=0.008, byte_steps=8)
+    point = {"seed": 0, "text": "novels_en", "vocab_size": 512, "lr": 0.008, "byte_steps": 8}
+    found = judged.size_run(equal="compute", **point)
     assert found["steps"] == judged.equal_compute_steps(512, 8)
     assert 2 < found["bytes_per_token"] < 2.5 and 3 < found["bits"] < 9
     read = found["steps"] * judged.BATCH_SIZE * 64 * found["bytes_per_token"] / 1e6
     assert found["bytes_read"] == pytest.approx(read)
+    as_much_text = judged.size_run(equal="text", **point)
+    assert as_much_text["steps"] == round(8 / found["bytes_per_token"])
 
 
-def test_every_vocabulary_is_tuned_on_the_same_rates_with_enough_seeds() -> None:
-    for experiment in (judged.SIZES, judged.SIZES_LONGER):
-        assert len(experiment.seeds) >= 3 and len({settings["lr"] for settings in experiment.grid}) >= 4
-        assert len(experiment.keys) == len(experiment.seeds) * len(experiment.grid)
+def test_every_arm_is_tuned_on_the_same_rates_with_enough_seeds() -> None:
+    for experiment in (judged.SIZES, judged.ALGORITHM):
+        assert len(experiment.seeds) >= 3
+        rates = {}
+        for point in experiment.grid:
+            arm = tuple(point[name] for name in experiment.scientific)
+            rates.setdefault(arm, set()).add(point["lr"])
+        assert len({frozenset(tried) for tried in rates.values()}) == 1
+        assert all(len(tried) >= 4 for tried in rates.values())
+
+
+TEXT = split("classics_zh").joined("training")[:20_000] + split("novels_en").joined("training")[:20_000]
+
+
+@pytest.mark.parametrize("algorithm", judged.ALGORITHMS)
+def test_every_algorithm_learns_as_many_pieces_and_loses_nothing(algorithm: str) -> None:
+    cutter = judged.train_cutter(TEXT, algorithm, 100)
+    characters = len(set(TEXT))
+    given_pieces = {"BPE": 256, "WordPiece": 1 + 2 * (characters + 256)}.get(algorithm, 256 + characters)
+    assert cutter.vocab_size == given_pieces + 100
+    for name in judged.TEXTS:
+        held_out = split(name).joined("held_out")[:20_000]
+        assert cutter.decode(cutter.encode(held_out)) == held_out
+
+
+WORD_PIECE = judged.LosslessWordPiece(TEXT, 50)
+
+
+@given(st.text())
+@settings(max_examples=200, deadline=None)
+def test_word_piece_restores_any_text(text: str) -> None:
+    assert WORD_PIECE.decode(WORD_PIECE.encode(text)) == text

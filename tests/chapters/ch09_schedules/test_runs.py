@@ -68,14 +68,29 @@ def test_weights_come_back_after_the_mean_was_judged() -> None:
     assert loss == pytest.approx(held_out_loss(model, settings), rel=1e-5)
 
 
-def test_waiting_moves_no_weight_and_fills_adams_moments() -> None:
-    records = {
-        kind: runs.warmup_run(seed=0, placement="pre", warmup=kind, lr=0.01, steps=120, layers=1)
-        for kind in ("none", "5 %", "wait 5 %")
+def test_every_start_ends_differently() -> None:
+    found = {
+        runs.warmup_run(seed=0, placement="pre", warmup=kind, lr=0.01, steps=120, layers=1)["bits"]
+        for kind in runs.WARMUPS
     }
-    assert len({record["bits"] for record in records.values()}) == 3
-    factor = runs._wait(lambda step: 0.5, 6)
-    assert [factor(step) for step in (0, 5, 6)] == [0.0, 0.0, 0.5]
+    assert len(found) == len(runs.WARMUPS)
+
+
+def test_starts_differ_from_the_ramp_only_as_long_as_it_lasts() -> None:
+    steps, ramp = runs.start_schedule("20 %", 100)
+    assert runs.start_schedule("hold 20 %", 100)[0] == steps == 100
+    hold = runs.start_schedule("hold 20 %", 100)[1]
+    assert [hold(step) for step in range(20)] == [1.0] * 20
+    assert [hold(step) for step in range(20, 100)] == [ramp(step) for step in range(20, 100)]
+    short, wait = runs.start_schedule("5 %", 100)[1], runs.start_schedule("wait 5 %", 100)[1]
+    assert [wait(step) for step in range(5)] == [0.0] * 5 and wait(5) == short(5)
+
+
+def test_an_extra_wait_takes_no_update_away() -> None:
+    steps, extra = runs.start_schedule("extra wait", 100)
+    none = runs.start_schedule("none", 100)[1]
+    assert steps == 105
+    assert [extra(step) for step in range(105)] == [0.0] * 5 + [none(step) for step in range(100)]
 
 
 def test_decay_shrinks_weights() -> None:

@@ -11,7 +11,6 @@ from course_lib.chapters.ch09_schedules.experiments.runs import AVERAGED_SHARE, 
 from course_lib.chapters.ch09_schedules.experiments.shapes import arm
 from course_lib.diagnostics import snapshot
 from course_lib.files import progress
-from course_lib.lab.run_texts import run_text
 from course_lib.lab.small_runs import SmallRun, held_out_loss, new_model, novels_run, train_small
 
 SAME_RUN = "averaged constant run to WSD, one seed"
@@ -53,12 +52,12 @@ def lines(*, lr: float, steps: int = 600, seeds: tuple[int, int] = (0, 1), place
 def _along(
     start: Mapping[str, Tensor], end: Mapping[str, Tensor], settings: SmallRun, places: Sequence[float]
 ) -> list[tuple[float, float]]:
-    model, text = new_model(settings, 0), run_text(settings.text)
+    model = new_model(settings, 0)
     found = []
     for at in places:
         weights = {name: torch.lerp(start[name], end[name], at) for name in start}
         model.load_state_dict(weights, strict=False)
-        found.append((at, text.bits_per_byte(held_out_loss(model, settings))))
+        found.append((at, settings.ids.bits_per_byte(held_out_loss(model, settings))))
     return found
 
 

@@ -15,7 +15,6 @@ from course_lib.chapters.ch09_schedules.experiments.shapes import Factor, arm, s
 from course_lib.diagnostics import snapshot
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.null_runs import noise_run
-from course_lib.lab.run_texts import run_text
 from course_lib.lab.small_runs import (
     SmallRun,
     compare,
@@ -42,8 +41,14 @@ WARMUPS: Mapping[str, tuple[str, float]] = {
     "5 %": ("ramp", 0.05),
     "20 %": ("ramp", 0.2),
     "wait 5 %": ("wait", 0.05),
+    "extra wait": ("extra wait", 0.05),
+    "hold 20 %": ("hold", 0.2),
 }
-"""Kinds of warm-up: a ramp, or steps at rate 0 in which Adam's moments fill and no weight moves."""
+"""Kinds of start, and their share of the run.
+
+A ramp; steps at rate 0 in which Adam's moments fill and no weight moves, taken from the run's or added to them; the
+full peak from the first step on, held for as long as the ramp of that length takes.
+"""
 
 
 def shape_run(*, seed: int, shape: str, lr: float, steps: int, batch_size: int) -> dict[str, float]:
@@ -61,7 +66,7 @@ def shape_run(*, seed: int, shape: str, lr: float, steps: int, batch_size: int) 
     pieces = np.array_split(trained.curve["loss"].to_numpy() / math.log(2), PIECES)
     return {
         "bits": trained.bits_per_byte,
-        "averaged": run_text(settings.text).bits_per_byte(averaged),
+        "averaged": settings.ids.bits_per_byte(averaged),
         **{f"training_{number:02}": float(piece.mean()) for number, piece in enumerate(pieces, 1)},
     }
 
@@ -75,11 +80,10 @@ def branch_run(*, seed: int, lr: float) -> dict[str, float]:
     Returns trunk_N, averaged_N (the mean of the trunk's weights over that last fifth) and decayed_N for each end N, in
     bits per byte on held-out text.
     """
-    text = run_text("novels_en")
     steps = max(ENDS) + 1
     trunk = _Trunk(novels_run(steps, lr=lr, schedule=_trapezoid(steps, 0)))
     train_small(replace(trunk.settings, watch=trunk.watch), seed=seed)
-    found = {name: text.bits_per_byte(loss) for name, loss in trunk.losses.items()}
+    found = {name: trunk.settings.ids.bits_per_byte(loss) for name, loss in trunk.losses.items()}
     for end in ENDS:
         decayed = novels_run(end, lr=lr, schedule=_trapezoid(end, round(AVERAGED_SHARE * end)))
         found[f"decayed_{end}"] = train_small(decayed, seed=seed).bits_per_byte
@@ -96,19 +100,12 @@ def warmup_run(
 ) -> dict[str, float]:
     """A deeper model with the norm before or after the sublayer and one of :data:`WARMUPS`, without clipping.
 
-    After the warm-up the rate falls along a line to 0. Returns bits (per byte, held out) and early (the training loss
+    After the start the rate falls along a line to 0. Returns bits (per byte, held out) and early (the training loss
     in bits per byte, mean of steps 50 to 100).
     """
-    kind, share = WARMUPS[warmup]
-    ramp = schedule("linear", steps, warmup=share)
     config = small_config(num_layers=layers, norm="layernorm", norm_placement=placement)
-    settings = novels_run(
-        steps,
-        lr=lr,
-        config=config,
-        clip=None,
-        schedule=ramp if kind == "ramp" else _wait(ramp, round(share * steps)),
-    )
+    length, factor = start_schedule(warmup, steps)
+    settings = novels_run(length, lr=lr, config=config, clip=None, schedule=factor)
     trained = train_small(settings, seed=seed)
     return {
         "bits": trained.bits_per_byte,
@@ -116,8 +113,16 @@ def warmup_run(
     }
 
 
-def _wait(factor: Factor, steps: int) -> Factor:
-    return lambda step: 0.0 if step < steps else factor(step)
+def start_schedule(warmup: str, steps: int) -> tuple[int, Factor]:
+    """The number of steps of a run with one of :data:`WARMUPS`, and its schedule as a factor on the peak rate."""
+    kind, share = WARMUPS[warmup]
+    length = round(share * steps)
+    if kind == "extra wait":
+        whole = schedule("linear", steps, warmup=0)
+        return steps + length, lambda step: 0.0 if step < length else whole(step - length)
+    ramp = schedule("linear", steps, warmup=share)
+    early = {"wait": 0.0, "hold": 1.0}
+    return steps, ramp if kind == "ramp" else lambda step: early[kind] if step < length else ramp(step)
 
 
 def decay_run(*, seed: int, lr: float, weight_decay: float, steps: int) -> dict[str, float]:
