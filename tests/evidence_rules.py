@@ -12,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 
+from course_lib.lab import scale
+from course_lib.lab.code_version import code_parts
 from course_lib.lab.reference_runs import Experiment
 from tests.notebook_rules import CLOSING, Chapter, prose_lines, syntax
 
@@ -195,7 +197,8 @@ def _computed(expression: ast.expr) -> bool:
 
 def files_are_declared(experiments: Iterable[Experiment], files: Iterable[Path]) -> Iterator[str]:
     """Every stored file is that of an experiment."""
-    declared = {experiment.path for experiment in experiments}
+    known = [one for experiment in experiments for one in (experiment, experiment.larger) if one is not None]
+    declared = {experiment.path for experiment in known}
     for file in files:
         if file not in declared:
             yield f"no experiment declares {file.parents[1].name}/{file.parent.name}/{file.name}"
@@ -226,6 +229,14 @@ def designs_can_show_something(experiments: Iterable[Experiment]) -> Iterator[st
         for (name, *arm), values in tried.items():
             if len(values) < TRIED:
                 yield f"{place} tries {len(values)} values of {name} for {arm}; at least {TRIED} are needed"
+
+
+def runs_have_one_scale(experiments: Iterable[Experiment]) -> Iterator[str]:
+    """Stored points are the same whatever ``COURSE_SCALE`` says: their sizes stand in the settings."""
+    for experiment in experiments:
+        for name in code_parts(experiment.run):
+            if name.startswith(f"{scale.__name__}."):
+                yield f"{experiment.chapter} {experiment.name} uses {name}: write its sizes as settings"
 
 
 def chapter_makes_a_run_again(chapter: Chapter, experiments: Sequence[Experiment]) -> Iterator[str]:

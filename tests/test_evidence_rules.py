@@ -10,8 +10,9 @@ import pytest
 from course_lib.chapters.contents import CHAPTERS
 from course_lib.chapters.references import experiments
 from course_lib.lab.reference_runs import make_point, product
+from course_lib.lab.scale import choose
 from tests import evidence_rules
-from tests.lab.toy_experiment import experiment
+from tests.lab.toy_experiment import experiment, run
 from tests.notebook_rules import Chapter
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,10 @@ def test_stored_runs_are_complete_and_of_the_present_code() -> None:
 
 def test_stored_runs_have_seeds_and_tries_enough() -> None:
     assert list(evidence_rules.designs_can_show_something(experiments())) == []
+
+
+def test_stored_runs_do_not_depend_on_the_scale() -> None:
+    assert list(evidence_rules.runs_have_one_scale(experiments())) == []
 
 
 # --- the rules for notebooks ------------------------------------------------------------------------------------------
@@ -253,6 +258,17 @@ def test_designs_with_few_seeds_or_tries_are_named(tmp_path: Path) -> None:
     assert list(evidence_rules.designs_can_show_something([unequal])) == [
         "99 toy tries 3 values of lr for ['a']; at least 4 are needed"
     ]
+
+
+def of_two_scales(*, seed: int, lr: float, arm: str, steps: int) -> dict[str, float]:
+    return run(seed=seed, lr=lr, arm=arm, steps=choose(small=steps, large=9 * steps))
+
+
+def test_a_run_that_asks_for_the_scale_is_named(tmp_path: Path) -> None:
+    toy = experiment(tmp_path)
+    assert list(evidence_rules.runs_have_one_scale([toy])) == []
+    found = evidence_rules.runs_have_one_scale([dataclasses.replace(toy, run=of_two_scales)])
+    assert "99 toy uses course_lib.lab.scale.choose: write its sizes as settings" in list(found)
 
 
 def test_a_chapter_with_stored_runs_makes_one_again(tmp_path: Path) -> None:

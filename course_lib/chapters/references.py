@@ -4,10 +4,13 @@ import importlib
 from pathlib import Path
 
 from course_lib.lab.reference_runs import Experiment
+from course_lib.lab.scale import chosen_scale
 
 
 def experiments(chapter: int | None = None, name: str | None = None) -> list[Experiment]:
     """The experiments that chapters declare as ``REFERENCE`` in their module ``experiments``, in order.
+
+    With ``COURSE_SCALE=large``, those that have a larger form in that form.
 
     Raises ValueError for a chapter or a name that does not exist.
     """
@@ -22,12 +25,16 @@ def experiments(chapter: int | None = None, name: str | None = None) -> list[Exp
         for experiment in getattr(_module(folder), "REFERENCE", ())
     ]
     if name is None:
-        return found
+        return _scaled(found)
     named = [experiment for experiment in found if experiment.name == name]
     if not named:
         names = ", ".join(experiment.name for experiment in found) or "none"
         raise ValueError(f"there is no experiment {name!r} with stored runs; there are: {names}")
-    return named
+    return _scaled(named)
+
+
+def _scaled(chosen: list[Experiment]) -> list[Experiment]:
+    return [one.larger or one for one in chosen] if chosen_scale() == "large" else chosen
 
 
 def _module(folder: str) -> object:

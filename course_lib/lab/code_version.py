@@ -18,9 +18,21 @@ _IGNORED = {"annotation", "ctx", "kind", "returns", "type_comment", "type_params
 def code_version(function: Callable[..., Any], *, followed: tuple[str, ...] = FOLLOWED) -> str:
     """Twelve hexadecimal digits that identify the code of ``function`` and of everything it uses.
 
+    Docstrings, comments, annotations and layout do not count, and all versions of Python give the same digits.
+
+    Raises TypeError if ``function`` is not a function with source code.
+    """
+    text = "\n".join(
+        f"{name}: {part}" for name, part in sorted(code_parts(function, followed=followed).items())
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def code_parts(function: Callable[..., Any], *, followed: tuple[str, ...] = FOLLOWED) -> dict[str, str]:
+    """All that counts for the version of ``function``, by name: code, constants, and names of what is not followed.
+
     Functions, classes and constants are followed by name through its module and those that start with ``followed``;
-    what comes from elsewhere counts by its name only. Docstrings, comments, annotations and layout do not count, and
-    all versions of Python give the same digits.
+    what comes from elsewhere counts by its name only.
 
     Raises TypeError if ``function`` is not a function with source code.
     """
@@ -47,8 +59,7 @@ def code_version(function: Callable[..., Any], *, followed: tuple[str, ...] = FO
                 parts[f"{name} uses {used}"] = source
             else:
                 parts[f"{name} uses {used}"] = _described(value)
-    text = "\n".join(f"{name}: {part}" for name, part in sorted(parts.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return parts
 
 
 @cache

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from course_lib.lab.reference_runs import Experiment
+
 CLAIM = 3.0
 """Standard errors from which on a difference is claimed."""
 
@@ -64,6 +66,23 @@ def at_best(
     """The runs of each arm at its best value: the rows of ``points`` that :func:`tuned` chose."""
     arms = [arms] if isinstance(arms, str) else list(arms)
     return points.merge(best[[*arms, over]], on=[*arms, over])
+
+
+def at_scales(experiment: Experiment, *, arms: str, over: str = "lr", loss: str = "loss") -> pd.DataFrame:
+    """Best loss of each arm at the stored scale, and at the larger one if somebody has made all of its points.
+
+    Returns:
+        One row per scale and arm: scale (the fixed settings), arm, best (value of ``over``; it may be at the edge of
+        the grid at the larger scale), mean, sem and behind (the mean less the best arm's).
+    """
+    rows = []
+    for one in (experiment, experiment.larger):
+        if one is not None and one.state() == "complete":
+            best = tuned(one.load(), arms=arms, over=over, loss=loss, edges=one is not experiment)
+            scale = ", ".join(f"{name} {value}" for name, value in one.fixed.items())
+            ranked = best.assign(scale=scale, behind=best["mean"] - best["mean"].min())
+            rows.append(ranked.rename(columns={arms: "arm", over: "best"}))
+    return pd.concat(rows, ignore_index=True)[["scale", "arm", "best", "mean", "sem", "behind"]]
 
 
 def fitted_best(

@@ -16,7 +16,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from multiprocessing import get_context, parent_process
@@ -59,6 +59,8 @@ class Experiment:
         fixed: Settings that all points share; a conclusion holds "at these values".
         folder: Where ``NAME.jsonl`` lies.
         seconds: CPU seconds that a point takes, roughly.
+        large: Changes of ``fixed`` for a reader with a night: see :attr:`larger`.
+        large_seconds: CPU seconds that a point takes then.
     """
 
     chapter: int
@@ -72,6 +74,8 @@ class Experiment:
     nuisance: Sequence[str] = ()
     fixed: Settings = field(default_factory=dict)
     seconds: float = 60.0
+    large: Settings = field(default_factory=dict)
+    large_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         declared = {*self.scientific, *self.nuisance}
@@ -82,6 +86,19 @@ class Experiment:
                 )
         if len(set(self.keys)) < len(self.keys):
             raise ValueError(f"{self.name}: the grid has the same point twice")
+        if unknown := set(self.large) - set(self.fixed):
+            raise ValueError(f"{self.name}: large changes {sorted(unknown)}; fixed has {sorted(self.fixed)}")
+
+    @property
+    def larger(self) -> "Experiment | None":
+        """The same question at the scale ``large``, None if it has none; its points lie in a file of their own.
+
+        ``COURSE_SCALE=large course reproduce`` makes them. They are not part of the course.
+        """
+        if not self.large:
+            return None
+        fixed = {**self.fixed, **self.large}
+        return replace(self, name=f"{self.name}_large", fixed=fixed, seconds=self.large_seconds, large={})
 
     @property
     def path(self) -> Path:

@@ -38,6 +38,14 @@ def test_a_changed_point_is_reported_and_fails(folder: Path) -> None:
     assert shown.startswith("DIFFERS 99 toy: ") and "loss: stored" in shown
 
 
+def test_the_scale_large_names_the_larger_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_SCALE", "large")
+    rows = {row["name"]: row for row in run_json("reproduce", 9)}
+    assert "shapes_large" in rows and "shapes" not in rows and "branches" in rows  # which has no larger form
+    [row] = run_json("reproduce", 9, "shapes")
+    assert row == rows["shapes_large"] and row["state"] == "empty"
+
+
 def test_stale_points_are_adopted_if_they_are_made_again_the_same(folder: Path) -> None:
     run("reproduce", "--missing")
     assert run("reproduce", "--adopt", 2).stdout == "no points are stale\n"

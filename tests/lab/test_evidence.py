@@ -1,5 +1,8 @@
 """The kit for claims: tuning that brackets, intervals against SciPy, sensitivity by hand, controls that can fail."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from course_lib import show
-from course_lib.lab import evidence
+from course_lib.lab import evidence, reference_runs
+from course_lib.lab.reference_runs import Experiment
+from tests.lab.toy_experiment import experiment
 
 SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
 
@@ -50,6 +55,23 @@ def test_the_fitted_optimum_of_a_parabola_is_its_vertex(a: float, b: float) -> N
     assert fitted[["arm", "seed"]].to_numpy().tolist() == [[arm, seed] for arm in "ab" for seed in range(3)]
     assert fitted["lr"].tolist() == pytest.approx([a] * 3 + [b] * 3)
     assert fitted["loss"].tolist() == pytest.approx([0.01 * seed for seed in range(3)] * 2, abs=1e-9)
+
+
+def test_scales_stand_side_by_side_once_the_larger_one_is_there(tmp_path: Path) -> None:
+    toy = dataclasses.replace(experiment(tmp_path), large={"steps": 3})
+
+    def store(one: Experiment) -> None:
+        with reference_runs.append_to(one.path) as file:
+            for settings, seed in one.jobs:
+                reference_runs.append(file, reference_runs.make_point(one, settings, seed))
+
+    store(toy)
+    alone = evidence.at_scales(toy, arms="arm")
+    assert alone["scale"].tolist() == ["steps 0"] * 2 and alone["best"].tolist() == [0.1, 0.1]
+    assert alone["behind"].min() == 0 and alone["behind"].max() == np.ptp(alone["mean"])
+    assert toy.larger is not None
+    store(toy.larger)
+    assert evidence.at_scales(toy, arms="arm")["scale"].tolist() == ["steps 0"] * 2 + ["steps 3"] * 2
 
 
 def test_an_optimum_without_neighbours_is_not_fitted() -> None:

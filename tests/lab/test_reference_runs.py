@@ -245,9 +245,21 @@ def test_wrong_declarations_are_refused(tmp_path: Path) -> None:
         ValueError, match=r"the grid has the settings \['arm', 'lr'\], declared are \['arm'\]"
     ):
         dataclasses.replace(toy, nuisance=[])
+    with pytest.raises(ValueError, match=r"large changes \['layers'\]; fixed has \['steps'\]"):
+        dataclasses.replace(toy, large={"layers": 8})
     with pytest.raises(ValueError, match="the same point twice"):
         dataclasses.replace(toy, grid=[*toy.grid, toy.grid[0]])
     assert product(a=[1, 2], b=["x"]) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
+
+
+def test_the_larger_form_asks_the_same_elsewhere(tmp_path: Path) -> None:
+    toy = experiment(tmp_path)
+    assert toy.larger is None
+    toy = dataclasses.replace(toy, large={"steps": 3}, large_seconds=9.0)
+    larger = toy.larger
+    assert larger is not None and larger.larger is None
+    assert larger.fixed == {"steps": 3} and larger.seconds == 9.0 and larger.code == toy.code
+    assert larger.path == tmp_path / "toy_large.jsonl" and larger.grid == toy.grid
 
 
 def test_killed_at_random_moments_it_loses_the_points_in_work_and_nothing_else(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ SHAPES = Experiment(
     fixed={"steps": 600, "batch_size": 8},
     folder=_FOLDER,
     seconds=9,
+    large={"steps": 9600},
+    large_seconds=140,
 )
 
 LONGER = Experiment(
@@ -53,6 +55,8 @@ LARGER_BATCH = Experiment(
     fixed={"steps": 600, "batch_size": 32},
     folder=_FOLDER,
     seconds=28,
+    large={"batch_size": 128},
+    large_seconds=110,
 )
 
 BRANCHES = Experiment(
@@ -83,6 +87,8 @@ WARMUP = Experiment(
     fixed={"steps": 600, "layers": 4},
     folder=_FOLDER,
     seconds=15,
+    large={"steps": 2400, "layers": 8},
+    large_seconds=120,
 )
 
 DECAY = Experiment(
@@ -96,6 +102,8 @@ DECAY = Experiment(
     fixed={"steps": 600},
     folder=_FOLDER,
     seconds=9,
+    large={"steps": 2400},
+    large_seconds=36,
 )
 
 REFERENCE = (SHAPES, LARGER_BATCH, BRANCHES, WARMUP, DECAY, LONGER)
