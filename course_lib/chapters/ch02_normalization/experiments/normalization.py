@@ -223,14 +223,16 @@ def _language_model(
 ) -> TransformerLM:
     """A model in the state ``when``."""
     config = _relu_config(placement, depth, width, num_heads=width // 16, context_length=32)
-    settings = SmallRun(config=config, steps=40, batch_size=2, lr=0.003, prepare=_scaled(gain))
+    settings = SmallRun(config=config, steps=40, batch_size=2, lr=0.003, prepare=scaled_layers(gain))
     warmup = WARMUPS[when]
     if warmup is None:
         return new_model(settings, seed)
     return train_small(replace(settings, schedule=constant_after(warmup)), seed=seed).model
 
 
-def _scaled(gain: float) -> Callable[[TransformerLM], None]:
+def scaled_layers(gain: float) -> Callable[[TransformerLM], None]:
+    """Multiply the matrices of all layers, but not those of embedding and head, by ``gain``."""
+
     @torch.no_grad()
     def scale(model: TransformerLM) -> None:
         for layer in model.layers:
