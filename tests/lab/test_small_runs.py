@@ -9,6 +9,7 @@ import torch
 
 from course_lib.data import get_batch
 from course_lib.lab import small_runs
+from course_lib.lab.floors import ngram_floors
 from course_lib.lab.run_texts import run_text
 from course_lib.lab.small_runs import SmallRun, compare, constant_after, small_config, train_small
 from course_lib.loss import cross_entropy
@@ -146,6 +147,24 @@ def test_a_run_on_the_novels_reads_them_in_bytes_or_tokens(vocab_size: int) -> N
     assert (
         trained.bits_per_byte == pytest.approx(bits) == small_runs.train_small(settings, seed=0).bits_per_byte
     )
+
+
+def test_changes_win_over_the_default_in_tokens() -> None:
+    settings = small_runs.novels_tokens_run(5, lr=0.1)
+    assert (settings.steps, settings.batch_size, settings.lr, settings.config.vocab_size) == (
+        5,
+        16,
+        0.1,
+        4096,
+    )
+
+
+@pytest.mark.weekly
+def test_the_default_in_tokens_passes_the_bigram() -> None:
+    settings = small_runs.novels_tokens_run()
+    ids = settings.ids
+    floors = ngram_floors(ids.training, ids.held_out, 4096, num_bytes=ids.held_out_bytes, orders=[2])
+    assert train_small(settings, seed=0).bits_per_byte < floors["bits_per_byte"].item() - 0.015
 
 
 def test_linear_to_zero_uses_every_step() -> None:
