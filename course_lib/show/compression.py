@@ -1,7 +1,6 @@
 """The compression-ratio explorer: benefits and costs of a larger vocabulary."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ COLUMNS = ("tokenizer", "corpus", "vocab_size", "bytes", "tokens")
 WIDTHS = (64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 _ASPECT = 64  # d_model / layers
 _FADED = 0.35
-_NEAR = 4  # two names on a line overlap if their points are nearer than this factor
+_NEAR = 3  # points nearer than this factor have no room for their names between them
 
 
 def compression_explorer(
@@ -85,6 +84,9 @@ class _Drawing:
         self._names |= {
             n: upper.text(0, 0, n, fontsize=NOTE_SIZE, color=PALETTE["grey"]) for n in self._point_names
         }
+        self._leaders = {
+            n: upper.plot([], [], color=PALETTE["grey"], linewidth=0.6)[0] for n in self._point_names
+        }
         (self._share,) = lower.plot([], [], color=PALETTE["grey"])
         self._markers = [axes.axvline(1, **REFERENCE) for axes in (upper, lower)]
         self._dots = [axes.plot([], [], "o", color=INK, markersize=7, zorder=4)[0] for axes in (upper, lower)]
@@ -110,7 +112,7 @@ class _Drawing:
         upper, lower = self._upper, self._lower
         upper.set(
             xscale="log",
-            xlim=(low / 1.15, high * (high / low) ** 0.12),
+            xlim=(low / 1.15, high * (high / low) ** (0.22 if self._point_names else 0.12)),
             ylim=(0, float(self._data["ratio"].max()) * 1.18),
             ylabel="compression\n(bytes/token)",
         )
@@ -148,34 +150,30 @@ class _Drawing:
         )
 
     def _place_names(self, here: pd.DataFrame) -> None:
-        """Name curves above or below their ends, without overlaps, and points alternately above and below."""
+        """Name curves behind their ends, near points in a column behind the last one, and other points above them."""
         ends = here.groupby("tokenizer", sort=False).last()
         height = self._upper.get_ylim()[1]
-        curves = sorted(
-            (name for name in self._curves if name in ends.index), key=lambda name: ends["ratio"][name]
-        )
-        values = [float(ends["ratio"][name]) for name in curves]
-        # Where another curve is close above, there is room below only.
-        below = [higher - value < 0.1 * height for value, higher in pairwise([*values, np.inf])]
-        places = spread(
-            [value + (-0.14 if under else 0.03) * height for value, under in zip(values, below, strict=True)],
-            0.075 * height,
-        )
-        for name, place in zip(curves, places, strict=True):
-            self._names[name].set(position=(ends["vocab_size"][name] / 1.04, place), ha="right", va="bottom")
-        points = sorted(
-            (name for name in self._points if name in ends.index), key=lambda name: ends["vocab_size"][name]
-        )
-        for index, name in enumerate(points):
-            side, align = (-1, "top") if index % 2 else (1, "bottom")
-            place = float(ends["ratio"][name]) + side * 0.035 * height
-            size = ends["vocab_size"][name]
-            # The last but one is on the same side: where it is near, this name grows away from it.
-            near = index > 1 and size < _NEAR * ends["vocab_size"][points[index - 2]]
-            across = "left" if near else "center"
-            self._names[name].set(position=(size, place), ha=across, va=align)
+        sizes = ends["vocab_size"]
+        points = [name for name in self._points if name in ends.index]
+        largest = max((sizes[name] for name in points), default=0)
+        near = [name for name in points if sizes[name] * _NEAR > largest]
+        for name in set(points) - set(near):
+            self._names[name].set(
+                position=(sizes[name], ends["ratio"][name] + 0.035 * height), ha="center", va="bottom"
+            )
+        groups = (([name for name in self._curves if name in ends.index], 1.06), (near, 1.25))
+        for names, gap in groups:
+            names = sorted(names, key=lambda name: ends["ratio"][name])
+            column = gap * max((sizes[name] for name in names), default=1)
+            values = [float(ends["ratio"][name]) for name in names]
+            for name, place in zip(names, spread(values, 0.08 * height), strict=True):
+                self._names[name].set(position=(column, place), ha="left", va="center")
+                if name in self._leaders:
+                    self._leaders[name].set_data([sizes[name], column / 1.03], [ends["ratio"][name], place])
         for name, label in self._names.items():
             label.set_visible(name in ends.index)
+        for name, leader in self._leaders.items():
+            leader.set_visible(name in near)
 
     def _mark(self, panel: int, x: float, y: float, text: str) -> None:
         self._markers[panel].set_xdata([x, x])

@@ -78,3 +78,21 @@ def test_results_that_cannot_be_drawn_are_refused() -> None:
         show.compression_explorer(results().drop(columns="tokens"))
     with pytest.raises(ValueError, match="no curve"):
         show.compression_explorer(results().query("vocab_size > 50000"))
+
+
+def test_names_of_near_points_keep_apart() -> None:
+    """Published vocabularies lie close together; each name has a line to its point."""
+    near = [("a", 100_000), ("b", 129_000), ("c", 200_000), ("far", 50_000)]
+    rows = pd.DataFrame(
+        [(name, "English", size, 12_000, 3_000) for name, size in near], columns=list(results())
+    )
+    explorer = show.compression_explorer(pd.concat([results().query("vocab_size < 50_000"), rows]))
+    panel = explorer.figure.axes[0]
+    places = {text.get_text(): text.get_position() for text in panel.texts}
+    heights = sorted(places[name][1] for name in "abc")
+    assert np.diff(heights).min() > 0.07 * panel.get_ylim()[1]
+    assert min(places[name][0] for name in "abc") > 200_000 and places["far"][0] == 50_000
+    leaders = [
+        line.get_xdata() for line in panel.get_lines() if line.get_visible() and len(line.get_xdata()) == 2
+    ]
+    assert {float(ends[0]) for ends in leaders} >= {100_000.0, 129_000.0, 200_000.0}
