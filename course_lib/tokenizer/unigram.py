@@ -83,7 +83,7 @@ class UnigramTokenizer(PieceTokenizer):
         arguments out of range; TypeError for a source of another kind.
         """
         scores = train_scores(
-            _training_words(source, pattern),
+            training_words(source, pattern),
             vocab_size,
             reserved=256,
             max_piece_length=max_piece_length,
@@ -234,7 +234,7 @@ def sample(lattice: Lattice, alpha: float, random: np.random.Generator) -> list[
     return ends[::-1]
 
 
-def _training_words(source: Source, pattern: str) -> Counter[str]:
+def training_words(source: Source, pattern: str) -> Counter[str]:
     """The words of ``source`` with spaces marked, cut at characters that belong to no piece."""
     words: Counter[str] = Counter()
     for word, count in count_words(source, pattern=pattern).items():

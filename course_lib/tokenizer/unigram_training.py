@@ -21,10 +21,10 @@ import heapq
 import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from course_lib.checks import check_integer, check_number, check_positive
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+MStep: TypeAlias = Callable[[Floats, NDArray[np.bool_]], Floats]
+"""Expected counts, and which pieces are kept, to log-probabilities."""
 
 # Keeps the digamma of hardly used pieces, such as rare characters, away from −∞.
 _SMALLEST_COUNT = 0.5
@@ -66,27 +68,85 @@ def train_scores(
             f"at most {reserved + len(seeds)} is possible"
         )
 
-    pieces = list(seeds)
-    required = np.array([len(piece) == 1 for piece in pieces])
-    frequencies = np.array(list(words.values()), np.float64)
-    lattices = Lattices.of(list(words), pieces)
-    other_ways = Lattices.of(pieces, pieces).without_whole_words()
-    kept = np.full(len(pieces), True)
-    log_p = np.log(np.array(list(seeds.values())) / sum(seeds.values()))
+    model = PieceModel.of(words, seeds)
     while True:
         for _ in range(em_steps):
-            counts = lattices.expected_counts(log_p, frequencies)
-            log_p = m_step(counts, kept)
-        if kept.sum() == num_pieces:
+            model.em_step()
+        if model.num_pieces == num_pieces:
             break
-        # The loss of log-likelihood if all expected uses of a piece are cut in its other ways instead.
-        candidates = np.flatnonzero(kept & ~required)
-        loss = counts[candidates] * (log_p - other_ways.log_probabilities(log_p))[candidates]
-        excess = int(kept.sum()) - max(num_pieces, int(shrinking_factor * kept.sum()))
-        kept[candidates[np.argsort(loss, kind="stable")[:excess]]] = False
-        lattices, other_ways = lattices.restricted(kept), other_ways.restricted(kept)
-    best_first = sorted(np.flatnonzero(kept), key=lambda number: (-log_p[number], pieces[number]))
-    return {pieces[number]: float(log_p[number]) for number in best_first}
+        model.prune(max(num_pieces, int(shrinking_factor * model.num_pieces)))
+    scores = model.scores()
+    return {piece: scores[piece] for piece in sorted(scores, key=lambda piece: (-scores[piece], piece))}
+
+
+@dataclass
+class PieceModel:
+    """Pieces and their log-probabilities while they are learned from words; see :meth:`of`.
+
+    ``log_p``: of each of ``pieces``, −∞ for those that are not ``kept``. ``counts``: expected uses in the last E-step.
+    ``lattices`` holds the ways to cut the words, which occur ``frequencies`` times; ``other_ways`` those to cut each
+    piece into other pieces.
+    """
+
+    pieces: list[str]
+    kept: NDArray[np.bool_]
+    log_p: Floats
+    counts: Floats
+    frequencies: Floats
+    lattices: "Lattices"
+    other_ways: "Lattices"
+
+    @classmethod
+    def of(cls, words: Mapping[str, int], seeds: Mapping[str, int]) -> Self:
+        """``words`` with their counts, and the pieces to begin with; a piece's probability follows its count in
+        ``seeds``. Every character of the words must be a piece.
+        """
+        pieces = list(seeds)
+        counts = np.array(list(seeds.values()), np.float64)
+        return cls(
+            pieces,
+            np.full(len(pieces), True),
+            np.log(counts / counts.sum()),
+            counts,
+            np.array(list(words.values()), np.float64),
+            Lattices.of(list(words), pieces),
+            Lattices.of(pieces, pieces).without_whole_words(),
+        )
+
+    @property
+    def num_pieces(self) -> int:
+        """The number of pieces that are kept."""
+        return int(self.kept.sum())
+
+    def em_step(self, maximize: MStep | None = None) -> None:
+        """One step of EM: count every piece over all ways to cut the words, then fit the probabilities to the counts.
+
+        ``maximize``: the M-step, by default :func:`m_step`.
+        """
+        self.counts = self.lattices.expected_counts(self.log_p, self.frequencies)
+        self.log_p = (maximize or m_step)(self.counts, self.kept)
+
+    def prune(self, num_pieces: int) -> None:
+        """Keep ``num_pieces``: all characters, and the longer pieces that the words would miss most.
+
+        A piece's loss is that of log-likelihood if all its expected uses are cut in its other ways instead.
+        """
+        candidates = np.array([n for n in np.flatnonzero(self.kept) if len(self.pieces[n]) > 1], np.int64)
+        otherwise = self.other_ways.log_probabilities(self.log_p)
+        gain = np.subtract(self.log_p, otherwise, out=np.zeros_like(self.log_p), where=self.counts > 0)
+        loss = self.counts[candidates] * gain[candidates]
+        self.kept[candidates[np.argsort(loss, kind="stable")[: self.num_pieces - num_pieces]]] = False
+        self.log_p = np.where(self.kept, self.log_p, -math.inf)
+        self.lattices = self.lattices.restricted(self.kept)
+        self.other_ways = self.other_ways.restricted(self.kept)
+
+    def log_likelihood(self) -> float:
+        """Σ count · log P(word) over the words, in nats; P(word) sums over all ways to cut it."""
+        return float(self.frequencies @ self.lattices.log_probabilities(self.log_p))
+
+    def scores(self) -> dict[str, float]:
+        """The pieces that are kept, with their log-probabilities."""
+        return {self.pieces[n]: float(self.log_p[n]) for n in np.flatnonzero(self.kept)}
 
 
 def seed_pieces(words: Mapping[str, int], max_piece_length: int, size: int) -> dict[str, int]:
@@ -110,6 +170,12 @@ def m_step(counts: Floats, kept: NDArray[np.bool_]) -> Floats:
     """Log-probabilities for expected counts: digamma(count) − digamma(total), −∞ where ``kept`` is false."""
     counts = np.maximum(counts, _SMALLEST_COUNT)
     return np.where(kept, digamma(counts) - digamma(counts[kept].sum()), -math.inf)
+
+
+def maximum_likelihood(counts: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """The M-step of plain EM: the log of the relative count, −∞ for a count of 0 and where ``kept`` is false."""
+    with np.errstate(divide="ignore"):
+        return np.where(kept, np.log(counts / counts[kept].sum()), -math.inf)
 
 
 def digamma(x: Any) -> Floats:

@@ -1,6 +1,7 @@
 """Unigram: segmentations equal SentencePiece's and tokenizers', n-best, sampling and EM equal brute force."""
 
 import io
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -17,8 +18,16 @@ from hypothesis import strategies as st
 
 from course_lib.data import stories
 from course_lib.show.segments import tokenize
+from course_lib.tokenizer import pretokenize
 from course_lib.tokenizer.unigram import UnigramTokenizer, sample
-from course_lib.tokenizer.unigram_training import Lattices, digamma, m_step, seed_pieces
+from course_lib.tokenizer.unigram_training import (
+    Lattices,
+    PieceModel,
+    digamma,
+    m_step,
+    maximum_likelihood,
+    seed_pieces,
+)
 from tests.tokenizer.references import hard_text
 
 ON_SPACES = r" ?[^ ]+| "  # where SentencePiece lets words begin
@@ -272,21 +281,64 @@ class TestEM:
             restricted.expected_counts(log_p, ones)[kept], anew.expected_counts(log_p[kept], ones), atol=1e-12
         )
 
-    def test_a_step_does_not_lower_the_likelihood(self) -> None:
-        """The maximum-likelihood M-step cannot; digamma's differs from it by little where counts are large."""
+    @given(
+        words=st.dictionaries(short_words, st.integers(1, 9), min_size=1, max_size=5), size=st.integers(0, 9)
+    )
+    def test_a_step_equals_brute_force(self, words: dict[str, int], size: int) -> None:
+        model = PieceModel.of(words, seed_pieces(words, 4, size))
+        every = {word: segmentations(UnigramTokenizer(model.scores()), word) for word in words}
+        totals = {word: sum(math.exp(score) for _, score in ways) for word, ways in every.items()}
+        expected: Counter[str] = Counter()
+        for word, ways in every.items():
+            for cut, score in ways:
+                for piece in cut:
+                    expected[piece] += words[word] * math.exp(score) / totals[word]
+        likelihood = sum(count * math.log(totals[word]) for word, count in words.items())
+        assert model.log_likelihood() == pytest.approx(likelihood)
+        model.em_step(maximum_likelihood)
+        for piece, score in model.scores().items():
+            assert math.exp(score) == pytest.approx(expected[piece] / expected.total(), abs=1e-12)
+
+    def test_steps_raise_the_likelihood_and_pruning_lowers_it(self) -> None:
+        """The maximum-likelihood M-step cannot lower it; digamma's differs by little where counts are large."""
         words = Counter(word for story in corpus("en", 30_000) for word in story.split())
-        seeds = seed_pieces(words, 8, 500)
-        lattices, frequencies = Lattices.of(list(words), list(seeds)), np.array(list(words.values()), float)
-        log_p = np.log(np.array(list(seeds.values())) / sum(seeds.values()))
-        likelihoods = []
-        for _ in range(5):
-            likelihoods.append(float(lattices.log_probabilities(log_p) @ frequencies))
-            counts = lattices.expected_counts(log_p, frequencies)
-            log_p = np.log(np.maximum(counts, 1e-300) / counts.sum())
-        assert likelihoods == sorted(likelihoods)
-        bayesian = m_step(counts, np.full(len(counts), True))
+        model = PieceModel.of(words, seed_pieces(words, 8, 500))
+        for num_pieces in (400, 300, 200):
+            before = model.log_likelihood()
+            for _ in range(4):
+                model.em_step(maximum_likelihood)
+                assert model.log_likelihood() >= before - 1e-9 * abs(before)
+                before = model.log_likelihood()
+            model.prune(num_pieces)
+            assert model.num_pieces == num_pieces and model.log_likelihood() < before
+        assert set().union(*words) <= set(model.scores())
+        counts, kept = model.lattices.expected_counts(model.log_p, model.frequencies), model.kept
         often = counts > 100
-        np.testing.assert_allclose(bayesian[often], log_p[often], atol=0.02)
+        np.testing.assert_allclose(
+            m_step(counts, kept)[often], maximum_likelihood(counts, kept)[often], atol=0.02
+        )
+
+    def test_the_likelihood_is_that_of_sentencepiece_and_no_worse(self) -> None:
+        """Sentencepiece's own scores, its sums over all ways to cut a word, and ours after our training."""
+        theirs = with_scores_of_sentencepiece("en")
+        words = Counter(
+            word for story in corpus("en") for word in pretokenize(story, ON_SPACES) if "\n" not in word
+        )
+        marked = {word.replace(" ", "▁"): count for word, count in words.items()}
+        kept = {word: count for word, count in marked.items() if set(word) <= set(theirs.scores)}
+        assert sum(kept.values()) > 0.99 * words.total()
+        model = PieceModel.of(kept, dict.fromkeys(theirs.scores, 1))
+        model.log_p = np.array(list(theirs.scores.values()))
+        peer = sentencepiece_model("en")
+        for place, word in enumerate(itertools.islice(kept, 0, 300)):
+            ways = peer.nbest_encode(word.replace("▁", " "), nbest_size=512, out_type=str)
+            if len(ways) < 512:
+                total = np.logaddexp.reduce([sum(theirs.scores[piece] for piece in way) for way in ways])
+                assert model.lattices.log_probabilities(model.log_p)[place] == pytest.approx(total, abs=1e-3)
+        ours = UnigramTokenizer.train(corpus("en"), 256 + len(theirs.scores), pattern=ON_SPACES)
+        again = PieceModel.of(kept, dict.fromkeys(ours.scores, 1))
+        again.log_p = np.array(list(ours.scores.values()))
+        assert again.log_likelihood() > model.log_likelihood()
 
     def test_digamma_equals_torch(self) -> None:
         x = np.concatenate([np.linspace(0.5, 10, 500), np.geomspace(10, 1e9, 50)])
