@@ -18,7 +18,7 @@ from tests.notebook_rules import Chapter
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-NOT_REMADE = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)
+NOT_REMADE = (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)
 """Chapters that do not keep the rules yet. The list only shrinks: a chapter that keeps them all must leave it."""
 
 
@@ -36,11 +36,11 @@ def test_a_remade_chapter_keeps_the_rules(path: Path) -> None:
         assert complaints(chapter) == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_list_only_shrinks(path: Path) -> None:
-    chapter = Chapter.read(path)
-    if chapter.number in NOT_REMADE:
-        assert complaints(chapter), f"it keeps all rules: take {chapter.number} off the list NOT_REMADE"
+@pytest.mark.parametrize("number", NOT_REMADE)
+def test_the_list_only_shrinks(number: int) -> None:
+    """A chapter of several notebooks is remade when all of them keep the rules."""
+    parts = [chapter for chapter in map(Chapter.read, NOTEBOOKS) if chapter.number == number]
+    assert any(map(complaints, parts)), f"it keeps all rules: take {number} off the list NOT_REMADE"
 
 
 def test_the_list_names_chapters_once() -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_point
@@ -331,3 +331,42 @@ def _bars(axes: Axes, rows: pd.DataFrame) -> None:
 def _summary(results: pd.DataFrame, by: str, column: str = "cpu_seconds") -> str:
     last = results.groupby(by, sort=False)[column].last()
     return f"{column}, last measurement: " + ", ".join(f"{name} {value:.3g}" for name, value in last.items())
+
+
+def likelihood(curves: pd.DataFrame) -> Picture:
+    """Bits per byte after each step of EM and each pruning, and the number of pieces.
+
+    ``curves``: columns rule, step, what ("seeds", "EM" or "pruning"), pieces, bits_per_byte and held_out (drawn where
+    it is not NaN), as from ``experiments.unigram_em.em_curve``, for one rule or several. Raises ValueError for missing
+    columns.
+    """
+    _check(curves, ["rule", "step", "what", "pieces", "bits_per_byte", "held_out"])
+    fig, (upper, lower) = figure(2, 1, size=(7.6, 4.6), sharex=True, height_ratios=(2.2, 1))
+    for (rule, rows), colour in zip(curves.groupby("rule", sort=False), _COLOURS, strict=False):
+        upper.plot(rows["step"], rows["bits_per_byte"], color=colour, label=f"training: {rule}")
+        if rows["held_out"].notna().any():
+            upper.plot(
+                rows["step"], rows["held_out"], color=colour, ls=(0, (4, 2)), label=f"held out: {rule}"
+            )
+    pruned = curves[curves["what"] == "pruning"]
+    upper.plot(pruned["step"], pruned["bits_per_byte"], "o", color=PALETTE["ochre"], markersize=4.5, zorder=4)
+    first = pruned.iloc[min(1, len(pruned) - 1)]
+    label_point(upper, "after a pruning", (first["step"], first["bits_per_byte"]), (0, 22), ha="center")
+    steps = curves.drop_duplicates("step")
+    lower.step(steps["step"], steps["pieces"], where="post", color=PALETTE["grey"])
+    lower.set(yscale="log", xlabel="step", ylabel="pieces")
+    lower.set_yticks([int(steps["pieces"].max()), int(steps["pieces"].min())])
+    lower.yaxis.set_major_formatter("{x:,.0f}")
+    lower.yaxis.set_minor_locator(NullLocator())
+    upper.set(ylabel="bits per byte", xlim=(0, float(curves["step"].max()) * 1.5))
+    direct_labels(upper)
+    caption = (
+        "How well a Unigram model fits its words (lower is better). Every step of EM improves the fit for the pieces "
+        "that it has; dots: after a pruning."
+    )
+    ends = ", ".join(
+        f"{rule}: {rows['bits_per_byte'].iloc[-1]:.2f}" for rule, rows in curves.groupby("rule", sort=False)
+    )
+    return Picture(
+        fig, caption=caption, alt=f"Bits per byte against the step of training; at the end {ends}."
+    )

@@ -113,3 +113,37 @@ def test_trainers_with_the_same_work_are_one_curve() -> None:
         [("naive, incremental", 3), ("heap", 2)],
         [("naive", 2), ("incremental", 3), ("heap", 2), ("engine", 1)],
     ]
+
+
+def test_the_likelihood_is_drawn_for_each_rule_and_for_held_out_text_where_there_is_any() -> None:
+    what = ["seeds", "EM", "pruning", "EM"]
+    plain = pd.DataFrame(
+        {
+            "rule": "plain EM",
+            "step": range(4),
+            "what": what,
+            "pieces": [9, 9, 6, 6],
+            "bits_per_byte": [3, 2, 2.5, 2.2],
+        }
+    ).assign(held_out=np.nan)
+    sparse = plain.assign(rule="sparse EM", held_out=[4.0, 3.0, 3.5, 3.2])
+    picture = pictures.likelihood(pd.concat([plain, sparse]))
+    upper, lower = picture.figure.axes
+    drawn = {
+        line.get_label(): np.asarray(line.get_ydata(), dtype=float).tolist() for line in upper.get_lines()
+    }
+    assert [name for name in drawn if not str(name).startswith("_")] == [
+        "training: plain EM",
+        "training: sparse EM",
+        "held out: sparse EM",
+    ]
+    assert drawn["training: plain EM"] == [3, 2, 2.5, 2.2] and drawn["held out: sparse EM"] == [
+        4,
+        3,
+        3.5,
+        3.2,
+    ]
+    assert [2.5, 2.5] in drawn.values()  # after a pruning
+    assert np.asarray(lower.get_lines()[0].get_ydata()).tolist() == [9, 9, 6, 6]
+    with pytest.raises(ValueError, match="held_out"):
+        pictures.likelihood(plain.drop(columns="held_out"))

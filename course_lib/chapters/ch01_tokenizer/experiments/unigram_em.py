@@ -20,7 +20,7 @@ from course_lib.tokenizer.unigram_training import (
 )
 
 M_STEPS: Mapping[str, MStep] = {"plain EM": maximum_likelihood, "sparse EM": m_step}
-"""What the M-step sets the probabilities to: the relative counts, or those of about half a count less (digamma), as
+"""The M-steps, which set the probabilities to the relative counts, or those of about half a count less (digamma), as
 SentencePiece does."""
 
 

@@ -26,11 +26,12 @@ _CHINESE = re.compile("[\u4e00-\u9fd5]+")
 
 
 @cache
-def english_documents() -> tuple[tuple[str, ...], ...]:
+def english_documents(*, split_at_spaces: bool = False) -> tuple[tuple[str, ...], ...]:
     """Real English without a download: docstrings of the standard library and of ``DOCUMENTED``, as lower-case words.
 
     Technical prose by hundreds of authors, about a million words, depending on the installed versions. Examples, tests,
-    repeated docstrings and single names are left out.
+    repeated docstrings and single names are left out. Names of functions, attributes, options and files do not count,
+    unless the text is ``split_at_spaces``: then everything between two spaces is one.
     """
     standard = Path(sysconfig.get_paths()["stdlib"])
     texts: dict[str, None] = {}
@@ -42,7 +43,8 @@ def english_documents() -> tuple[tuple[str, ...], ...]:
                 texts |= dict.fromkeys(
                     _DOCSTRING.findall(source.read_text(encoding="utf-8", errors="replace"))
                 )
-    documents = (tuple(_ENGLISH.findall(_EXAMPLE.sub("", text).lower())) for text in texts)
+    find = str.split if split_at_spaces else _ENGLISH.findall
+    documents = (tuple(find(_EXAMPLE.sub("", text).lower())) for text in texts)
     return tuple(words for words in documents if len(words) > 1)
 
 
