@@ -150,7 +150,7 @@ class _Drawing:
         )
 
     def _place_names(self, here: pd.DataFrame) -> None:
-        """Name curves behind their ends, near points in a column behind the last one, and other points above them."""
+        """Name curves behind their ends, near points in a column behind the last one, and other points beside them."""
         ends = here.groupby("tokenizer", sort=False).last()
         height = self._upper.get_ylim()[1]
         sizes = ends["vocab_size"]
@@ -158,9 +158,7 @@ class _Drawing:
         largest = max((sizes[name] for name in points), default=0)
         near = [name for name in points if sizes[name] * _NEAR > largest]
         for name in set(points) - set(near):
-            self._names[name].set(
-                position=(sizes[name], ends["ratio"][name] + 0.035 * height), ha="center", va="bottom"
-            )
+            self._names[name].set(position=(1.12 * sizes[name], ends["ratio"][name]), ha="left", va="center")
         groups = (([name for name in self._curves if name in ends.index], 1.06), (near, 1.25))
         for names, gap in groups:
             names = sorted(names, key=lambda name: ends["ratio"][name])

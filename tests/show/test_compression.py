@@ -91,7 +91,7 @@ def test_names_of_near_points_keep_apart() -> None:
     places = {text.get_text(): text.get_position() for text in panel.texts}
     heights = sorted(places[name][1] for name in "abc")
     assert np.diff(heights).min() > 0.07 * panel.get_ylim()[1]
-    assert min(places[name][0] for name in "abc") > 200_000 and places["far"][0] == 50_000
+    assert min(places[name][0] for name in "abc") > 200_000 and 50_000 < places["far"][0] < 60_000
     leaders = [
         line.get_xdata() for line in panel.get_lines() if line.get_visible() and len(line.get_xdata()) == 2
     ]
