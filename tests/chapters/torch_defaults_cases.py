@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from course_lib.chapters.ch01_tokenizer.experiments import zipf
+from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
 from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
 from course_lib.chapters.ch03_gating.experiments import activations, gating
 from course_lib.chapters.ch04_rope.experiments import positions, rope
@@ -48,6 +48,7 @@ def kit() -> dict[str, Case]:
         "step memory": lambda: numbers(step_memory.against_accounting({"as it is": {}}, shape, 2)),
         "limits": lambda: len(machine_limits(repeats=1)),
         "zipf": lambda: zipf.fit_zipf([1000 // (rank + 1) + 1 for rank in range(2000)]).alpha,
+        "unused tokens": lambda: numbers(effects.unused_tokens(seeds=(0,), num_bytes=20_000, learned=300)),
     }
 
 
