@@ -8,6 +8,7 @@ from typing import Any
 
 from course_lib.answers.comparing import plain, right_but_coarse, rounded, same, unchanged
 from course_lib.answers.formatting import show, show_both, show_call
+from course_lib.answers.methods import Methods
 from course_lib.answers.running import Outcome, alike, place_of, run, takes
 
 SECONDS = 20.0
@@ -19,7 +20,8 @@ take seconds."""
 class Case:
     """An input and its expected result. ``why``: advice for a reader whose function fails here.
 
-    ``at_most_seconds``: limit of computing time where the method matters, a thousand times what a right answer needs.
+    ``at_most_seconds``: limit of computing time where the method matters, a thousand times what a right answer needs;
+    where a slow method is not that much slower, a multiple of what our own answer has just taken on this machine.
     """
 
     arguments: tuple[Any, ...]
@@ -45,6 +47,7 @@ class Exercise:
     """An exercise. ``cases`` makes inputs and results, never from the answer being checked.
 
     ``id``: the chapter's cell-id prefix and a name, such as ``tok-encode``. ``hint``: a few sentences of plain text.
+    ``methods``: for an answer that is a class, what is called; mistakes are functions of a case's arguments even so.
     """
 
     id: str
@@ -52,6 +55,15 @@ class Exercise:
     cases: Callable[[], Iterable[Case]]
     hint: str
     mistakes: tuple[Mistake, ...] = ()
+    methods: Methods | None = None
+
+    def function(self, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """The reader's answer as a function of a case's arguments."""
+        return self.methods.function(answer) if self.methods else answer
+
+    def show_call(self, name: str, arguments: Sequence[Any]) -> str:
+        """The calls of a case as Python writes them, shortened."""
+        return (self.methods.show_call if self.methods else show_call)(name, arguments)
 
 
 class CheckError(AssertionError):
@@ -93,12 +105,14 @@ def run_check(exercise: Exercise, answer: object) -> Passed:
     if not callable(answer):
         raise TypeError(f"answer={answer!r} must be the function you wrote, without parentheses")
     name = getattr(answer, "__name__", "answer")
-    trials = _try(exercise, name, answer)
+    function = exercise.function(answer)
+    trials = _try(exercise, name, function)
     wrong = next((trial for trial in trials if not trial.right), None)
     if wrong is None:
         return Passed(exercise.id, len(trials))
-    explanation = _explanation(exercise, answer, trials, wrong)
-    raise CheckError("\n".join((*_what_happened(name, wrong), explanation))) from wrong.outcome.error
+    explanation = _explanation(exercise, function, trials, wrong)
+    called = exercise.show_call(name, wrong.case.arguments)
+    raise CheckError("\n".join((called, *_what_happened(wrong), explanation))) from wrong.outcome.error
 
 
 @dataclass(frozen=True)
@@ -132,10 +146,9 @@ def _try(exercise: Exercise, name: str, answer: Callable[..., Any]) -> list[_Tri
     return trials
 
 
-def _what_happened(name: str, trial: _Trial) -> Iterator[str]:
+def _what_happened(trial: _Trial) -> Iterator[str]:
     case, outcome = trial.case, trial.outcome
     got, want, difference = show_both(outcome.value, case.expected)
-    yield show_call(name, case.arguments)
     yield f"  should give {want}"
     if outcome.stopped:
         yield f"  but was stopped after {_count(case.at_most_seconds or SECONDS, 'second')} of computing"

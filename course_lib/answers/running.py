@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from course_lib.answers import comparing
+from course_lib.answers import comparing, methods
 from course_lib.answers.comparing import same, settle
 
 
@@ -35,8 +35,10 @@ class Outcome:
 
     @property
     def is_none(self) -> bool:
-        """Whether the function finished without a value."""
-        return self.finished and self.value is None
+        """Whether the function, or one of the methods of a class, finished without a value."""
+        return self.finished and (
+            self.value is None or (isinstance(self.value, dict) and None in self.value.values())
+        )
 
 
 def run(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> Outcome:
@@ -86,7 +88,7 @@ def place_of(error: Exception) -> str:
     return f"in line {own.lineno}: {own.line or own.name}"
 
 
-_OURS = (__file__, comparing.__file__)  # what calls an answer, and what reads its iterators
+_OURS = (__file__, comparing.__file__, methods.__file__)  # what calls an answer, and what reads its iterators
 
 
 @contextmanager

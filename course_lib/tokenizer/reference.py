@@ -11,6 +11,7 @@ given, counts the pairs that were looked at.
 """
 
 import heapq
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -273,6 +274,25 @@ def encode_word(word: bytes, ranks: Mapping[Pair, int]) -> Word:
             break
         place = pairs.index(best)
         symbols[place : place + 2] = [best[0] + best[1]]
+    return tuple(symbols)
+
+
+def encode_by_rank(word: bytes, ranks: Mapping[bytes, int]) -> Word:
+    """Merge a word's symbols as tiktoken does, which knows no merges but only tokens with their ranks.
+
+    A word that is a token stays whole. Otherwise the two neighbours are merged whose joined bytes have the lowest rank,
+    again and again. ``ranks`` must hold all single bytes that occur.
+    """
+    if word in ranks:
+        return (word,)
+    symbols = list(split_bytes(word))
+    while len(symbols) > 1:
+        joined = [left + right for left, right in pairwise(symbols)]
+        best = min(joined, key=lambda token: ranks.get(token, math.inf))
+        if best not in ranks:
+            break
+        place = joined.index(best)
+        symbols[place : place + 2] = [best]
     return tuple(symbols)
 
 

@@ -12,7 +12,7 @@ _CHECK = re.compile(r'^exercises\.check\("([^"]+)", (\w+)\)$', flags=re.MULTILIN
 
 @dataclass(frozen=True)
 class Place:
-    """An exercise in a notebook: the index of the cell with the function, its name, the index of the check cell."""
+    """An exercise in a notebook: the index of the cell with the function or class, its name, that of the check."""
 
     exercise_id: str
     function: str
@@ -28,7 +28,7 @@ def places(notebook: nbformat.NotebookNode) -> list[Place]:
             answers = [
                 index
                 for index in range(check)
-                if re.search(rf"^def {function}\(", notebook.cells[index].source, re.M)
+                if re.search(rf"^(def|class) {function}\b", notebook.cells[index].source, re.M)
             ]
             assert answers, f"{cell.id} checks {function}, which no cell before it defines"
             found.append(Place(exercise_id, function, answers[-1], check))

@@ -74,7 +74,8 @@ def test_the_student_edition_holds_no_solution(tmp_path: Path) -> None:
         for index, (before, after) in enumerate(zip(original.cells, notebook.cells, strict=True)):
             assert before.id == after.id
             if index in answers:
-                solution = before.source.split("BEGIN SOLUTION")[1].splitlines()[1:-1]
+                blocks = (block.split("### END")[0] for block in before.source.split("BEGIN SOLUTION")[1:])
+                solution = [line for block in blocks for line in block.splitlines()]
                 assert solution
                 assert not [line for line in solution if line.strip() and line in after.source], after.id
                 assert STUB.splitlines()[-1] in after.source

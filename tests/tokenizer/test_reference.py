@@ -166,6 +166,18 @@ class TestEncoding:
         assert reference.encode_word(word.encode(), ranks) == expected
         assert reference.encode_long_word(word.encode(), ranks) == expected
 
+    @given(
+        word=st.text("abc", min_size=1, max_size=40),
+        tokens=st.lists(st.text("abc", min_size=2, max_size=4), max_size=12, unique=True),
+    )
+    def test_ranks_merge_as_in_tiktoken(self, word: str, tokens: list[str]) -> None:
+        tiktoken = pytest.importorskip("tiktoken")
+        ranks = {token: rank for rank, token in enumerate([bytes([byte]) for byte in range(256)])}
+        ranks |= {token.encode(): 256 + place for place, token in enumerate(tokens)}
+        encoding = tiktoken.Encoding("ranks", pat_str=r"[\s\S]+", mergeable_ranks=ranks, special_tokens={})
+        symbols = reference.encode_by_rank(word.encode(), ranks)
+        assert [ranks[symbol] for symbol in symbols] == encoding.encode(word)
+
     def test_only_text_is_encoded(self) -> None:
         with pytest.raises(TypeError, match="text must be a str, not bytes"):
             reference.encode(pretrained("gpt2"), b"abc")  # type: ignore[arg-type]
