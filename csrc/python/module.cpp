@@ -7,6 +7,7 @@ PYBIND11_MODULE(_bpe, module) {
     module.doc() = "The compiled byte-pair encoding engine. Private: use course_lib.tokenizer.";
     python::register_errors();
     python::register_encoder(module);
+    python::register_uncached(module);      // takes an Encoder
     python::register_file_encoder(module);  // takes an Encoder
     python::register_word_counts(module);
     python::register_packed_counts(module);

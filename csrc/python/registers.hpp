@@ -7,6 +7,7 @@ namespace python {
 
 void register_errors();
 void register_encoder(pybind11::module_& module);
+void register_uncached(pybind11::module_& module);
 void register_file_encoder(pybind11::module_& module);
 void register_word_counts(pybind11::module_& module);
 void register_packed_counts(pybind11::module_& module);

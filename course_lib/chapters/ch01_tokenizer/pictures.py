@@ -1,11 +1,13 @@
 """Pictures of chapter 1: words, subwords, and the work of training and encoding."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -311,6 +313,82 @@ def speed(results: pd.DataFrame) -> Picture:
         caption="Alternative packages, measured one after the other in one process.",
         alt=_summary(results, "package", "MB_per_cpu_second"),
     )
+
+
+def waterfall(steps: pd.DataFrame, gains: pd.DataFrame) -> Picture:
+    """Left: CPU time per byte after each step of the engine. Right: what a cache gains on words that repeat.
+
+    ``steps``: columns step and ns_per_byte. ``gains``: columns times, how and gain.
+    """
+    fig, (left, right) = figure(1, 2, size=(10.2, 3.9), width_ratios=[1.6, 1])
+    times = steps["ns_per_byte"].tolist()
+    left.plot(times[0], 0, "|", color=PALETTE["orange"], markersize=22, mew=3)
+    label_point(left, f"{times[0]:,.0f} ns", (times[0], 0), (-8, 0), va="center", ha="right")
+    for place, (before, after) in enumerate(pairwise(times), 1):
+        left.barh(place, before - after, left=after, color=PALETTE["blue"], height=0.62)
+        note = f"÷ {before / after:.1f}    {after:,.0f} ns"
+        label_point(left, note, (min(before, after), place), (-6, 0), va="center", ha="right")
+    names = [("+ " if place else "") + str(name) for place, name in enumerate(steps["step"])]
+    left.set_yticks(range(len(names)), names)
+    left.set(xscale="log", xlim=(min(times) / 25, 1.6 * max(times)), xlabel="CPU time (ns per byte)")
+    left.set(ylim=(len(names) - 0.4, -0.6), title="one step after the other")
+    left.grid(visible=False, axis="y")
+    for how, colour in (("Python", PALETTE["orange"]), ("engine", PALETTE["green"])):
+        rows = gains[gains["how"] == how]
+        right.plot(rows["times"], rows["gain"], "o-", color=colour, label=how)
+    right.axhline(1, color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
+    right.set(
+        xscale="log", yscale="log", xlabel="times that each word occurs", title="time without / with a cache"
+    )
+    _plain_ticks(right.xaxis, sorted(gains["times"].unique()))
+    _plain_ticks(right.yaxis, [1, 2, 5, 10])
+    right.set_xlim(right=float(gains["times"].max()) * 3)
+    direct_labels(right)
+    caption = (
+        "Left: encoding the same text, each row with one idea more. Right: texts of the same length from the same kind "
+        "of words; above the dashed line, the cache gains."
+    )
+    return Picture(fig, caption=caption, alt=_summary(steps, "step", "ns_per_byte"))
+
+
+def training_law(
+    measured: Mapping[str, pd.DataFrame],
+    predicted: Mapping[str, pd.DataFrame],
+    claims: Mapping[str, float],
+) -> Picture:
+    """Training time against size: measured points, the law through all but the last, and the time that was claimed.
+
+    ``measured`` and ``predicted``: by corpus, columns bytes and cpu_seconds; the last prediction is for the corpus
+    itself. ``claims``: seconds, by corpus.
+    """
+    fig, axes = figure(size=(8.4, 4.0))
+    for (name, points), colour in zip(measured.items(), _COLOURS, strict=False):
+        law = predicted[name]
+        axes.plot(law["bytes"], law["cpu_seconds"], color=colour, lw=1.2, ls=(0, (4, 3)), label=name)
+        axes.plot(points["bytes"].iloc[:-1], points["cpu_seconds"].iloc[:-1], "o", color=colour)
+        axes.plot(
+            points["bytes"].iloc[-1:], points["cpu_seconds"].iloc[-1:], "o", color=colour, mfc="none", mew=1.6
+        )
+        size = float(law["bytes"].iloc[-1])
+        axes.plot(size, claims[name], "_", color=colour, markersize=18, mew=2.5)
+        label_point(axes, f"claimed: {claims[name]:,.0f} s", (size, claims[name]), (14, 0), va="center")
+    axes.set(xscale="log", yscale="log", xlabel="text (bytes)", ylabel="time (s)")
+    axes.set(xlim=(None, 8 * axes.get_xlim()[1]), ylim=(None, 2 * axes.get_ylim()[1]))
+    direct_labels(axes)
+    caption = (
+        "Training on one thread (dots, CPU time), the law fitted to all but the largest (rings), and the times that "
+        "were claimed for the two corpora (bars, wall time)."
+    )
+    return Picture(
+        fig,
+        caption=caption,
+        alt=", ".join(f"{name}: {law['cpu_seconds'].iloc[-1]:.3g} s" for name, law in predicted.items()),
+    )
+
+
+def _plain_ticks(axis: Axis, values: Sequence[float]) -> None:
+    axis.set_ticks(values, [f"{value:g}" for value in values])
+    axis.set_ticks([], minor=True)
 
 
 def _bars(axes: Axes, rows: pd.DataFrame) -> None:

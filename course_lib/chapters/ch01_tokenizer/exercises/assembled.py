@@ -29,7 +29,7 @@ _ANSWERED = "<|user|>what is 12345678?<|assistant|>I'LL see:\n\n  跟我学习�
 def by_engine(
     ranks: Ranks, pattern: str | None, specials: Mapping[str, int], text: str, ids: Sequence[int]
 ) -> dict[str, Any]:
-    """What a tokenizer's two methods return, by the compiled engine."""
+    """The results of a tokenizer's two methods, by the compiled engine."""
     tokens = sorted(ranks, key=ranks.__getitem__)
     vocab = {ranks[token]: token for token in tokens} | {
         number: name.encode() for name, number in specials.items()
@@ -43,7 +43,7 @@ def by_engine(
 def by_tiktoken(
     ranks: Ranks, pattern: str | None, specials: Mapping[str, int], text: str, ids: Sequence[int]
 ) -> dict[str, Any]:
-    """What a tokenizer's two methods return, by tiktoken, which needs no file to be made from ranks."""
+    """The results of a tokenizer's two methods, by tiktoken, which needs no file to be made from ranks."""
     import tiktoken
 
     expression = PATTERNS.get(pattern or "", pattern or WHOLE)

@@ -1,11 +1,12 @@
 """Chapter 1: the quality of a byte-level BPE tokenizer, and the work of training and encoding."""
 
+import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -29,6 +30,8 @@ _MODELS = (
     ("Llama 3.1 8B", "many", 128_256, 4_096, False, 8_030_261_248),
     ("DeepSeek-V3", "many", 129_280, 7_168, False, 671_026_419_200),
 )
+
+_SPACE = re.compile(r"(?<=[a-z]) (?=[a-z])")
 
 _STANDARD_LIBRARY = ("argparse", "asyncio.base_events", "email.message", "json.encoder", "pathlib", "typing")
 
@@ -182,6 +185,18 @@ def compare_rules(tokenizer: Tokenizer, text: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rule", "tokens", "different"])
 
 
+def merged_otherwise(
+    words: Iterable[bytes], merges: Sequence[reference.Pair], tokens: Sequence[bytes]
+) -> list[tuple[reference.Word, reference.Word]]:
+    """The words that merges and ranks cut differently: (by ``merges``, by the ranks of ``tokens``) for each of them."""
+    of_pairs = reference.merge_ranks(merges)
+    of_tokens = {token: rank for rank, token in enumerate(tokens)}
+    both = (
+        (reference.encode_word(word, of_pairs), reference.encode_by_rank(word, of_tokens)) for word in words
+    )
+    return [(listed, ranked) for listed, ranked in both if listed != ranked]
+
+
 def long_word_times(lengths: Mapping[str, Sequence[int]], *, repeats: int = 3, seed: int = 0) -> pd.DataFrame:
     """CPU time of encoding one long pre-token of Chinese letters without punctuation, by length in bytes.
 
@@ -223,6 +238,15 @@ def growth_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
+def in_blocks(text: str, size: int, *, at_spaces: bool = False) -> list[str]:
+    """A text in blocks of ``size`` characters; ``at_spaces`` moves each border on to the next space between letters."""
+    borders = list(range(size, len(text), size))
+    if at_spaces:
+        spaces = (_SPACE.search(text, border) for border in borders)
+        borders = [space.start() if space else len(text) for space in spaces]
+    return [text[start:end] for start, end in pairwise([0, *borders, len(text)])]
+
+
 def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> pd.DataFrame:
     """The share of pre-tokens in a growing text that were seen before: those that a cache can answer.
 
@@ -237,43 +261,6 @@ def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> 
         if number in ends:
             rows.append((number, len(seen), 1 - len(seen) / number))
     return pd.DataFrame(rows, columns=["pretokens", "distinct", "seen_before"])
-
-
-def encoding_speed(name: str, text: str, *, python_bytes: int = 100_000) -> pd.DataFrame:
-    """Encode one word at a time, and a whole text, in Python and with the engine; ``name``: of a published vocabulary.
-
-    The words are the text's distinct pre-tokens, so that no cache helps; Python's whole text is its first
-    ``python_bytes`` characters, with a dictionary as cache. The engine meets the whole text with empty caches, and then
-    once more with those that it has filled. Columns: task, how, cpu_seconds, wall_seconds, bytes.
-    """
-    tokenizer, fresh = Tokenizer.from_pretrained(name), Tokenizer.from_pretrained(name)
-    ranks = reference.merge_ranks(tokenizer.merges)
-    words = [word for word in dict.fromkeys(pretokenize(text, tokenizer.pattern)) if len(word) > 1][:20_000]
-    cached = cache(lambda word: reference.encode_word(word.encode(), ranks))
-    part = text[:python_bytes]
-    tasks: list[tuple[str, str, int, Callable[[], object]]] = [
-        (
-            "word by word",
-            "Python",
-            sum(map(len, words)),
-            lambda: [reference.encode_word(word.encode(), ranks) for word in words],
-        ),
-        ("word by word", "engine", sum(map(len, words)), lambda: [tokenizer.encode(word) for word in words]),
-        (
-            "whole text",
-            "Python, with a cache",
-            len(part),
-            lambda: [cached(word) for word in pretokenize(part, tokenizer.pattern)],
-        ),
-        ("whole text", "engine, one thread", len(text), lambda: fresh.encode_to_numpy(text)),
-        ("whole text", "engine, caches filled", len(text), lambda: fresh.encode_to_numpy(text)),
-    ]
-    rows = []
-    for task, how, size, work in progress(tasks, description="encoding"):
-        started = time.perf_counter()
-        seconds, _ = cpu_seconds(work)
-        rows.append((task, how, seconds, time.perf_counter() - started, size))
-    return pd.DataFrame(rows, columns=["task", "how", "cpu_seconds", "wall_seconds", "bytes"])
 
 
 def thread_gain(path: PathLike, *, vocab_size: int = 10_000, threads: Sequence[int] = (1, 2)) -> pd.DataFrame:

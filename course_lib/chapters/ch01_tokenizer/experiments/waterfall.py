@@ -1,0 +1,202 @@
+"""Chapter 1: what each idea of the engine contributes to the speed of encoding, one step after the other."""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from course_lib import _bpe
+from course_lib.chapters.ch01_tokenizer.experiments import real_text
+from course_lib.chapters.ch01_tokenizer.experiments.bpe import corpora
+from course_lib.files import progress
+from course_lib.lab.measure import cpu_seconds
+from course_lib.tokenizer import PATTERNS, Tokenizer, pretokenize, reference
+from course_lib.tokenizer.patterns import split_by_regex
+from course_lib.tokenizer.pretrained import load_pretrained
+
+STEPS = {
+    "regex": "Python: cut by a regular expression, merge every piece",
+    "scanner": "cut by the engine's scanner",
+    "cache": "merge each distinct piece once",
+    "merges": "merge in the engine",
+    "one call": "leave Python once for the whole text",
+    "threads": "two threads (wall time)",
+}
+"""The steps in the order in which they are taken; each keeps all earlier ones."""
+
+_ALPHABETIC = re.compile(" [A-Za-z]+")
+
+
+class Pipeline:
+    """Encoding by a published vocabulary, with parts that can be switched. Each call begins with empty caches."""
+
+    def __init__(self, name: str) -> None:
+        self._data = load_pretrained(name)
+        self.tokenizer = self.fresh()
+        self._ranks = reference.merge_ranks(self._data.merges)
+        self._ids = {token: token_id for token_id, token in self._data.vocab.items()}
+
+    def fresh(self) -> Tokenizer:
+        """A tokenizer whose caches are empty."""
+        return Tokenizer._from_data(self._data)
+
+    def in_python(self, text: str, *, scanner: bool, cached: bool, in_engine: bool = False) -> list[int]:
+        """The ids of ``text``, one pre-token after the other.
+
+        ``scanner``: cut by the engine's scanner, not by the regular expression. ``cached``: merge each distinct
+        pre-token once. ``in_engine``: merge in the engine, not in Python.
+        """
+        merge: Callable[[str], Sequence[int]] = self.fresh().encode_ordinary if in_engine else self._merge
+        if cached:
+            merge = cache(merge)
+        name = self.tokenizer.pattern
+        pieces = pretokenize(text, name) if scanner else split_by_regex(text, PATTERNS[name])
+        return [token_id for piece in pieces for token_id in merge(piece)]
+
+    def _merge(self, piece: str) -> list[int]:
+        return [self._ids[symbol] for symbol in reference.encode_word(piece.encode(), self._ranks)]
+
+    def uncached(self, text: str) -> NDArray[Any]:
+        """The ids of ``text`` from the engine in one call, without its caches."""
+        return _bpe.encode_uncached(self.tokenizer._engine, text, self.tokenizer.pattern)
+
+
+def steps(name: str, text: str, *, turns: int = 5, threads: int = 2) -> pd.DataFrame:
+    """Encode ``text`` by the published vocabulary ``name`` with one step of ``STEPS`` more each time.
+
+    All steps give the same ids (AssertionError otherwise), on the same text, with empty caches at the beginning.
+    Columns: step, meaning, ns_per_byte: CPU time per byte (of the single call the median of ``turns``); for "threads"
+    the least wall time, divided by that of one thread and multiplied by the CPU time of the step before.
+    """
+    pipeline = Pipeline(name)
+    work: dict[str, Callable[[], object]] = {
+        "regex": lambda: pipeline.in_python(text, scanner=False, cached=False),
+        "scanner": lambda: pipeline.in_python(text, scanner=True, cached=False),
+        "cache": lambda: pipeline.in_python(text, scanner=True, cached=True),
+        "merges": lambda: pipeline.in_python(text, scanner=True, cached=True, in_engine=True),
+    }
+    expected = pipeline.fresh().encode(text)
+    seconds: dict[str, float] = {}
+    for step, function in progress(work.items(), description="encoding step by step"):
+        spent, ids = cpu_seconds(function)
+        assert ids == expected, step
+        seconds[step] = spent
+    seconds["one call"], found = _in_one_call(pipeline, text, turns)
+    assert found.tolist() == expected, "one call"
+    alone, together = (_wall(pipeline, text, number, turns) for number in (1, threads))
+    seconds["threads"] = seconds["one call"] * together / alone
+    rows = [(step, meaning, 1e9 * seconds[step] / len(text.encode())) for step, meaning in STEPS.items()]
+    return pd.DataFrame(rows, columns=["step", "meaning", "ns_per_byte"])
+
+
+def scanner_taken_last(name: str, text: str, *, turns: int = 5) -> float:
+    """How many times faster the scanner makes an engine that has everything else: the same step, taken last."""
+    pipeline = Pipeline(name)
+    measured = []
+    for _ in range(turns):
+        engine = pipeline.fresh()._engine
+        expression = PATTERNS[pipeline.tokenizer.pattern]
+        measured.append(cpu_seconds(lambda: engine.encode_pretokens(split_by_regex(text, expression)))[0])  # noqa: B023
+    return median(measured) / _in_one_call(pipeline, text, turns)[0]
+
+
+def word_by_word(name: str, text: str, *, most: int = 20_000) -> pd.DataFrame:
+    """Encode the distinct pre-tokens of a text one at a time, in Python and by one call of the engine for each.
+
+    No cache helps, since each occurs once. Columns: how, ns_per_byte (of CPU time).
+    """
+    pipeline = Pipeline(name)
+    words = [word for word in dict.fromkeys(pretokenize(text, pipeline.tokenizer.pattern)) if len(word) > 1][
+        :most
+    ]
+    size = sum(len(word.encode()) for word in words)
+    engine = pipeline.fresh()
+    slow, expected = cpu_seconds(lambda: [pipeline._merge(word) for word in words])
+    fast, found = cpu_seconds(lambda: [engine.encode_ordinary(word) for word in words])
+    assert found == expected
+    rows = [("Python", 1e9 * slow / size), ("engine", 1e9 * fast / size)]
+    return pd.DataFrame(rows, columns=["how", "ns_per_byte"])
+
+
+def cache_gain(
+    name: str, times: Sequence[int] = (1, 2, 5, 10, 20), *, turns: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """The gain from a cache on texts of the same length in which each word occurs once, twice, …, in random order.
+
+    The words are those of the novels, the Python reference and code, each with its space. Where a word occurs ``k``
+    times, the text is made of a random ``k``-th of them: words are as long on average, and only their repetition
+    changes. Columns: times, how ("Python": a dict; "engine": its caches), bytes, without and with (ns of CPU time per
+    byte), gain (their ratio).
+    """
+    pipeline = Pipeline(name)
+    words = distinct_words(seed)
+    rows = []
+    for number in progress(times, description="texts that repeat their words"):
+        text = repeated(words, number, seed)
+        size = len(text)
+        plain, _ = cpu_seconds(lambda: pipeline.in_python(text, scanner=True, cached=False))  # noqa: B023
+        cached, _ = cpu_seconds(lambda: pipeline.in_python(text, scanner=True, cached=True))  # noqa: B023
+        rows.append((number, "Python", size, plain, cached))
+        without = median(cpu_seconds(lambda: pipeline.uncached(text))[0] for _ in range(turns))  # noqa: B023
+        filled, ids = _in_one_call(pipeline, text, turns)
+        assert np.array_equal(ids, pipeline.uncached(text))
+        rows.append((number, "engine", size, without, filled))
+    result = pd.DataFrame(rows, columns=["times", "how", "bytes", "without", "with"])
+    result[["without", "with"]] = result[["without", "with"]].mul(1e9).div(result["bytes"], axis=0)
+    return result.assign(gain=result["without"] / result["with"])
+
+
+def distinct_words(seed: int = 0) -> list[str]:
+    """Every word of the novels, the Python reference and code once, with a space before it, in random order."""
+    documents = corpora()
+    sources = [
+        *real_text.parts("novels_en").training,
+        documents["English reference"],
+        documents["Python code"],
+    ]
+    words = {piece for text in sources for piece in pretokenize(text) if _ALPHABETIC.fullmatch(piece)}
+    shuffled = sorted(words)
+    Random(seed).shuffle(shuffled)
+    return shuffled
+
+
+def repeated(words: Sequence[str], times: int, seed: int = 0) -> str:
+    """A text of the first of ``words``, each ``times`` times, about as long as all of them once."""
+    chosen = list(words[: len(words) // times]) * times
+    Random(seed).shuffle(chosen)
+    return "".join(chosen)
+
+
+def _in_one_call(pipeline: Pipeline, text: str, turns: int) -> tuple[float, NDArray[Any]]:
+    """The median CPU seconds of a tokenizer that has not met the text, and the ids."""
+    measured = []
+    for _ in range(turns):
+        tokenizer = pipeline.fresh()
+        spent, ids = cpu_seconds(lambda: tokenizer.encode_to_numpy(text))  # noqa: B023
+        measured.append(spent)
+    return median(measured), ids
+
+
+def _wall(pipeline: Pipeline, text: str, threads: int, turns: int) -> float:
+    """The least wall seconds of encoding the text as a file."""
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text"
+        path.write_text(text, encoding="utf-8", newline="")
+        for _ in range(turns):
+            engine = pipeline.fresh()._engine
+            started = time.perf_counter()
+            for _ in _bpe.FileEncoder(engine, os.fsencode(path), num_threads=threads, progress=None):
+                pass
+            measured.append(time.perf_counter() - started)
+    return min(measured)
