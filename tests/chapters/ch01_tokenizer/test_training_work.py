@@ -1,0 +1,95 @@
+"""Controls of the work of training, blocks of a text, and the law of training times."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from course_lib.chapters.ch01_tokenizer import pictures
+from course_lib.chapters.ch01_tokenizer.experiments import bpe, controls, scale
+from course_lib.tokenizer import reference, train_bpe
+
+
+def test_an_index_saves_nothing_where_nothing_is_cut() -> None:
+    saved = controls.saved_by_index(3_000, num_merges=30).set_index("cut")
+    assert saved["saved"]["into words"] > 2
+    assert saved["saved"]["not at all"] < 1
+    # A single word: the naive trainer looks at n - 1 pairs, then at those that are left.
+    work = controls.counted_pairs(reference.train_naive, ["abab"], 258, pattern=controls.UNCUT)
+    assert work == 3 + 1
+
+
+def test_work_doubles_with_a_text_that_never_repeats() -> None:
+    growth = controls.growth_of_work(6_000, num_merges=10).set_index("text")["growth"]
+    assert growth["novels"] < 1.9 < 1.95 < growth["no word twice"] < 2.05
+
+
+def test_no_pair_below_the_bound_wins() -> None:
+    documents = ["low low low lower newest newest widest " * 3 + "a b"]
+    found = controls.winners(documents, 2)
+    words = reference.count_words(documents)
+    counts = sorted((count for word, count in words.items() if len(word) > 1), reverse=True)
+    assert found["bound"] == counts[2]
+    assert found["least"] >= found["bound"]
+    assert 0 < found["below"] < 1
+    assert controls.winners(["ab"], 5) == {"bound": 0, "least": 1, "below": 0}
+
+
+@example(text="ab ab ab", size=1, at_spaces=True)
+@given(text=st.text("ab .\n", max_size=300), size=st.integers(1, 50), at_spaces=st.booleans())
+def test_blocks_are_the_text(text: str, size: int, at_spaces: bool) -> None:
+    blocks = bpe.in_blocks(text, size, at_spaces=at_spaces)
+    assert "".join(blocks) == text
+    if not at_spaces:
+        assert all(len(block) == size for block in blocks[:-1])
+    else:
+        assert all(block == "" or block[0] == " " for block in blocks[1:])
+
+
+def test_words_that_ranks_merge_otherwise_are_found() -> None:
+    merges = [(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")]
+    order = [*(bytes([byte]) for byte in range(256)), b"bc", b"ab", b"abc"]
+    assert bpe.merged_otherwise([b"abc", b"ab", b"x"], merges, order) == [((b"a", b"bc"), (b"abc",))]
+    trained = train_bpe(["she sells sea shells"], 262)
+    assert bpe.merged_otherwise([b"shells", b"sea"], trained.merges, list(trained.vocab.values())) == []
+
+
+@given(fixed=st.floats(0, 10), per_byte=st.floats(1e-10, 1e-6))
+def test_an_exact_law_is_found(fixed: float, per_byte: float) -> None:
+    sizes = [1e6, 2e6, 4e6]
+    law = scale.LinearLaw.fit(sizes, [fixed + per_byte * size for size in sizes])
+    assert law.seconds(1e9) == pytest.approx(fixed + per_byte * 1e9, rel=1e-4)
+
+
+def test_no_part_of_the_law_is_negative() -> None:
+    law = scale.LinearLaw.fit([1.0, 2.0, 4.0], [1.0, 3.0, 7.0])
+    assert law.fixed == 0 and 1 < law.per_byte < 2
+    shares = np.array([1.0, 2.0, 4.0]) * law.per_byte / np.array([1.0, 3.0, 7.0])
+    worse = [sum((shares * factor - 1) ** 2) for factor in (0.99, 1.01)]
+    assert sum((shares - 1) ** 2) < min(worse)
+
+
+def test_times_are_measured_on_beginnings_and_code_is_real(tmp_path: Path) -> None:
+    path = tmp_path / "code"
+    scale.write_code(path, 200_000)
+    assert path.stat().st_size == 200_000
+    assert b"def " in path.read_bytes()
+    measured = scale.training_times(path, 500, halvings=2, turns=1)
+    assert list(measured["bytes"]) == [50_000, 100_000, 200_000]
+    assert (measured["cpu_seconds"] > 0).all()
+
+
+def test_the_laws_picture_marks_what_was_left_out() -> None:
+    points = pd.DataFrame({"bytes": [1e6, 2e6, 4e6], "cpu_seconds": [0.1, 0.2, 0.4]})
+    line = pd.DataFrame({"bytes": [1e6, 4e6, 1e9], "cpu_seconds": [0.1, 0.4, 100.0]})
+    picture = pictures.training_law({"corpus": points}, {"corpus": line}, {"corpus": 30})
+    (axes,) = picture.figure.axes
+    law, fitted, left_out, claim = axes.get_lines()
+    assert list(law.get_xdata())[-1] == 1e9
+    assert (len(fitted.get_xdata()), list(left_out.get_ydata())) == (2, [0.4])
+    assert left_out.get_markerfacecolor() == "none"
+    assert (list(claim.get_xdata()), list(claim.get_ydata())) == ([1e9], [30])
+    assert picture.alt == "corpus: 100 s"
