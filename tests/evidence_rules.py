@@ -240,12 +240,13 @@ def runs_have_one_scale(experiments: Iterable[Experiment]) -> Iterator[str]:
 
 
 def chapter_makes_a_run_again(chapter: Chapter, experiments: Sequence[Experiment]) -> Iterator[str]:
-    """A chapter with stored runs makes one of them again before the reader's eyes."""
+    """A chapter with stored runs makes one of them again before the reader's eyes, in the first of its notebooks."""
     called = {
         node.func.attr
         for cell in chapter.code
         for node in ast.walk(syntax(cell.source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
-    if experiments and "rerun" not in called:
+    is_first = chapter.label == str(chapter.number)
+    if experiments and is_first and "rerun" not in called:
         yield "no cell makes a stored run again, with Experiment.rerun(...)"

@@ -276,4 +276,6 @@ def test_a_chapter_with_stored_runs_makes_one_again(tmp_path: Path) -> None:
     without = chapter("x = toy.load()")
     assert list(evidence_rules.chapter_makes_a_run_again(without, [])) == []
     assert "with Experiment.rerun(...)" in "".join(evidence_rules.chapter_makes_a_run_again(without, toys))
+    part = Chapter(Path("07b_title.ipynb"), without.notebook)
+    assert list(evidence_rules.chapter_makes_a_run_again(part, toys)) == []
     assert list(evidence_rules.chapter_makes_a_run_again(chapter("x = toy.rerun(0, lr=1)"), toys)) == []
