@@ -4,6 +4,7 @@
 
 #include "bpe/block_cuts.hpp"
 #include "bpe/contraction.hpp"
+#include "bpe/ideographs.hpp"
 #include "bpe/unicode.hpp"
 
 namespace bpe {
@@ -33,6 +34,17 @@ Pointer run_without(unsigned unwanted, Pointer at, Pointer end) {
         at += next.length;
     }
     return at;
+}
+
+// The end of the run of letters from `at`.
+Pointer letters(Pointer at, Pointer end) {
+    for (;;) {
+        if (at < end && leads_ideograph(*at)) at = skip_ideographs(at, end);
+        if (at == end) return at;
+        const Character next = character_at(at, end);
+        if (!next.is(letter)) return at;
+        at += next.length;
+    }
 }
 
 // \p{N}{1,count}, where `first` is at `at`.
@@ -90,7 +102,7 @@ Pointer next_gpt2(Pointer at, Pointer end) {
             first = second;
         }
     }
-    if (first.is(letter)) return run_of(letter, start, end);
+    if (first.is(letter)) return letters(start, end);
     if (first.is(digit)) return single_digits ? start + first.length : run_of(digit, start, end);
     if (!first.is(space)) return run_without(letter | digit | space, start, end);
     const SpaceRun run(at, end);
@@ -122,11 +134,11 @@ template <Pattern pattern>
 Pointer next_cl100k(Pointer at, Pointer end) {
     if (const Pointer stop = contraction<Case::insensitive>(at, end); stop != at) return stop;
     const Character first = character_at(at, end);
-    if (first.is(letter)) return run_of(letter, at + first.length, end);
+    if (first.is(letter)) return letters(at + first.length, end);
     if (first.is(digit)) return digits(at, end, first, pattern == Pattern::qwen2 ? 1 : 3);
     if (!is_line_end(*at) && at + first.length < end) {
         const Character second = character_at(at + first.length, end);
-        if (second.is(letter)) return run_of(letter, at + first.length + second.length, end);
+        if (second.is(letter)) return letters(at + first.length + second.length, end);
     }
     if (const Pointer stop = symbols(at, end, first, false); stop != at) return stop;
     if constexpr (pattern == Pattern::cl100k) {
@@ -145,6 +157,12 @@ struct O200kWord {
         Pointer stop = at;
         Pointer behind_lower = nullptr;  // after the last character of the run that is in both classes
         while (stop < end) {
+            if (leads_ideograph(*stop)) {  // in both classes
+                if (const Pointer behind = skip_ideographs(stop, end); behind != stop) {
+                    stop = behind_lower = behind;
+                    continue;
+                }
+            }
             const Character next = character_at(stop, end);
             if (!next.is(upper)) break;
             stop += next.length;

@@ -32,7 +32,7 @@ struct Character {
     bool is(unsigned wanted) const { return (classes & wanted) != 0; }
 };
 
-inline std::uint8_t classes_of(std::uint32_t code_point) {
+constexpr std::uint8_t classes_of(std::uint32_t code_point) {
     return unicode::classes[std::size_t{unicode::block_of[code_point >> 8]} << 8 | (code_point & 0xff)];
 }
 
