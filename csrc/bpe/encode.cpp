@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -12,6 +13,8 @@
 #include "bpe/long_cache.hpp"
 #include "bpe/merge.hpp"
 #include "bpe/pretoken_cache.hpp"
+#include "bpe/wide_cache.hpp"
+#include "bpe/wide_char.hpp"
 
 namespace bpe {
 namespace {
@@ -23,12 +26,52 @@ constexpr std::size_t batch_size = 256;
 // that all threads end at about the same time and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
+// Appends the ids of the first pre-tokens, as far as the cache knows them; returns how many these are. A key
+// of zeros is never known.
+std::size_t find_known(const PretokenCache& known, std::span<const Key16> keys, const std::uint64_t* hashes,
+                       IdBuffer& ids) {
+    // Copies in registers: the compiler must assume that writing ids could change what is in memory.
+    const PretokenCache::View cache(known);
+    TokenId* end = ids.end();
+    std::size_t k = 0;
+    for (; k < keys.size() && keys[k].high != 0; ++k) {
+        const std::size_t found = cache.find(keys[k], hashes[k], end);
+        if (found == 0) break;
+        end += found;
+    }
+    ids.set_end(end);
+    return k;
+}
+
+// Whether a pre-token may be a whole token and yet become other ids when it is cut, or when its only
+// character is merged.
+bool some_whole_token_is_not_merged(const Vocabulary& vocabulary) {
+    if (!vocabulary.has_whole_tokens()) return false;
+    Merger merger;
+    IdBuffer ids;
+    for (TokenId id = 0; id < vocabulary.size(); ++id) {
+        const Bytes token = as_bytes(vocabulary.bytes(id));
+        if (std::ranges::none_of(token, leads_wide)) continue;
+        if (token.size() == wide_bytes) {
+            if (!wide_char_at(token.data(), token.data() + wide_bytes)) continue;
+            ids.clear();
+            merger.merge(vocabulary, token, ids);
+            if (ids.size() == 1 && ids.data()[0] == id) continue;
+        } else if (!vocabulary.joins().has_cut(token)) {
+            continue;
+        }
+        if (vocabulary.whole_token(token)) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 // The caches and scratch memory of one thread, kept from call to call.
 struct Workspace {
     PretokenCache cache;
     LongCache long_cache;
+    WideCache wide_cache;
     Merger merger;
 };
 
@@ -64,7 +107,8 @@ Encoder::Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<Toke
     : vocabulary_(std::move(vocabulary)),
       specials_(std::move(specials)),
       special_ids_(std::move(special_ids)),
-      pattern_(pattern) {
+      pattern_(pattern),
+      whole_tokens_first_(some_whole_token_is_not_merged(vocabulary_)) {
     if (special_ids_.size() != specials_.size()) {
         throw std::invalid_argument("every special token needs exactly one id");
     }
@@ -81,13 +125,13 @@ void Encoder::encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) 
     const Lease workspace(*this);
     for (const Bytes pretoken : pretokens) {
         if (pretoken.empty()) continue;
-        ids.reserve_more(PretokenCache::max_ids);
-        if (pretoken.size() > Key16::max_length) {
-            encode_long(pretoken, *workspace, ids);
+        ids.reserve_more(pretoken.size() + PretokenCache::max_ids);
+        if (pretoken.size() > Key16::max_length || leads_wide(pretoken[0])) {
+            encode_wide(pretoken, *workspace, ids);
         } else {
             const Key16 key =
                 Key16::load(pretoken.data(), pretoken.size(), pretoken.data() + pretoken.size());
-            encode_short(pretoken, key, key.hash(), *workspace, ids);
+            encode_short<Span::pretoken>(pretoken, key, *workspace, ids);
         }
     }
 }
@@ -154,67 +198,138 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
     std::array<std::uint64_t, batch_size> hashes;
     while (begin < text_end) {
         const std::size_t count = pretokenize(*pattern_, begin, text_end, ends.data(), batch_size);
+        const PretokenCache::View cache(workspace.cache);
         const std::uint8_t* start = begin;
         for (std::size_t i = 0; i < count; ++i) {
             const auto length = static_cast<std::size_t>(ends[i] - start);
-            if (length <= Key16::max_length) {
+            if (length > Key16::max_length || leads_wide(*start)) {
+                keys[i] = Key16{};
+            } else {
                 keys[i] = Key16::load(start, length, text_end);
                 hashes[i] = keys[i].hash();
-                workspace.cache.prefetch(hashes[i]);
+                cache.prefetch(hashes[i]);
             }
             start = ends[i];
         }
-        ids.reserve_more(static_cast<std::size_t>(ends[count - 1] - begin) + PretokenCache::max_ids);
-        start = begin;
+        ids.reserve_more(static_cast<std::size_t>(start - begin) + PretokenCache::max_ids);
         for (std::size_t i = 0; i < count; ++i) {
-            const Bytes pretoken{start, ends[i]};
-            start = ends[i];
-            if (pretoken.size() <= Key16::max_length) {
-                encode_short(pretoken, keys[i], hashes[i], workspace, ids);
+            i += find_known(workspace.cache, {&keys[i], count - i}, &hashes[i], ids);
+            if (i == count) break;
+            const Bytes pretoken{i == 0 ? begin : ends[i - 1], ends[i]};
+            if (keys[i].high != 0) {  // holds the length of a short pre-token
+                encode_unknown<Span::pretoken>(pretoken, keys[i], hashes[i], workspace, ids);
             } else {
-                encode_long(pretoken, workspace, ids);
+                encode_wide(pretoken, workspace, ids);
             }
         }
-        begin = start;
+        begin = ends[count - 1];
     }
 }
 
-// Needs room for PretokenCache::max_ids at the end of `ids`.
-inline void Encoder::encode_short(Bytes pretoken, const Key16& key, std::uint64_t hash, Workspace& workspace,
-                                  IdBuffer& ids) const {
-    const std::size_t found = workspace.cache.find(key, hash, ids.end());
-    if (found == PretokenCache::too_many) {
-        encode_long(pretoken, workspace, ids);
-    } else if (found != 0) {
-        ids.advance(found);
-    } else {
-        const std::size_t before = ids.size();
-        encode_new(pretoken, workspace, ids);
-        workspace.cache.insert(key, hash, ids.data() + before, ids.size() - before);
+// Cuts a pre-token wherever no merge can join two characters of three bytes. Needs room for one id per byte
+// and PretokenCache::max_ids more at the end of `ids`.
+void Encoder::encode_wide(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const {
+    if (whole_tokens_first_) {
+        if (const auto whole = vocabulary_.whole_token(pretoken)) {
+            ids.push(*whole);
+            return;
+        }
     }
+    const WideJoins& joins = vocabulary_.joins();
+    const std::uint8_t* const end = pretoken.data() + pretoken.size();
+    const std::uint8_t* part = pretoken.data();
+    const std::uint8_t* at = part;
+    while (at < end) {
+        auto character = wide_char_at(at, end);
+        if (!character) {
+            ++at;
+            continue;
+        }
+        // A run of such characters.
+        const WideCache::Entry* entry =
+            &workspace.wide_cache.at(*character, vocabulary_, joins, workspace.merger);
+        for (;;) {
+            at += wide_bytes;
+            const auto next = wide_char_at(at, end);
+            const WideCache::Entry* next_entry = nullptr;
+            if (next) {
+                next_entry = &workspace.wide_cache.at(*next, vocabulary_, joins, workspace.merger);
+            } else if (at < end) {
+                break;
+            }
+            if (!next || !(joins.whole(*character, *next) || entry->may_join(*next_entry))) {
+                if (at - part == wide_bytes) {
+                    std::memcpy(ids.end(), entry->ids, sizeof(entry->ids));
+                    ids.advance(entry->count());
+                } else {
+                    encode_part({part, at}, pretoken, workspace, ids);
+                }
+                part = at;
+            }
+            if (!next) break;
+            character = next;
+            entry = next_entry;
+        }
+    }
+    if (part < end) encode_part({part, end}, pretoken, workspace, ids);
 }
 
-void Encoder::encode_long(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const {
-    if (pretoken.size() > LongCache::max_length) {
-        encode_new(pretoken, workspace, ids);
+void Encoder::encode_part(Bytes part, Bytes pretoken, Workspace& workspace, IdBuffer& ids) const {
+    const bool whole = part.size() == pretoken.size() || !vocabulary_.has_whole_tokens();
+    if (part.size() > Key16::max_length) {
+        whole ? encode_long<Span::pretoken>(part, workspace, ids)
+              : encode_long<Span::part>(part, workspace, ids);
         return;
     }
-    const std::uint64_t hash = hash_bytes(pretoken);
-    if (workspace.long_cache.find(pretoken, hash, ids)) return;
-    const std::size_t before = ids.size();
-    encode_new(pretoken, workspace, ids);
-    const std::size_t count = ids.size() - before;
-    if (pretoken.size() > Key16::max_length || count > PretokenCache::max_ids) {
-        workspace.long_cache.insert(pretoken, hash, ids.data() + before, count);
+    const Key16 key = Key16::load(part.data(), part.size(), pretoken.data() + pretoken.size());
+    if (whole) {
+        encode_short<Span::pretoken>(part, key, workspace, ids);
+    } else {
+        encode_short<Span::part>(part, key.marked(), workspace, ids);
     }
 }
 
-void Encoder::encode_new(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const {
-    if (const auto whole = vocabulary_.whole_token(pretoken)) {
-        ids.push(*whole);
+template <Encoder::Span span>
+void Encoder::encode_short(Bytes text, const Key16& key, Workspace& workspace, IdBuffer& ids) const {
+    const std::uint64_t hash = key.hash();
+    if (const std::size_t found = PretokenCache::View(workspace.cache).find(key, hash, ids.end())) {
+        ids.advance(found);
     } else {
-        workspace.merger.merge(vocabulary_, pretoken, ids);
+        encode_unknown<span>(text, key, hash, workspace, ids);
     }
+}
+
+template <Encoder::Span span>
+void Encoder::encode_unknown(Bytes text, const Key16& key, std::uint64_t hash, Workspace& workspace,
+                             IdBuffer& ids) const {
+    const std::size_t before = ids.size();
+    encode_new<span>(text, workspace, ids);
+    workspace.cache.insert(key, hash, ids.data() + before, ids.size() - before);
+}
+
+template <Encoder::Span span>
+void Encoder::encode_long(Bytes text, Workspace& workspace, IdBuffer& ids) const {
+    if (text.size() > LongCache::max_length) {
+        encode_new<span>(text, workspace, ids);
+        return;
+    }
+    // Ids of parts and of whole pre-tokens are kept apart by their hashes.
+    const std::uint64_t hash = hash_bytes(text) ^ std::uint64_t{span == Span::part};
+    if (workspace.long_cache.find(text, hash, ids)) return;
+    const std::size_t before = ids.size();
+    encode_new<span>(text, workspace, ids);
+    workspace.long_cache.insert(text, hash, ids.data() + before, ids.size() - before);
+}
+
+template <Encoder::Span span>
+void Encoder::encode_new(Bytes text, Workspace& workspace, IdBuffer& ids) const {
+    if constexpr (span == Span::pretoken) {
+        if (const auto whole = vocabulary_.whole_token(text)) {
+            ids.push(*whole);
+            return;
+        }
+    }
+    workspace.merger.merge(vocabulary_, text, ids);
 }
 
 }  // namespace bpe

@@ -46,18 +46,28 @@ class Encoder {
 
   private:
     class Lease;
+    // What a string of bytes is: only a whole pre-token may become a token without merging.
+    enum class Span : bool { pretoken, part };
 
     void encode_text(Bytes text, bool with_specials, Workspace& workspace, IdBuffer& ids) const;
     void encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) const;
-    void encode_short(Bytes pretoken, const Key16& key, std::uint64_t hash, Workspace& workspace,
-                      IdBuffer& ids) const;
-    void encode_long(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const;
-    void encode_new(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const;
+    void encode_wide(Bytes pretoken, Workspace& workspace, IdBuffer& ids) const;
+    void encode_part(Bytes part, Bytes pretoken, Workspace& workspace, IdBuffer& ids) const;
+    template <Span span>
+    void encode_short(Bytes text, const Key16& key, Workspace& workspace, IdBuffer& ids) const;
+    template <Span span>
+    void encode_unknown(Bytes text, const Key16& key, std::uint64_t hash, Workspace& workspace,
+                        IdBuffer& ids) const;
+    template <Span span>
+    void encode_long(Bytes text, Workspace& workspace, IdBuffer& ids) const;
+    template <Span span>
+    void encode_new(Bytes text, Workspace& workspace, IdBuffer& ids) const;
 
     Vocabulary vocabulary_;
     SpecialTokens specials_;
     std::vector<TokenId> special_ids_;
     std::optional<Pattern> pattern_;
+    bool whole_tokens_first_;  // some whole token is not what merging its parts gives
 
     mutable std::mutex mutex_;
     mutable std::vector<std::unique_ptr<Workspace>> idle_;

@@ -31,6 +31,7 @@ class IdBuffer {
         capacity_ = capacity;
     }
     void advance(std::size_t count) { size_ += count; }
+    void set_end(const TokenId* end) { size_ = static_cast<std::size_t>(end - ids_.get()); }
 
     void push(TokenId id) {
         reserve_more(1);

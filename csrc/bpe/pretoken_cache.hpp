@@ -5,88 +5,133 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
+#include "bpe/huge_array.hpp"
 #include "bpe/key16.hpp"
 #include "bpe/vocabulary.hpp"
 
 namespace bpe {
 
-// Two entries form a set in one cache line; a look-up touches exactly one line. A new entry takes the first
-// place of its set, moves the first entry to the second place and drops the second one: the cache is bounded
-// without ever being cleared. It starts small, so that short texts stay in the fastest memory, and grows with
-// use up to `max_sets`.
+// A hash table of cache lines, each a set of two entries; the search goes on in the next line where both are
+// others. Most words are found in the first line, and frequent words, which come early, nearly always. At
+// most half of the entries are used: the table starts small, so that short texts stay in the fastest memory,
+// grows with use up to `max_sets` (16 MiB), and is then emptied to start again. The few pre-tokens with more
+// ids than an entry holds have them in an array beside the table (at most 16 MiB).
 class PretokenCache {
-  public:
-    static constexpr std::size_t max_ids = 4;
+    struct Entry;
+    struct Set;
 
-    // Returned by find() for a pre-token with more than max_ids ids, which are not stored here.
-    static constexpr std::size_t too_many = 255;
+  public:
+    // find() may write as many ids as this.
+    static constexpr std::size_t max_ids = Key16::max_length;
+
+    // The cache as it is now, to be copied into registers: valid until insert().
+    class View {
+      public:
+        explicit View(const PretokenCache& cache)
+            : sets_(cache.sets_.data()), last_(cache.sets_.size() - 1), many_(cache.many_.data()) {}
+
+        void prefetch(std::uint64_t hash) const { __builtin_prefetch(&sets_[home(hash, last_)]); }
+
+        // Writes the ids of `key` to `out`, which has room for max_ids, and returns their number; 0 if
+        // unknown.
+        std::size_t find(const Key16& key, std::uint64_t hash, TokenId* out) const;
+
+      private:
+        const Set* sets_;
+        std::size_t last_;
+        const TokenId* many_;
+    };
 
     PretokenCache() : sets_(first_sets) {}
 
-    void prefetch(std::uint64_t hash) const { __builtin_prefetch(&sets_[index(sets_, hash)]); }
-
-    // Writes the ids of `key` to `out`, which has room for max_ids, and returns their number; 0 if unknown.
-    std::size_t find(const Key16& key, std::uint64_t hash, TokenId* out) const {
-        const Set& set = sets_[index(sets_, hash)];
-        const Entry* entry = &set[0];
-        if (entry->key != key) {
-            entry = &set[1];
-            if (entry->key != key) return 0;
-        }
-        std::memcpy(out, entry->ids, sizeof(entry->ids));
-        out[max_ids - 1] &= Vocabulary::max_id;
-        return entry->ids[max_ids - 1] >> 24;
-    }
-
-    // Remembers the ids of `key`, which find() did not know, or only that they are too many.
+    // Remembers the ids of `key`, which find() did not know.
     void insert(const Key16& key, std::uint64_t hash, const TokenId* ids, std::size_t count) {
-        if (++insertions_ > sets_.size() && sets_.size() < max_sets) grow();
+        if (++used_ > sets_.size()) make_room();
         Entry entry;
         entry.key = key;
-        if (count <= max_ids) {
+        if (count <= ids_inside) {
             std::memcpy(entry.ids, ids, count * sizeof(TokenId));
         } else {
-            count = too_many;
+            entry.ids[0] = static_cast<TokenId>(many_.size());
+            many_.insert(many_.end(), ids, ids + count);
         }
-        entry.ids[max_ids - 1] |= static_cast<TokenId>(count) << 24;
-        place(sets_, entry, hash);
+        entry.ids[ids_inside - 1] |= static_cast<TokenId>(count) << 24;
+        place(entry, hash);
     }
 
   private:
+    static constexpr std::size_t ids_inside = 4;
+
     struct Entry {
-        Key16 key;                  // all zero: empty (the key of a real pre-token holds its length)
-        TokenId ids[max_ids] = {};  // the highest byte of the last one is the number of ids
+        Key16 key;  // all zero: unused (the key of a real pre-token holds its length)
+        // The highest byte of the last one is the number of ids. If it is more than ids_inside, the first one
+        // is the place of all ids in many_.
+        TokenId ids[ids_inside] = {};
+
+        bool unused() const { return key.high == 0; }
     };
     struct alignas(64) Set : std::array<Entry, 2> {};
 
     static constexpr std::size_t first_sets = std::size_t{1} << 10;
     static constexpr std::size_t max_sets = std::size_t{1} << 18;
 
-    static std::size_t index(const std::vector<Set>& sets, std::uint64_t hash) {
-        return static_cast<std::size_t>(hash >> 20) & (sets.size() - 1);
+    static std::size_t home(std::uint64_t hash, std::size_t last) {
+        return static_cast<std::size_t>(hash >> 20) & last;
     }
 
-    static void place(std::vector<Set>& sets, const Entry& entry, std::uint64_t hash) {
-        Set& set = sets[index(sets, hash)];
-        set[1] = set[0];
-        set[0] = entry;
-    }
-
-    void grow() {
-        std::vector<Set> larger(4 * sets_.size());
-        for (const Set& set : sets_) {
-            for (const Entry* entry : {&set[1], &set[0]}) {  // the newer one last, to stay first
-                if (entry->key != Key16{}) place(larger, *entry, entry->key.hash());
+    void place(const Entry& entry, std::uint64_t hash) {
+        const std::size_t last = sets_.size() - 1;
+        for (std::size_t at = home(hash, last);; at = (at + 1) & last) {
+            for (Entry& free : sets_[at]) {
+                if (!free.unused()) continue;
+                free = entry;
+                return;
             }
         }
-        sets_ = std::move(larger);
-        insertions_ = 0;
     }
 
-    std::vector<Set> sets_;
-    std::size_t insertions_ = 0;
+    void make_room() {
+        const bool full = sets_.size() == max_sets;
+        HugeArray<Set> old(full ? first_sets : 2 * sets_.size());
+        std::swap(old, sets_);
+        if (full) {
+            many_.clear();
+            used_ = 1;  // the entry that is about to be inserted
+            return;
+        }
+        for (const Set& set : old) {
+            for (const Entry& entry : set) {
+                if (!entry.unused()) place(entry, entry.key.hash());
+            }
+        }
+    }
+
+    HugeArray<Set> sets_;
+    std::vector<TokenId> many_;
+    std::size_t used_ = 0;
 };
+
+inline std::size_t PretokenCache::View::find(const Key16& key, std::uint64_t hash, TokenId* out) const {
+    for (std::size_t at = home(hash, last_);; at = (at + 1) & last_) {
+        const Set& set = sets_[at];
+        const std::uint64_t first = set[0].key.difference(key);
+        const std::uint64_t second = set[1].key.difference(key);
+        if (first == 0 || second == 0) [[likely]] {
+            const Entry& entry = set[first != 0];  // no branch: which one it is cannot be predicted
+            const std::size_t count = entry.ids[ids_inside - 1] >> 24;
+            if (count <= ids_inside) [[likely]] {
+                std::memcpy(out, entry.ids, sizeof(entry.ids));
+                out[ids_inside - 1] &= Vocabulary::max_id;
+            } else {
+                std::memcpy(out, many_ + entry.ids[0], count * sizeof(TokenId));
+            }
+            return count;
+        }
+        if (set[1].unused()) return 0;
+    }
+}
 
 }  // namespace bpe

@@ -42,6 +42,7 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
             byte_rules_[(left << 8) | right] = pairs_.find(byte_ids[left], byte_ids[right]);
         }
     }
+    joins_ = WideJoins(*this, merges);
     if (whole_tokens.empty()) return;
     whole_tokens_.assign(std::bit_ceil(2 * whole_tokens.size()), no_token);
     for (const TokenId id : whole_tokens) {

@@ -13,6 +13,7 @@
 #include "bpe/bytes.hpp"
 #include "bpe/hash.hpp"
 #include "bpe/hash_table.hpp"
+#include "bpe/wide_joins.hpp"
 
 namespace bpe {
 
@@ -95,6 +96,11 @@ class Vocabulary {
         return byte_rules_[(std::size_t{left} << 8) | right];
     }
 
+    // Where merges may join characters of three bytes.
+    const WideJoins& joins() const { return joins_; }
+
+    bool has_whole_tokens() const { return !whole_tokens_.empty(); }
+
     // The token that a whole pre-token becomes without merging, if there is one.
     std::optional<TokenId> whole_token(Bytes pretoken) const {
         if (whole_tokens_.empty() || pretoken.size() > longest_whole_token_) return std::nullopt;
@@ -116,6 +122,7 @@ class Vocabulary {
     std::vector<bool> known_;
     std::array<TokenId, 256> byte_ids_;
     MergeTable pairs_;
+    WideJoins joins_;
     std::vector<MergeTable::Rule> byte_rules_;
     std::vector<TokenId> whole_tokens_;  // a hash table of ids by their bytes, at most half full
     std::size_t longest_whole_token_ = 0;
