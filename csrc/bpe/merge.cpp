@@ -1,16 +1,14 @@
 #include "bpe/merge.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <stdexcept>
 
 namespace bpe {
 namespace {
 
-// Up to this length the rescan is faster than the heap (measured on English and Chinese pre-tokens).
+// Up to this length the rescan is faster than the queue (measured on English and Chinese pre-tokens).
 constexpr std::size_t longest_short = 48;
 
 constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
@@ -18,8 +16,9 @@ constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 }  // namespace
 
 void Merger::merge(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids) {
-    if (pretoken.size() > std::numeric_limits<std::int32_t>::max()) {
-        throw std::length_error("a single pre-token is longer than 2 GiB");
+    // Each byte takes up to three places in the queue, which are counted in 32 bits.
+    if (pretoken.size() > std::size_t{1} << 30) {
+        throw std::length_error("a single pre-token is longer than 1 GiB");
     }
     if (pretoken.size() <= longest_short) {
         merge_short(vocabulary, pretoken, ids);
@@ -68,42 +67,46 @@ void Merger::merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer&
 void Merger::merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids) {
     const auto count = static_cast<std::uint32_t>(pretoken.size());
     symbols_.resize(count);
-    heap_.clear();
-    for (std::uint32_t i = 0; i < count; ++i) {
+    queue_.prepare(vocabulary.num_rules());
+    for (std::uint32_t i = count; i-- > 0;) {
         MergeTable::Rule rule;
         if (i + 1 < count) rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
         symbols_[i] = {vocabulary.byte_id(pretoken[i]), i - 1, i + 1 < count ? i + 1 : none, rule.rank,
                        rule.result};
-        if (rule.rank != MergeTable::no_rank) heap_.push_back((std::uint64_t{rule.rank} << 32) | i);
+        if (rule.rank != MergeTable::no_rank) queue_.push(rule.rank, i);
     }
-    std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
-
-    const auto update = [&](std::uint32_t position) {
-        Symbol& left = symbols_[position];
+    std::uint32_t rank = 0;
+    bool overtaken = false;  // a pair that is to be merged before the remaining ones of this rank
+    const auto update = [&](std::uint32_t place) {
+        Symbol& left = symbols_[place];
         MergeTable::Rule rule;
         if (left.next != none) rule = vocabulary.rule(left.id, symbols_[left.next].id);
         left.rank = rule.rank;
         left.merged = rule.result;
         if (rule.rank == MergeTable::no_rank) return;
-        heap_.push_back((std::uint64_t{rule.rank} << 32) | position);
-        std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+        queue_.push(rule.rank, place);
+        if (rule.rank <= rank) overtaken = true;
     };
-    while (!heap_.empty()) {
-        std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-        const std::uint64_t candidate = heap_.back();
-        heap_.pop_back();
-        const auto position = static_cast<std::uint32_t>(candidate);
-        Symbol& left = symbols_[position];
-        // Stale if the pair has changed since; a consumed symbol no longer has a rank.
-        if (left.rank != static_cast<std::uint32_t>(candidate >> 32) || left.rank == MergeTable::no_rank)
-            continue;
-        Symbol& right = symbols_[left.next];
-        left.id = left.merged;
-        left.next = right.next;
-        if (left.next != none) symbols_[left.next].previous = position;
-        right.rank = MergeTable::no_rank;
-        update(position);
-        if (position != 0) update(left.previous);
+    while (queue_.pop(rank, places_)) {
+        for (std::size_t k = 0; k < places_.size(); ++k) {
+            const std::uint32_t place = places_[k];
+            Symbol& left = symbols_[place];
+            // Stale if the pair has changed since; a consumed symbol no longer has a rank.
+            if (left.rank != rank) continue;
+            Symbol& right = symbols_[left.next];
+            left.id = left.merged;
+            left.next = right.next;
+            if (left.next != none) symbols_[left.next].previous = place;
+            right.rank = MergeTable::no_rank;
+            update(place);
+            if (place != 0) update(left.previous);
+            if (!overtaken) continue;
+            // Does not happen with learned merges: there, rules for a token come after the rule that makes
+            // it.
+            for (std::size_t rest = places_.size(); rest-- > k + 1;) queue_.push(rank, places_[rest]);
+            overtaken = false;
+            break;
+        }
     }
     for (std::uint32_t i = 0; i != none; i = symbols_[i].next) ids.push(symbols_[i].id);
 }

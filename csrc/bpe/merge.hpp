@@ -6,6 +6,7 @@
 
 #include "bpe/bytes.hpp"
 #include "bpe/id_buffer.hpp"
+#include "bpe/rank_queue.hpp"
 #include "bpe/vocabulary.hpp"
 
 namespace bpe {
@@ -14,14 +15,14 @@ namespace bpe {
 // scratch memory; use one per thread.
 class Merger {
   public:
-    // Appends the ids of `pretoken`. Throws std::length_error beyond 2^31 bytes.
+    // Appends the ids of `pretoken`. Throws std::length_error beyond 2^30 bytes.
     void merge(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
 
   private:
     // Rescans all pairs for the lowest rank after every merge: quadratic, and fastest for short words.
     static void merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
 
-    // A heap of candidate pairs over a linked list of symbols: n log n.
+    // A queue of candidate pairs over a linked list of symbols: linear but for sorting the places of a rank.
     void merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
 
     struct Symbol {
@@ -32,7 +33,8 @@ class Merger {
         TokenId merged;      // what that pair becomes
     };
     std::vector<Symbol> symbols_;
-    std::vector<std::uint64_t> heap_;  // rank << 32 | position of the left symbol
+    RankQueue queue_;                    // of the places of left symbols
+    std::vector<std::uint32_t> places_;  // scratch
 };
 
 }  // namespace bpe

@@ -23,7 +23,7 @@ MergeTable::MergeTable(const std::vector<Merge>& merges)
 
 Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merges,
                        const std::array<TokenId, 256>& byte_ids, const std::vector<TokenId>& whole_tokens)
-    : byte_ids_(byte_ids), pairs_(merges), byte_rules_(std::size_t{1} << 16) {
+    : byte_ids_(byte_ids), pairs_(merges), num_rules_(merges.size()), byte_rules_(std::size_t{1} << 16) {
     std::sort(tokens.begin(), tokens.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
     if (!tokens.empty() && tokens.back().id > max_id) {
         throw std::invalid_argument("token id " + std::to_string(tokens.back().id) +

@@ -88,6 +88,9 @@ class Vocabulary {
         return std::string_view(blob_).substr(offsets_[id], offsets_[id + 1] - offsets_[id]);
     }
 
+    // Ranks of rules are below this.
+    std::size_t num_rules() const { return num_rules_; }
+
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
     MergeTable::Rule rule(TokenId left, TokenId right) const { return pairs_.find(left, right); }
 
@@ -122,6 +125,7 @@ class Vocabulary {
     std::vector<bool> known_;
     std::array<TokenId, 256> byte_ids_;
     MergeTable pairs_;
+    std::size_t num_rules_;
     WideJoins joins_;
     std::vector<MergeTable::Rule> byte_rules_;
     std::vector<TokenId> whole_tokens_;  // a hash table of ids by their bytes, at most half full
