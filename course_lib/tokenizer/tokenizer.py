@@ -152,11 +152,21 @@ class Tokenizer:
         Bytes that are not UTF-8 are kept: each counts as a symbol (neither letter, digit nor space). Raises
         ValueError for a str with a lone surrogate, which no UTF-8 text can hold, and TypeError for other types.
         """
-        return self._encode(text, with_specials=True)
+        try:
+            if self._piecewise is not None and self._piecewise.needed_for(text):
+                return self._piecewise.encode(text, with_specials=True)
+            return self._engine.encode(text, True)
+        except UnicodeEncodeError as error:
+            raise surrogate_error(error) from None
 
     def encode_ordinary(self, text: str | bytes) -> list[int]:
         """The ids of ``text`` with special tokens in it taken as plain text. Errors as :meth:`encode`."""
-        return self._encode(text, with_specials=False)
+        try:
+            if self._piecewise is not None and self._piecewise.needed_for(text):
+                return self._piecewise.encode(text, with_specials=False)
+            return self._engine.encode(text, False)
+        except UnicodeEncodeError as error:
+            raise surrogate_error(error) from None
 
     def encode_batch(
         self, texts: Sequence[str | bytes], *, num_threads: int | None = None
@@ -353,14 +363,6 @@ class Tokenizer:
         return cls.load(name)
 
     # --- how it is done ------------------------------------------------------------------------------------------
-
-    def _encode(self, text: str | bytes, *, with_specials: bool) -> list[int]:
-        try:
-            if self._piecewise is not None and self._piecewise.needed_for(text):
-                return self._piecewise.encode(text, with_specials=with_specials)
-            return self._engine.encode(text, with_specials)
-        except UnicodeEncodeError as error:
-            raise surrogate_error(error) from None
 
     @property
     def _cutter(self) -> PiecewiseEncoder | _bpe.Encoder:

@@ -67,8 +67,16 @@ bool some_whole_token_is_not_merged(const Vocabulary& vocabulary) {
 
 }  // namespace
 
+// Pre-tokens that are looked up together.
+struct Batch {
+    std::array<const std::uint8_t*, batch_size> ends;
+    std::array<Key16, batch_size> keys;
+    std::array<std::uint64_t, batch_size> hashes;
+};
+
 // The caches and scratch memory of one thread, kept from call to call.
 struct Workspace {
+    Batch batch;
     PretokenCache cache;
     LongCache long_cache;
     WideCache wide_cache;
@@ -137,6 +145,29 @@ void Encoder::encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) 
 }
 
 template <class Id>
+IdArray<Id> Encoder::encode_pieces(std::span<const Bytes> pieces, bool with_specials,
+                                   const Tick& tick) const {
+    std::uint64_t total = 0;
+    for (const Bytes piece : pieces) total += piece.size();
+    IdCollector<Id> collected;
+    run_parallel(1, total, tick, [&](std::size_t, Progress& progress) {
+        const Lease workspace(*this);
+        IdBuffer ids;
+        for (const Bytes piece : pieces) {
+            if (progress.cancelled) return;
+            ids.clear();
+            encode_text(piece, with_specials, *workspace, ids);
+            progress.done += piece.size();
+            collected.append(ids.span(), static_cast<double>(progress.done) / static_cast<double>(total));
+        }
+    });
+    return collected.take();
+}
+
+template IdArray<std::uint16_t> Encoder::encode_pieces(std::span<const Bytes>, bool, const Tick&) const;
+template IdArray<std::uint32_t> Encoder::encode_pieces(std::span<const Bytes>, bool, const Tick&) const;
+
+template <class Id>
 std::vector<IdArray<Id>> Encoder::encode_all(std::span<const Bytes> texts, bool with_specials,
                                              std::size_t num_threads, const Tick& tick) const {
     std::vector<IdArray<Id>> results(texts.size());
@@ -193,9 +224,7 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
     if (!pattern_) throw std::logic_error("an encoder without a pattern cannot cut text");
     const std::uint8_t* begin = text.data();
     const std::uint8_t* const text_end = begin + text.size();
-    std::array<const std::uint8_t*, batch_size> ends;
-    std::array<Key16, batch_size> keys;
-    std::array<std::uint64_t, batch_size> hashes;
+    auto& [ends, keys, hashes] = workspace.batch;
     while (begin < text_end) {
         const std::size_t count = pretokenize(*pattern_, begin, text_end, ends.data(), batch_size);
         const PretokenCache::View cache(workspace.cache);

@@ -39,6 +39,10 @@ class Encoder {
     // Appends the ids of one text given as its pre-tokens.
     void encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) const;
 
+    // The ids of all pieces of a text in one array, on one thread beside the calling one. Ticks count bytes.
+    template <class Id>
+    IdArray<Id> encode_pieces(std::span<const Bytes> pieces, bool with_specials, const Tick& tick) const;
+
     // One result per text, in order, on `num_threads` threads. Ticks count bytes.
     template <class Id>
     std::vector<IdArray<Id>> encode_all(std::span<const Bytes> texts, bool with_specials,

@@ -77,18 +77,18 @@ Encoder::Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
 
 // On one thread, beside the one that checks for Ctrl-C.
 template <class Id>
-std::vector<bpe::IdArray<Id>> Encoder::encode_in_pieces(bpe::Bytes text, bool with_specials) const {
+bpe::IdArray<Id> Encoder::encode_in_pieces(bpe::Bytes text, bool with_specials) const {
     const py::object no_progress = py::none();
     const py::gil_scoped_release release;
     const auto pieces = bpe::split_into_chunks(
         text, with_specials ? encoder_->specials() : bpe::SpecialTokens(), piece_bytes);
-    return encoder_->encode_all<Id>(pieces, with_specials, 1, make_tick(no_progress));
+    return encoder_->encode_pieces<Id>(pieces, with_specials, make_tick(no_progress));
 }
 
 py::list Encoder::encode(const py::object& object, bool with_specials) const {
     const Text text(object);
     if (text.bytes().size() >= min_bytes_to_cut) {
-        return to_list(encode_in_pieces<std::uint32_t>(text.bytes(), with_specials));
+        return to_list(encode_in_pieces<std::uint32_t>(text.bytes(), with_specials).span());
     }
     bpe::IdBuffer ids;
     without_gil(text.bytes().size(), [&] { encoder_->encode(text.bytes(), with_specials, ids); });
@@ -103,7 +103,7 @@ py::array Encoder::encode_numpy_as(const py::object& object, bool with_specials)
     }
     bpe::IdBuffer ids;
     without_gil(text.bytes().size(), [&] { encoder_->encode(text.bytes(), with_specials, ids); });
-    return to_numpy(bpe::IdArray<Id>(ids.span()));
+    return to_numpy<Id>(ids.span());
 }
 
 py::array Encoder::encode_numpy(const py::object& object, bool with_specials) const {

@@ -43,7 +43,7 @@ class Encoder {
     template <class Id>
     py::array encode_numpy_as(const py::object& text, bool with_specials) const;
     template <class Id>
-    std::vector<bpe::IdArray<Id>> encode_in_pieces(bpe::Bytes text, bool with_specials) const;
+    bpe::IdArray<Id> encode_in_pieces(bpe::Bytes text, bool with_specials) const;
 
     std::shared_ptr<const bpe::Encoder> encoder_;
 };

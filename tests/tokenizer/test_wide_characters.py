@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.data import texts
+from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import PATTERNS, Tokenizer, pretokenize, train_bpe
 from tests.tokenizer.references import pretrained, tiktoken_encoding
 
@@ -188,3 +189,20 @@ def test_more_words_than_the_caches_hold() -> None:
         assert tokenizer.decode(first) == text
         sample = text[:3_000]
         assert tokenizer.encode(sample) == train_bpe(["the cat and the dog 学习语言"], 270).encode(sample)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "o200k_base"])
+@pytest.mark.parametrize("letters", ["a", "学", "abcdefghijklmnopqrstuvwxyz", "的一是不了人我在有他"])
+def test_one_long_pretoken_is_not_quadratic(name: str, letters: str) -> None:
+    tokenizer = pretrained(name)
+    random = np.random.default_rng(0)
+
+    def seconds(length: int) -> float:
+        times = []
+        for _ in range(3):
+            text = "".join(random.choice(list(letters), length))  # not yet in a cache
+            times.append(cpu_seconds(lambda text=text: tokenizer.encode_to_numpy(text))[0])
+        return min(times)
+
+    # Four times the text: 16 times the time if it were quadratic.
+    assert seconds(400_000) < 9 * seconds(100_000) + 0.01
