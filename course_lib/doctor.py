@@ -161,7 +161,7 @@ def _engine() -> Iterator[Finding]:
         yield Finding("engine", f"not built ({error}); needs a C++20 compiler", "problem", _build_command())
         return
     built = engine.build_info()
-    how = f"{built['compiler']}, C++{built['cxx_standard'] // 100 % 100}"
+    how = f"{built['compiler']}, C++{built['cxx_standard'] // 100 % 100}, Unicode {built['unicode_version']}"
     if built["assertions"]:
         yield Finding("engine", f"{how}, with assertions", "note", "a slow build for debugging")
     else:

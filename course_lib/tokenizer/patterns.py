@@ -2,7 +2,8 @@ r"""Pre-tokenization: cutting text into pieces that no merge may cross.
 
 Without it, the most frequent pairs would join words to their punctuation and neighbours ("dog." and "dog!" as tokens of
 their own). Each published model has its pattern, a regular expression of the ``regex`` package. The built-in ones
-have a compiled scanner that makes the same cuts; any other pattern works too, but more slowly.
+have a compiled scanner that makes the same cuts; any other pattern works too, but more slowly. ``UNICODE_VERSION``
+says what is a letter, a mark or a digit, whatever version the installed ``regex`` follows (``unicode.py``).
 """
 
 from typing import Final
@@ -11,6 +12,7 @@ import regex
 
 from course_lib import _bpe
 from course_lib.checks import check_text
+from course_lib.tokenizer.unicode import as_known
 
 _CJK = "一-龥\u3040-ゟ゠-ヿ"
 _WORD = rf"(?:(?![{_CJK}])[\p{{L}}\p{{M}}])"
@@ -84,7 +86,8 @@ def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
     """Cut ``text`` into pre-tokens; joined, they are ``text`` again.
 
     ``pattern`` is a name in ``PATTERNS`` or a regular expression of the ``regex`` package. Text that the expression
-    does not match becomes pieces of its own, so that nothing is lost. Raises ValueError for a lone surrogate in
+    does not match becomes pieces of its own, so that nothing is lost. Characters that ``UNICODE_VERSION`` does not know
+    belong to no class, and a pattern cannot name them. Raises ValueError for a lone surrogate in
     ``text`` with a built-in pattern, and as :func:`resolve_pattern`.
     """
     check_text("text", text)
@@ -99,10 +102,10 @@ def split_by_regex(text: str, expression: str) -> list[str]:
     """The matches of ``expression`` in ``text`` and the gaps between them, in order; none is empty."""
     pieces = []
     start = 0
-    for match in regex.finditer(expression, text):
+    for match in regex.finditer(expression, as_known(text)):
         if match.end() == match.start():
             continue
-        pieces += [text[start : match.start()], match.group()]
+        pieces += [text[start : match.start()], text[match.start() : match.end()]]
         start = match.end()
     pieces.append(text[start:])
     return [piece for piece in pieces if piece]

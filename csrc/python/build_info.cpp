@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bpe/parallel.hpp"
+#include "bpe/unicode.hpp"
 #include "python/registers.hpp"
 
 namespace python {
@@ -23,6 +24,7 @@ void register_build_info(py::module_& module) {
         info["assertions"] = true;
 #endif
         info["cxx_standard"] = __cplusplus;
+        info["unicode_version"] = bpe::unicode::version;
         return info;
     });
 }

@@ -6,8 +6,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
+#include "bpe/unicode.hpp"
 #include "python/registers.hpp"
 #include "python/text.hpp"
 
@@ -38,6 +40,16 @@ py::list pretokenize(const py::object& object, const std::string& name) {
     return pieces;
 }
 
+// One byte a code point, the bits of CharClass.
+py::bytes character_classes() {
+    constexpr std::uint32_t code_points = 0x110000;
+    std::string classes(code_points, '\0');
+    for (std::uint32_t code = 0; code < code_points; ++code) {
+        classes[code] = static_cast<char>(bpe::classes_of(code));
+    }
+    return classes;
+}
+
 }  // namespace
 
 bpe::Pattern compiled_pattern(const std::string& name) {
@@ -53,6 +65,7 @@ std::optional<bpe::Pattern> compiled_pattern(const std::optional<std::string>& n
 
 void register_pretokenize(py::module_& module) {
     module.def("pretokenize", &pretokenize, py::arg("text"), py::arg("pattern"));
+    module.def("character_classes", &character_classes);
 }
 
 }  // namespace python
