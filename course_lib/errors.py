@@ -8,7 +8,8 @@ class FormatError(ValueError):
 
     ``file`` is the path as the caller gave it, ``place`` says where in the file (a line, a byte offset or a
     JSON path such as ``model.merges[3]``; empty when the whole file is meant) and ``reason`` what is wrong
-    there. The message holds all three, so that it can be shown to a reader as it is.
+    there. The message holds all three, so that it can be shown to a reader as it is; the middle of a long one, which
+    quotes a large part of the file, is left out.
     """
 
     def __init__(self, file: str | os.PathLike[str], place: str, reason: str) -> None:
@@ -19,7 +20,12 @@ class FormatError(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.place, self.reason) if part)
+        parts = (self.file, _shortened(self.place), _shortened(self.reason))
+        return ": ".join(part for part in parts if part)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 600 else f"{text[:400]} … {text[-150:]}"
 
 
 class ReaderError(ValueError):
