@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,12 +23,17 @@
 
 namespace {
 
-// Bytes that characters of three bytes share, among others, so that random strings of them hold many.
-constexpr std::array<std::string_view, 9> pieces = {"学", "习", "字", "一", "丁", "가", "\xe5", "\xad", "a"};
+using Alphabet = std::span<const std::string_view>;
 
-std::string random_text(std::mt19937& random, std::size_t length) {
+// Bytes that characters of three bytes share, among others, so that random strings of them hold many.
+constexpr std::array<std::string_view, 9> wide = {"学", "习", "字", "一", "丁", "가", "\xe5", "\xad", "a"};
+
+// Nothing is cut.
+constexpr std::array<std::string_view, 2> narrow = {"a", "b"};
+
+std::string random_text(std::mt19937& random, Alphabet alphabet, std::size_t length) {
     std::string text;
-    for (std::size_t k = 0; k < length; ++k) text += pieces[random() % pieces.size()];
+    for (std::size_t k = 0; k < length; ++k) text += alphabet[random() % alphabet.size()];
     return text;
 }
 
@@ -34,12 +41,12 @@ struct Rules {
     std::vector<std::string> tokens = byte_tokens();
     std::vector<bpe::Merge> merges;
 
-    // Adds merges of pieces of random text, cut anywhere.
-    explicit Rules(std::mt19937& random) {
+    // Adds merges of pieces of random text, cut anywhere; in any order, if `shuffled`.
+    Rules(std::mt19937& random, Alphabet alphabet, bool shuffled) {
         std::map<std::string, bpe::TokenId> ids;
         for (bpe::TokenId id = 0; id < tokens.size(); ++id) ids[tokens[id]] = id;
         for (int trial = 0; trial < 400 && merges.size() < 40; ++trial) {
-            const std::string text = random_text(random, 3);
+            const std::string text = random_text(random, alphabet, 6);
             const std::size_t start = random() % (text.size() - 1);
             const std::size_t size = 2 + random() % (text.size() - start - 1);
             const std::string token = text.substr(start, size);
@@ -52,6 +59,7 @@ struct Rules {
             ids[token] = id;
             tokens.push_back(token);
         }
+        if (shuffled) std::ranges::shuffle(merges, random);
     }
 
     // The lowest rank first, the leftmost of equals, until no pair merges.
@@ -79,7 +87,7 @@ struct Rules {
         std::array<bpe::TokenId, 256> byte_ids{};
         std::iota(byte_ids.begin(), byte_ids.end(), 0U);
         return {bpe::Vocabulary(std::move(entries), merges, byte_ids, {}),
-                bpe::SpecialTokens({}),
+                bpe::SpecialTokens(),
                 {},
                 std::nullopt};
     }
@@ -87,14 +95,15 @@ struct Rules {
 
 }  // namespace
 
-TEST_CASE("cutting between characters of three bytes changes no id") {
+TEST_CASE("merging and cutting between characters of three bytes give the ids of the definition") {
     std::mt19937 random(3);
     for (int vocabulary = 0; vocabulary < 60; ++vocabulary) {
-        const Rules rules(random);
+        const Alphabet alphabet = vocabulary % 3 == 0 ? Alphabet(narrow) : Alphabet(wide);
+        const Rules rules(random, alphabet, vocabulary % 2 == 0);
         const bpe::Encoder encoder = rules.encoder();
         for (int trial = 0; trial < 20; ++trial) {
             // In memory of exactly its size: the sanitizer sees every byte that is read behind it.
-            const std::string text = random_text(random, 1 + random() % 30);
+            const std::string text = random_text(random, alphabet, 1 + random() % (trial < 15 ? 30 : 150));
             const std::vector<std::uint8_t> exact(text.begin(), text.end());
             const std::vector<bpe::Bytes> pretokens = {exact};
             const std::vector<bpe::TokenId> expected = rules.encode(text);
