@@ -57,7 +57,7 @@ inline const std::uint8_t* skip_ideographs(const std::uint8_t* at, const std::ui
             at += step;
             continue;
         }
-        return at + std::countr_zero(wrong) / 3 * 3;
+        return at + static_cast<std::size_t>(std::countr_zero(wrong)) / 3 * 3;
     }
 #endif
     return at;

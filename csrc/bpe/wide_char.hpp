@@ -25,13 +25,18 @@ constexpr bool continues(std::uint8_t byte) {
     return (byte & 0xc0) == 0x80;
 }
 
+// The code of the three bytes at `at`, which have that form.
+inline WideChar wide_code(const std::uint8_t* at) {
+    return static_cast<WideChar>((at[0] & 0x0fU) << 12 | (at[1] & 0x3fU) << 6 | (at[2] & 0x3fU));
+}
+
 // The character at `at`, if there is a complete one before `end`.
 inline std::optional<WideChar> wide_char_at(const std::uint8_t* at, const std::uint8_t* end) {
     if (end - at < static_cast<std::ptrdiff_t>(wide_bytes) || !leads_wide(at[0]) || !continues(at[1]) ||
         !continues(at[2])) {
         return std::nullopt;
     }
-    return static_cast<WideChar>((at[0] & 0x0fU) << 12 | (at[1] & 0x3fU) << 6 | (at[2] & 0x3fU));
+    return wide_code(at);
 }
 
 // Its bytes.

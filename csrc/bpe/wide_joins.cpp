@@ -43,9 +43,7 @@ WideJoins::WideJoins(const Vocabulary& vocabulary, const std::vector<Merge>& mer
         const Bytes right = as_bytes(vocabulary.bytes(merge.right));
         if (left.empty() || right.empty() || !can_end_in(left) || !can_begin_with(right)) continue;
         if (left.size() >= wide_bytes && right.size() >= wide_bytes) {
-            pairs.emplace_back(
-                *wide_char_at(left.data() + left.size() - wide_bytes, left.data() + left.size()),
-                *wide_char_at(right.data(), right.data() + wide_bytes));
+            pairs.emplace_back(wide_code(left.data() + left.size() - wide_bytes), wide_code(right.data()));
             continue;
         }
         Sides sides{};

@@ -83,6 +83,7 @@ struct Rules {
 
     bpe::Encoder encoder() const {
         std::vector<bpe::Vocabulary::Entry> entries;
+        entries.reserve(tokens.size());
         for (bpe::TokenId id = 0; id < tokens.size(); ++id) entries.push_back({id, tokens[id]});
         std::array<bpe::TokenId, 256> byte_ids{};
         std::iota(byte_ids.begin(), byte_ids.end(), 0U);
