@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib.chapters.ch01_tokenizer import pictures
+from course_lib.chapters.ch01_tokenizer import engine_pictures, pictures
 
 
 class Law:
@@ -106,7 +106,7 @@ def test_trainers_with_the_same_work_are_one_curve() -> None:
     frame = pd.DataFrame(rows, columns=["trainer", "bytes", "cpu_seconds", "pairs", "candidates"])
     labels = [
         [(line.get_label(), len(line.get_xdata())) for line in axes.get_lines()]
-        for axes in pictures.training_work(frame).figure.axes
+        for axes in engine_pictures.training_work(frame).figure.axes
     ]
     assert labels == [
         [("naive", 2), ("incremental, heap", 3)],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from course_lib.chapters.ch01_tokenizer import pictures
+from course_lib.chapters.ch01_tokenizer import engine_pictures
 from course_lib.chapters.ch01_tokenizer.experiments import bpe, controls, scale
 from course_lib.tokenizer import reference, train_bpe
 
@@ -85,7 +85,7 @@ def test_times_are_measured_on_beginnings_and_code_is_real(tmp_path: Path) -> No
 def test_the_laws_picture_marks_what_was_left_out() -> None:
     points = pd.DataFrame({"bytes": [1e6, 2e6, 4e6], "cpu_seconds": [0.1, 0.2, 0.4]})
     line = pd.DataFrame({"bytes": [1e6, 4e6, 1e9], "cpu_seconds": [0.1, 0.4, 100.0]})
-    picture = pictures.training_law({"corpus": points}, {"corpus": line}, {"corpus": 30})
+    picture = engine_pictures.training_law({"corpus": points}, {"corpus": line}, {"corpus": 30})
     (axes,) = picture.figure.axes
     law, fitted, left_out, claim = axes.get_lines()
     assert list(law.get_xdata())[-1] == 1e9

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from course_lib.chapters.ch01_tokenizer import pictures
+from course_lib.chapters.ch01_tokenizer import engine_pictures
 from course_lib.chapters.ch01_tokenizer.experiments import waterfall
 from course_lib.tokenizer import pretokenize
 from tests.tokenizer.references import hard_text, pretrained
@@ -63,7 +63,7 @@ def test_the_picture_shows_each_step_and_the_gain() -> None:
     assert list(steps["step"]) == list(waterfall.STEPS) and (steps["ns_per_byte"] > 0).all()
     rows = [(times, how, gain) for how in ("Python", "engine") for times, gain in ((1, 0.9), (2, 1.5))]
     gains = pd.DataFrame(rows, columns=["times", "how", "gain"])
-    picture = pictures.waterfall(steps.assign(ns_per_byte=[2_000.0, 1_000, 200, 100, 10, 5]), gains)
+    picture = engine_pictures.waterfall(steps.assign(ns_per_byte=[2_000.0, 1_000, 200, 100, 10, 5]), gains)
     left, right = picture.figure.axes
     notes = [text.get_text() for text in left.texts]
     assert notes[0] == "2,000 ns" and notes[1].split() == ["÷", "2.0", "1,000", "ns"]
