@@ -204,6 +204,8 @@ SIZES = Experiment(
     fixed={"byte_steps": 1200},
     folder=_FOLDER,
     seconds=20,
+    large={"byte_steps": 4800},
+    large_seconds=80,
 )
 
 ALGORITHM = Experiment(
@@ -218,4 +220,6 @@ ALGORITHM = Experiment(
     fixed={"byte_steps": 1200},
     folder=_FOLDER,
     seconds=25,
+    large={"byte_steps": 4800},
+    large_seconds=100,
 )

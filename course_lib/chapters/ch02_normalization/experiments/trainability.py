@@ -131,7 +131,9 @@ MAP = Experiment(
     nuisance=["lr"],
     fixed={"layers": 6, "steps": 300},
     folder=_FOLDER,
-    seconds=7,
+    seconds=8,
+    large={"layers": 12, "steps": 1200},
+    large_seconds=60,
 )
 
 DEEPER = Experiment(
@@ -147,5 +149,7 @@ DEEPER = Experiment(
     nuisance=["lr"],
     fixed={"layers": 18, "steps": 300},
     folder=_FOLDER,
-    seconds=20,
+    seconds=21,
+    large={"layers": 36, "steps": 1200},
+    large_seconds=170,
 )
