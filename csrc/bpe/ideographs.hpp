@@ -34,7 +34,7 @@ static_assert(all_have(0x4e00, 0x9fff, letter | upper | lower, digit | space | m
 
 // The end of the run of these characters from `at` on, or a place before it, after a whole character. All of
 // them are letters without case.
-inline const std::uint8_t* skip_ideographs(const std::uint8_t* at, const std::uint8_t* end) {
+inline const std::uint8_t* skip_ideographs(const std::uint8_t* at, [[maybe_unused]] const std::uint8_t* end) {
 #ifdef __SSE2__
     // Five characters; each byte is compared with the range that is allowed at its place.
     constexpr std::size_t step = 15;
