@@ -127,6 +127,22 @@ def encode_from_the_right(word: bytes, merges: list[Pair]) -> list[bytes]:
         tokens[i : i + 2] = [tokens[i] + tokens[i + 1]]
 
 
+def encode_longest_result(word: bytes, merges: list[Pair]) -> Word:
+    tokens = reference.split_bytes(word)
+    while known := [pair for pair in pairwise(tokens) if pair in merges]:
+        tokens = reference.merge(
+            tokens, min(known, key=lambda pair: (-len(pair[0] + pair[1]), merges.index(pair)))
+        )
+    return tokens
+
+
+def encode_list_twice(word: bytes, merges: list[Pair]) -> Word:
+    tokens = reference.split_bytes(word)
+    for pair in [*merges, *merges]:
+        tokens = reference.merge(tokens, pair)
+    return tokens
+
+
 def encode_nothing_empty(word: bytes, merges: list[Pair]) -> Word:
     tokens = reference.split_bytes(word)
     while True:
@@ -160,6 +176,8 @@ ANSWERS = {
             (encode_one_merge, "One merge is done correctly"),
             (encode_first_candidates, "This uses only pairs that were in the word at the beginning"),
             (encode_from_the_right, "a a a a a → aa aa a → aaaa a, from the left"),
+            (encode_longest_result, "c + d goes first. Then a + b comes before"),
+            (encode_list_twice, "Each merge makes the pair of the one before it in the list"),
             (encode_nothing_empty, "An empty word has no tokens."),
             (encode_unknown, "l + l is first in the list"),
             (encode_integers, "l + l is first in the list"),

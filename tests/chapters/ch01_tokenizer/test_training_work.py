@@ -93,3 +93,8 @@ def test_the_laws_picture_marks_what_was_left_out() -> None:
     assert left_out.get_markerfacecolor() == "none"
     assert (list(claim.get_xdata()), list(claim.get_ydata())) == ([1e9], [30])
     assert picture.alt == "corpus: 100 s"
+
+
+def test_clauses_are_cut_at_punctuation_of_any_script() -> None:
+    assert bpe.repeated_clauses("Yes, yes. No, yes!\nYes") == 0.4  # Yes and yes twice each, of five
+    assert bpe.repeated_clauses("花在枝。花在枝，月在天\n") == pytest.approx(1 / 3)

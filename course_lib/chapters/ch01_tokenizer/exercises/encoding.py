@@ -44,6 +44,16 @@ def _encode_cases() -> Iterator[Case]:
         (b"abc",),
         "a + b makes ab + c. That it stands earlier in the list does not matter: it is in the list.",
     )
+    yield Case(
+        (b"abcd", [(b"c", b"d"), (b"a", b"b"), (b"b", b"cd")]),
+        (b"ab", b"cd"),
+        "c + d goes first. Then a + b comes before b + cd in the list, though b + cd makes the longer token.",
+    )
+    yield Case(
+        (b"abcd", [(b"abc", b"d"), (b"ab", b"c"), (b"a", b"b")]),
+        (b"abcd",),
+        "Each merge makes the pair of the one before it in the list: look at all pairs until none is in the list.",
+    )
     for text in TEXTS:
         tokenizer = train_bpe([text], 256 + 20)
         for word in [*pretokenize(text)[:6], "shellwood", "跟学我习"]:

@@ -12,6 +12,7 @@ from pydoc_data.topics import topics
 
 import numpy as np
 import pandas as pd
+import regex
 
 from course_lib.chapters.ch01_tokenizer.experiments import real_text
 from course_lib.data import SEPARATOR, open_text, stories
@@ -261,6 +262,12 @@ def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> 
         if number in ends:
             rows.append((number, len(seen), 1 - len(seen) / number))
     return pd.DataFrame(rows, columns=["pretokens", "distinct", "seen_before"])
+
+
+def repeated_clauses(text: str) -> float:
+    """The share of a text's clauses, between line ends and punctuation of any script, that occurred before."""
+    clauses = [clause for part in regex.split(r"[\p{P}\n]+", text) if (clause := part.strip())]
+    return 1 - len(set(clauses)) / len(clauses)
 
 
 def thread_gain(path: PathLike, *, vocab_size: int = 10_000, threads: Sequence[int] = (1, 2)) -> pd.DataFrame:
