@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 import nbformat
@@ -54,9 +55,15 @@ def errors(outputs: Sequence[Cell]) -> list[str]:
 
 
 def printed(outputs: Sequence[Cell]) -> str:
-    """The text of a cell's outputs."""
-    return "".join(
-        output.get("text", "") or output.get("data", {}).get("text/plain", "")
-        for output in outputs
-        if output.output_type != "error" and output.get("name") != "stderr"  # progress bars go to stderr
-    )
+    """The text of a cell's outputs, without progress bars, which a fast machine does not show."""
+    return "".join(text for output in outputs if not _BAR.search(text := _text(output)))
+
+
+# "training:  40%|████      | 2/5 [00:01<00:02, 2.1run/s]": a widget's text; without a widget, bars go to stderr.
+_BAR = re.compile(r"\d+%\|.*\| *[\d.,]+\w*/[\d.,]+\w* \[")
+
+
+def _text(output: Cell) -> str:
+    if output.output_type == "error" or output.get("name") == "stderr":
+        return ""
+    return str(output.get("text", "") or output.get("data", {}).get("text/plain", ""))

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.notebook_rules import Chapter
@@ -30,3 +31,13 @@ def test_every_cell_runs_again_and_says_the_same(path: Path) -> None:
     for source, first, again in zip(sources, outputs, reversed(outputs), strict=False):
         assert errors(first) == errors(again) == [], source
         assert words(first) == words(again), source
+
+
+def test_progress_bars_do_not_count() -> None:
+    shown = [
+        "bootstrap:   0%|          | 0/60 [00:00<?, ?fit/s]",
+        "  training: 100%|██████████| 1,200/1,200 [00:01<00:00, 2.1MB/s]",
+        "a table | 5 % | 3/4",
+    ]
+    outputs = [nbformat.v4.new_output("display_data", data={"text/plain": text}) for text in shown]
+    assert printed(outputs) == shown[2]
