@@ -12,16 +12,18 @@ from course_lib.lab.small_runs import small_config
 
 def test_steps_cost_the_same_for_every_vocabulary() -> None:
     for vocab_size in judged.VOCAB_SIZES:
-        cost = accounting.flops(small_config(vocab_size=vocab_size)).total
-        steps = judged.equal_compute_steps(vocab_size, 1_200)
-        assert steps * cost == pytest.approx(1_200 * accounting.flops(small_config()).total, rel=0.01)
-    assert judged.equal_compute_steps(256, 1_200) == 1_200
+        config = small_config(vocab_size=vocab_size)
+        steps = judged.equal_compute_steps(config, 16, 1_200)
+        budget = 1_200 * accounting.flops(small_config()).total
+        assert 2 * steps * accounting.flops(config).total == pytest.approx(budget, rel=0.02)
+    assert judged.equal_compute_steps(small_config(), judged.BATCH_SIZE, 1_200) == 1_200
 
 
 def test_a_run_returns_the_numbers_of_its_point() -> None:
     point = {"seed": 0, "text": "novels_en", "vocab_size": 512, "lr": 0.008, "byte_steps": 8}
     found = judged.size_run(equal="compute", **point)
-    assert found["steps"] == judged.equal_compute_steps(512, 8)
+    config = small_config(vocab_size=512)
+    assert found["steps"] == judged.equal_compute_steps(config, judged.BATCH_SIZE, 8)
     assert 2 < found["bytes_per_token"] < 2.5 and 3 < found["bits"] < 9
     read = found["steps"] * judged.BATCH_SIZE * 64 * found["bytes_per_token"] / 1e6
     assert found["bytes_read"] == pytest.approx(read)
@@ -29,8 +31,17 @@ def test_a_run_returns_the_numbers_of_its_point() -> None:
     assert as_much_text["steps"] == round(8 / found["bytes_per_token"])
 
 
+def test_shorter_windows_hold_as_many_bytes_and_cost_as_much() -> None:
+    point = {"seed": 0, "text": "novels_en", "vocab_size": 512, "lr": 0.008, "byte_steps": 60}
+    whole, cut = (judged.size_run(equal=equal, **point) for equal in ("compute", "window"))
+    tokens = 1e6 * cut["bytes_read"] / cut["bytes_per_token"] / cut["steps"]
+    batch_size = round(judged.BATCH_SIZE * cut["bytes_per_token"])
+    assert tokens / batch_size * cut["bytes_per_token"] == pytest.approx(64, rel=0.05)
+    assert cut["bytes_read"] == pytest.approx(whole["bytes_read"], rel=0.1)
+
+
 def test_every_arm_is_tuned_on_the_same_rates_with_enough_seeds() -> None:
-    for experiment in (judged.SIZES, judged.ALGORITHM):
+    for experiment in (judged.SIZES, judged.SIZES_SHORT, judged.ALGORITHM):
         assert len(experiment.seeds) >= 4
         rates = {}
         for point in experiment.grid:

@@ -1,5 +1,6 @@
 """Chapter 1: a tokenizer judged by a model: bits per byte, for vocabularies of different size and algorithms."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,6 +13,7 @@ from course_lib.data import split
 from course_lib.lab.reference_runs import Experiment, product
 from course_lib.lab.run_texts import BYTES, RunText, run_text
 from course_lib.lab.small_runs import linear_to_zero, novels_run, small_config, train_small
+from course_lib.model import ModelConfig
 from course_lib.tokenizer import pretokenize, train_bpe
 from course_lib.tokenizer.unigram import UnigramTokenizer
 from course_lib.tokenizer.wordpiece import CONTINUES, WordPieceTokenizer
@@ -22,6 +24,10 @@ VOCAB_SIZES = (BYTES, 1_024, 4_096, 16_384)
 TEXTS = ("novels_en", "classics_zh")
 
 BATCH_SIZE = 8
+"""Windows in a step of the model that reads bytes."""
+
+WINDOWS = 800
+"""Held-out windows, of the default length, that a model is judged by."""
 
 ALGORITHMS = ("BPE", "BPE, same entries", "Unigram", "WordPiece")
 """All learn :data:`LEARNED` pieces, except that "BPE, same entries" has as many entries as Unigram has."""
@@ -44,42 +50,57 @@ class Cutter(Protocol):
 # --- sizes of a BPE's vocabulary --------------------------------------------------------------------------------------
 
 
-def equal_compute_steps(vocab_size: int, byte_steps: int) -> int:
-    """Steps of a model with ``vocab_size`` that cost as many FLOPs as ``byte_steps`` of the one that reads bytes.
-
-    All but the vocabulary is equal: the head makes a step with a large vocabulary dearer, so that there are fewer.
-    """
-    budget = byte_steps * accounting.flops(small_config()).total
-    return max(1, round(budget / accounting.flops(small_config(vocab_size=vocab_size)).total))
-
-
 def size_run(
     *, seed: int, text: str, vocab_size: int, equal: str, lr: float, byte_steps: int
 ) -> dict[str, float]:
     """Train the smallest model on a text in tokens of a BPE with ``vocab_size`` entries.
 
-    ``equal``: with the model of bytes, "compute" (as many FLOPs) or "text" (as many bytes of text are read).
+    ``equal``: with the model of bytes, "compute" (as many FLOPs), "text" (as many bytes of text are read) or "window"
+    (as many FLOPs, in windows of as many bytes: shorter ones, of which more are in a batch).
 
     Returns bits (per byte, held out), steps, bytes_per_token (held out), bytes_read (millions of bytes of training text
     in the batches) and parameters (millions).
     """
     ids = run_text(text, vocab_size)
-    by_text = max(1, round(byte_steps / _bytes_per_token(ids)))
-    steps = by_text if equal == "text" else equal_compute_steps(vocab_size, byte_steps)
-    return _trained(ids, vocab_size, steps, lr=lr, seed=seed)
+    bytes_per_token = _bytes_per_token(ids)
+    config, batch_size = small_config(vocab_size=vocab_size), BATCH_SIZE
+    if equal == "window":
+        batch_size = round(BATCH_SIZE * bytes_per_token)
+        config = replace(config, context_length=round(config.context_length / bytes_per_token))
+    steps = max(1, round(byte_steps / bytes_per_token))
+    if equal != "text":
+        steps = equal_compute_steps(config, batch_size, byte_steps)
+    return _trained(ids, config, steps, batch_size=batch_size, lr=lr, seed=seed)
 
 
-def _trained(ids: RunText, vocab_size: int, steps: int, *, lr: float, seed: int) -> dict[str, float]:
-    config = small_config(vocab_size=vocab_size)
+def equal_compute_steps(config: ModelConfig, batch_size: int, byte_steps: int) -> int:
+    """Steps of a model that cost as many FLOPs as ``byte_steps`` of the one that reads bytes.
+
+    The head makes a step with a large vocabulary dearer, so that there are fewer.
+    """
+    budget = byte_steps * BATCH_SIZE * accounting.flops(small_config()).total
+    return max(1, round(budget / (batch_size * accounting.flops(config).total)))
+
+
+def _trained(
+    ids: RunText, config: ModelConfig, steps: int, *, batch_size: int = BATCH_SIZE, lr: float, seed: int
+) -> dict[str, float]:
+    default = small_config().context_length
     settings = novels_run(
-        steps, lr=lr, config=config, text=ids, batch_size=BATCH_SIZE, schedule=linear_to_zero(steps)
+        steps,
+        lr=lr,
+        config=config,
+        text=ids,
+        batch_size=batch_size,
+        schedule=linear_to_zero(steps),
+        validation_windows=WINDOWS * default // config.context_length,
     )
     ratio = _bytes_per_token(ids)
     return {
         "bits": train_small(settings, seed=seed).bits_per_byte,
         "steps": float(steps),
         "bytes_per_token": ratio,
-        "bytes_read": steps * BATCH_SIZE * config.context_length * ratio / 1e6,
+        "bytes_read": steps * batch_size * config.context_length * ratio / 1e6,
         "parameters": accounting.parameters(config).total / 1e6,
     }
 
@@ -97,8 +118,9 @@ def algorithm_run(*, seed: int, text: str, algorithm: str, lr: float, byte_steps
     Returns what :func:`size_run` does, and entries (of the vocabulary).
     """
     ids, entries = _algorithm_ids(text, algorithm)
-    steps = equal_compute_steps(entries, byte_steps)
-    return {**_trained(ids, entries, steps, lr=lr, seed=seed), "entries": float(entries)}
+    config = small_config(vocab_size=entries)
+    steps = equal_compute_steps(config, BATCH_SIZE, byte_steps)
+    return {**_trained(ids, config, steps, lr=lr, seed=seed), "entries": float(entries)}
 
 
 @cache
@@ -187,7 +209,7 @@ def _unspelled(character: str) -> bytes:
 
 # --- what is stored ---------------------------------------------------------------------------------------------------
 
-_RATES = [0.002, 0.004, 0.008, 0.016, 0.032]
+_RATES = [0.004, 0.008, 0.016, 0.032, 0.064]
 
 SIZES = Experiment(
     chapter=1,
@@ -197,6 +219,7 @@ SIZES = Experiment(
     grid=[
         *product(text=[*TEXTS], vocab_size=[*VOCAB_SIZES], equal=["compute"], lr=_RATES),
         *product(text=[*TEXTS], vocab_size=[*VOCAB_SIZES[1:]], equal=["text"], lr=_RATES),
+        *product(text=[*TEXTS], vocab_size=[4_096], equal=["window"], lr=_RATES),
     ],
     seeds=(0, 1, 2, 3),
     scientific=["text", "vocab_size", "equal"],
@@ -206,6 +229,20 @@ SIZES = Experiment(
     seconds=20,
     large={"byte_steps": 4800},
     large_seconds=80,
+)
+
+SIZES_SHORT = Experiment(
+    chapter=1,
+    name="sizes_short",
+    question="Which vocabulary size leaves the fewest bits per byte after a quarter of the compute?",
+    run=size_run,
+    grid=product(text=[*TEXTS], vocab_size=[*VOCAB_SIZES], equal=["compute"], lr=_RATES),
+    seeds=(0, 1, 2, 3),
+    scientific=["text", "vocab_size", "equal"],
+    nuisance=["lr"],
+    fixed={"byte_steps": 300},
+    folder=_FOLDER,
+    seconds=6,
 )
 
 ALGORITHM = Experiment(
