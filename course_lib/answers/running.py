@@ -3,6 +3,7 @@
 import copy
 import inspect
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -102,8 +103,17 @@ def _at_most(seconds: float) -> Iterator[None]:
         if armed:
             raise _Stopped
 
+    # In a destructor or a weak reference's callback, Python reports the exception and goes on. No reader can make
+    # anything of such a report, and the next signal stops the answer.
+    report = sys.unraisablehook
+
+    def report_others(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, _Stopped):
+            report(unraisable)
+
     # SIGPROF: pytest-timeout and others use SIGALRM. Again every second, for an answer that catches everything.
     before = signal.signal(signal.SIGPROF, stop)
+    sys.unraisablehook = report_others
     signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         try:
@@ -113,3 +123,4 @@ def _at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before or signal.SIG_DFL)
+        sys.unraisablehook = report

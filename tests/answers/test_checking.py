@@ -3,6 +3,7 @@
 import importlib
 import re
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -293,6 +294,33 @@ def test_an_endless_loop_is_stopped_without_a_limit_of_its_own(monkeypatch: pyte
     ):
         run_check(double(CASES), endless)
     assert len(calls) == 1  # it would not end on the other inputs either
+
+
+def test_an_answer_is_stopped_without_a_report_from_a_destructor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python swallows an exception in a destructor, reports it on the error stream, and goes on."""
+    monkeypatch.setattr(checking, "SECONDS", 0.2)
+    reports: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", reports.append)
+
+    class Slow:
+        def __del__(self) -> None:
+            while True:
+                pass
+
+    class Broken:
+        def __del__(self) -> None:
+            raise KeyError
+
+    def waits_in_a_destructor(numbers: list[int]) -> Any:
+        Broken()
+        Slow()
+        while True:
+            numbers = numbers[:]
+
+    with pytest.raises(CheckError, match=r"stopped after 0\.2 seconds of computing"):
+        run_check(double(CASES), waits_in_a_destructor)
+    assert [report.exc_type for report in reports] == [KeyError]
+    assert sys.unraisablehook == reports.append
 
 
 def test_checks_work_where_nothing_can_be_stopped() -> None:
