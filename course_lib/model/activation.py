@@ -43,6 +43,11 @@ def sigmoid(x: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(-x))
 
 
+def identity(x: Tensor) -> Tensor:
+    """The input itself: the gate of the bilinear layer (Mnih & Hinton 2007; Shazeer 2020)."""
+    return x
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "relu": relu,
     "gelu": gelu,
@@ -50,6 +55,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": silu,
     "relu2": relu2,
     "sigmoid": sigmoid,
+    "identity": identity,
 }
 """The formulas by name."""
 
@@ -66,6 +72,7 @@ _TORCH_KERNELS: dict[str, Activation] = {
     "silu": functional.silu,
     "relu2": _torch_relu2,
     "sigmoid": torch.sigmoid,
+    "identity": identity,
 }
 
 

@@ -10,7 +10,13 @@ NORMS = ("rmsnorm", "layernorm")
 NORM_PLACEMENTS = ("pre", "post", "double", "branch", "deepnorm", "none")
 PLAIN_ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu", "relu2")
 # The gated linear units of Shazeer 2020 ("GLU Variants Improve Transformer"), by the activation of their gate.
-GATED_ACTIVATIONS = {"glu": "sigmoid", "reglu": "relu", "geglu": "gelu", "swiglu": "silu"}
+GATED_ACTIVATIONS = {
+    "bilinear": "identity",
+    "glu": "sigmoid",
+    "reglu": "relu",
+    "geglu": "gelu",
+    "swiglu": "silu",
+}
 POSITIONS = ("rope", "learned", "sinusoidal", "none")
 ROPE_LAYOUTS = ("interleaved", "half")
 ROPE_SCALINGS = ("linear", "ntk", "yarn", "llama3")
@@ -92,7 +98,7 @@ class ModelConfig:
             ``"branch"`` x + norm(f(x)) (OLMo 2); ``"deepnorm"`` norm(alpha x + f(x)) with DeepNet's
             initialization; ``"none"`` x + f(x).
         activation: ``"relu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"``, ``"relu2"`` (squared), or gated:
-            ``"glu"``, ``"reglu"``, ``"geglu"``, ``"swiglu"``.
+            ``"bilinear"``, ``"glu"``, ``"reglu"``, ``"geglu"``, ``"swiglu"``.
         qk_norm: RMSNorm of each query and key head before the rotation (Dehghani et al. 2023; Qwen3).
         tie_embeddings: one matrix for the token embedding and the output head.
         norm_eps: added to the mean square (the variance) in every norm.

@@ -37,15 +37,17 @@ class FFN(nn.Module):
 class GatedFFN(nn.Module):
     """w2(activation(w1(x)) * w3(x)), a gated linear unit (Shazeer 2020, equation 6): (..., d_model) → (..., d_model).
 
-    ``activation``: that of the gate, ``"sigmoid"``, ``"relu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"`` or
-    ``"relu2"``, or the name of the whole: ``"glu"``, ``"reglu"``, ``"geglu"``, ``"swiglu"``; another raises ValueError.
-    Parameters: w1, the gate, and w3 (d_ff, d_model), w2 (d_model, d_ff). With d_ff = 8/3 d_model there are as
-    many as in an :class:`FFN` with 4 d_model.
+    ``activation``: that of the gate, ``"identity"``, ``"sigmoid"``, ``"relu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"``
+    or ``"relu2"``, or the name of the whole: ``"bilinear"``, ``"glu"``, ``"reglu"``, ``"geglu"``, ``"swiglu"``; another
+    raises ValueError. Parameters: w1, the gate, and w3 (d_ff, d_model), w2 (d_model, d_ff). With d_ff = 8/3 d_model
+    there are as many as in an :class:`FFN` with 4 d_model.
     """
 
     def __init__(self, d_model: int, d_ff: int, activation: str) -> None:
         super().__init__()
-        check_choice("activation", activation, (*GATED_ACTIVATIONS, "sigmoid", *PLAIN_ACTIVATIONS))
+        check_choice(
+            "activation", activation, (*GATED_ACTIVATIONS, "identity", "sigmoid", *PLAIN_ACTIVATIONS)
+        )
         self.activation = activation
         self.gate = GATED_ACTIVATIONS.get(activation, activation)
         self.act = torch_kernel(self.gate)

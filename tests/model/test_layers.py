@@ -51,6 +51,7 @@ THEIRS = {
     "silu": nn.SiLU(),
     "relu2": lambda x: torch.relu(x) ** 2,
     "sigmoid": nn.Sigmoid(),
+    "identity": nn.Identity(),
 }
 
 
@@ -78,10 +79,19 @@ def test_plain_and_gated_layers(name: str, d_model: int, d_ff: int) -> None:
 
 def test_names_of_the_glu_family() -> None:
     x = torch.randn(3, 6)
-    for whole, gate in {"glu": "sigmoid", "reglu": "relu", "geglu": "gelu", "swiglu": "silu"}.items():
+    for whole, gate in {
+        "bilinear": "identity",
+        "glu": "sigmoid",
+        "reglu": "relu",
+        "geglu": "gelu",
+        "swiglu": "silu",
+    }.items():
         ours, same = GatedFFN(6, 8, whole), GatedFFN(6, 8, gate)
         same.load_state_dict(ours.state_dict())
         assert torch.equal(ours(x), same(x))
+    bilinear = GatedFFN(6, 8, "bilinear")
+    w1, w2, w3 = (layer.weight for layer in (bilinear.w1, bilinear.w2, bilinear.w3))
+    torch.testing.assert_close(bilinear(x), ((x @ w1.T) * (x @ w3.T)) @ w2.T)
     swiglu = SwiGLU(6, 8)
     assert [(name, tuple(p.shape)) for name, p in swiglu.named_parameters()] == [
         ("w1.weight", (8, 6)),

@@ -94,9 +94,9 @@ def differences(finals: pd.DataFrame, *, reference: str = "relu") -> pd.DataFram
 
 
 @torch.no_grad()
-def _units(model: TransformerLM, what: str) -> list[Tensor]:
-    """The units of each layer on held-out stories, (tokens, units): the activation's "input" or its "hidden" values."""
-    x, _ = held_out_batch(_WINDOWS, model.config.context_length)
+def units(model: TransformerLM, what: str, *, text: str = "stories_en") -> list[Tensor]:
+    """The units of each layer on held-out text, (tokens, units): the activation's "input" or its "hidden" values."""
+    x, _ = held_out_batch(_WINDOWS, model.config.context_length, text=text)
     layers = _feed_forward(model)
     watched = (
         watch_outputs(layer.w1 for layer in layers)
@@ -120,7 +120,7 @@ def hidden_stats(model: TransformerLM) -> pd.DataFrame:
         mean square), dead (share of units that are 0 for every token).
     """
     rows = []
-    for layer, h in enumerate(_units(model, "hidden"), 1):
+    for layer, h in enumerate(units(model, "hidden"), 1):
         rms = h.square().mean().sqrt()
         shares = ((h == 0), (h.abs() < 0.1 * rms), (h == 0).all(0))
         rows.append((layer, *(float(share.float().mean()) for share in shares)))
@@ -203,7 +203,7 @@ def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.Dat
         for when, state in (("before training", fresh), ("after training", model)):
             for what, low, high in (("input", -6.0, 6.0), ("hidden", -3.0, 6.0)):
                 edges = np.linspace(low, high, bins + 1)
-                for layer, h in enumerate(_units(state, what), 1):
+                for layer, h in enumerate(units(state, what), 1):
                     values = h if what == "input" else h / h.square().mean().sqrt()
                     labels = {"activation": name, "when": when, "layer": layer, "what": what}
                     frames.append(pd.DataFrame(labels | _histogram(values, edges)))
