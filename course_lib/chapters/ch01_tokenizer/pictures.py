@@ -9,15 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from course_lib.show.look import (
-    NOTE_SIZE,
-    PALETTE,
-    REFERENCE,
-    Picture,
-    direct_labels,
-    figure,
-    label_point,
-)
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_point
 
 _COLOURS = (PALETTE["blue"], PALETTE["orange"], PALETTE["green"], PALETTE["pink"])
 
@@ -260,43 +252,47 @@ def likelihood(curves: pd.DataFrame) -> Picture:
     )
 
 
-def bits_against_ratio(arms: pd.DataFrame, floors: Mapping[str, Mapping[str, float]]) -> Picture:
+def bits_against_ratio(arms: pd.DataFrame) -> Picture:
     """Bits per byte of models against the compression ratio of the vocabularies that they read, a panel for each text.
 
-    ``arms``: columns text, equal (a line each), vocab_size, bytes_per_token, mean and sem (bits per byte).
-    ``floors``: by text, bits per byte by name; drawn where they are in sight. Raises ValueError for missing columns.
+    ``arms``: columns text, model (a line each; the first is labelled with the vocabulary sizes), vocab_size,
+    bytes_per_token, mean and sem (of the bits per byte; where sem is NaN, losses may be out of sight), as from
+    ``judged.size_arms``. Raises ValueError for missing columns.
     """
-    _check(arms, ["text", "equal", "vocab_size", "bytes_per_token", "mean", "sem"])
+    _check(arms, ["text", "model", "vocab_size", "bytes_per_token", "mean", "sem"])
     texts = list(arms["text"].unique())
-    fig, panels = figure(1, len(texts), size=(8.4, 3.9), squeeze=False)
+    models = list(arms["model"].unique())
+    fig, panels = figure(1, len(texts), size=(8.4, 4.2), squeeze=False)
     for axes, text in zip(panels[0], texts, strict=True):
         rows = arms[arms["text"] == text]
-        low, high = rows["mean"].min(), rows["mean"].max()
-        for (equal, line), colour in zip(rows.groupby("equal", sort=False), _COLOURS, strict=False):
-            drawn = "o-" if len(line) > 1 else "D"
+        for name, line in rows.groupby("model", sort=False):
             x, y = line["bytes_per_token"], line["mean"]
             axes.errorbar(
-                x, y, 2 * line["sem"], fmt=drawn, color=colour, markersize=6, capsize=2, label=str(equal)
+                x,
+                y,
+                2 * line["sem"].fillna(0),
+                fmt="o-" if len(line) > 1 else "D",
+                color=list(PALETTE.values())[models.index(name)],
+                markersize=5,
+                capsize=2,
+                label=str(name),
             )
-        main = rows[rows["equal"] == rows["equal"].iloc[0]]
+        main = rows[rows["model"] == models[0]]
         for size, x, y in zip(main["vocab_size"], main["bytes_per_token"], main["mean"], strict=True):
-            label_point(axes, f"{size:,}", (x, y), (0, -13), ha="center")
-        for name, value in floors.get(text, {}).items():
-            if low < value < high:
-                axes.axhline(value, **REFERENCE)
-                above = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": NOTE_SIZE}
-                axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), **above)
+            label_point(axes, f"{size:,}", (x, y), (0, -14), ha="center")
+        low = float(rows["mean"].min())
+        high = float(rows[rows["sem"].notna()]["mean"].max())
         margin = 0.12 * (high - low)
         axes.set(title=text, xlabel="bytes per token", ylim=(low - margin, high + margin))
-        axes.set_xlim(0.5, 1.75 * rows["bytes_per_token"].max())
+        axes.set_xlim(0.6, 1.7 * rows["bytes_per_token"].max())
         direct_labels(axes)
     panels[0][0].set_ylabel("bits per byte, held out")
     best = "; ".join(
-        f"{text}, {equal}: {line.sort_values('mean')['vocab_size'].iloc[0]:,}"
-        for (text, equal), line in arms.groupby(["text", "equal"], sort=False)
+        f"{text}, {name}: {line.sort_values('mean')['vocab_size'].iloc[0]:,}"
+        for (text, name), line in arms.groupby(["text", "model"], sort=False)
     )
     return Picture(
         fig,
-        caption="Means of four seeds at each vocabulary's best rate; bars: two standard errors. Numbers: entries.",
+        caption="Means over seeds at each vocabulary's best rate; bars: two standard errors. Numbers: entries.",
         alt=f"Bits per byte against bytes per token. The fewest bits have the vocabularies with: {best}.",
     )

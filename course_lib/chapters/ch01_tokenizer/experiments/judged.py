@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 
 from course_lib import accounting
 from course_lib.data import split
+from course_lib.lab import evidence
+from course_lib.lab.floors import ngram_floors
 from course_lib.lab.reference_runs import Experiment, product
 from course_lib.lab.run_texts import BYTES, RunText, run_text
 from course_lib.lab.small_runs import linear_to_zero, novels_run, small_config, train_small
@@ -107,6 +110,49 @@ def _trained(
 
 def _bytes_per_token(ids: RunText) -> float:
     return ids.held_out_bytes / len(ids.held_out)
+
+
+MODELS = {
+    "compute": "equal compute",
+    "text": "equal text",
+    "window": "equal compute, windows of 64 bytes",
+}
+"""What a model of tokens has in common with the one that reads bytes."""
+
+
+def size_arms() -> pd.DataFrame:
+    """The stored comparison of vocabulary sizes, each arm at its best rate, beside what token counts alone reach.
+
+    Returns:
+        Columns text, model (one of :data:`MODELS`; "a quarter of the compute"; "token counts, no network": a unigram
+        model), vocab_size, lr (the best one), mean and sem (of the bits per byte; sem is NaN for counts), n and
+        bytes_per_token.
+    """
+    names = ["text", "vocab_size", "equal"]
+    shorter = SIZES_SHORT.load().assign(equal="a quarter of the compute")
+    points = pd.concat([SIZES.load().replace({"equal": MODELS}), shorter], ignore_index=True)
+    arms = evidence.tuned(points, arms=names, loss="bits").rename(columns={"equal": "model"})
+    counted = pd.DataFrame(
+        [
+            {
+                "text": text,
+                "model": "token counts, no network",
+                "vocab_size": size,
+                "mean": unigram_bits(text, size),
+            }
+            for text in TEXTS
+            for size in VOCAB_SIZES
+        ]
+    )
+    ratios = points.groupby(["text", "vocab_size"], as_index=False)["bytes_per_token"].mean()
+    return pd.concat([arms, counted], ignore_index=True).merge(ratios, on=["text", "vocab_size"])
+
+
+def unigram_bits(text: str, vocab_size: int) -> float:
+    """Bits per byte of a held-out text when each token is predicted by its count in the training text alone."""
+    ids = run_text(text, vocab_size)
+    floor = ngram_floors(ids.training, ids.held_out, vocab_size, num_bytes=ids.held_out_bytes, orders=(1,))
+    return float(floor["bits_per_byte"].iloc[0])
 
 
 # --- algorithms -------------------------------------------------------------------------------------------------------
