@@ -58,15 +58,20 @@ def train_encodings(
 
 @float32_on_cpu()
 def lengthened(
-    model: TransformerLM, context_length: int, scaling: RopeScaling | None = None
+    model: TransformerLM,
+    context_length: int,
+    scaling: RopeScaling | None = None,
+    *,
+    window: int | None = None,
 ) -> TransformerLM:
-    """A copy of ``model`` with the same weights that takes ``context_length`` tokens.
+    """A copy of ``model`` with the same weights that takes ``context_length`` tokens, and looks ``window`` back.
 
     Raises ValueError for learned positions, which have no weights beyond the trained length.
     """
     if model.config.position == "learned":
         raise ValueError("model has learned positions, and none beyond its context_length")
-    copy = TransformerLM(replace(model.config, context_length=context_length, rope_scaling=scaling))
+    config = replace(model.config, context_length=context_length, rope_scaling=scaling, window=window)
+    copy = TransformerLM(config)
     copy.load_state_dict(model.state_dict())
     return copy
 
@@ -74,13 +79,18 @@ def lengthened(
 @float32_on_cpu()
 @torch.no_grad()
 def loss_by_position(
-    model: TransformerLM, length: int, *, windows: int = 128, bin_size: int = 8
+    model: TransformerLM,
+    length: int,
+    *,
+    windows: int = 128,
+    bin_size: int = 8,
+    text: str = "stories_en",
 ) -> pd.DataFrame:
     """Loss in nats at each position of held-out text, averaged over bins of positions.
 
     Every model sees the same windows. Columns: position (the middle of the bin), loss.
     """
-    x, y = held_out_batch(windows, length)
+    x, y = held_out_batch(windows, length, text=text)
     losses = []
     with one_thread():
         for rows, targets in zip(torch.split(x, 32), torch.split(y, 32), strict=True):
