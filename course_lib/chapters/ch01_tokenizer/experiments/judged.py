@@ -264,8 +264,7 @@ SIZES = Experiment(
     run=size_run,
     grid=[
         *product(text=[*TEXTS], vocab_size=[*VOCAB_SIZES], equal=["compute"], lr=_RATES),
-        *product(text=[*TEXTS], vocab_size=[*VOCAB_SIZES[1:]], equal=["text"], lr=_RATES),
-        *product(text=[*TEXTS], vocab_size=[4_096], equal=["window"], lr=_RATES),
+        *product(text=[*TEXTS], vocab_size=[4_096], equal=["text", "window"], lr=_RATES),
     ],
     seeds=(0, 1, 2, 3),
     scientific=["text", "vocab_size", "equal"],
