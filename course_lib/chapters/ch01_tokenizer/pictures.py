@@ -252,39 +252,36 @@ def likelihood(curves: pd.DataFrame) -> Picture:
     )
 
 
+_TEXTS = {"novels_en": "novels, English", "classics_zh": "classics, Chinese"}
+
+
 def bits_against_ratio(arms: pd.DataFrame) -> Picture:
     """Bits per byte of models against the compression ratio of the vocabularies that they read, a panel for each text.
 
-    ``arms``: columns text, model (a line each; the first is labelled with the vocabulary sizes), vocab_size,
-    bytes_per_token, mean and sem (of the bits per byte; where sem is NaN, losses may be out of sight), as from
-    ``judged.size_arms``. Raises ValueError for missing columns.
+    ``arms``: columns text, model (a line each, if it has more than one vocabulary; the first is labelled with their
+    sizes), vocab_size, bytes_per_token, mean and sem (of the bits per byte; where sem is NaN, losses may be out of
+    sight), as from ``judged.size_arms``. Raises ValueError for missing columns.
     """
     _check(arms, ["text", "model", "vocab_size", "bytes_per_token", "mean", "sem"])
+    arms = arms[arms.groupby("model")["vocab_size"].transform("nunique") > 1]
     texts = list(arms["text"].unique())
     models = list(arms["model"].unique())
     fig, panels = figure(1, len(texts), size=(8.4, 4.2), squeeze=False)
     for axes, text in zip(panels[0], texts, strict=True):
         rows = arms[arms["text"] == text]
         for name, line in rows.groupby("model", sort=False):
-            x, y = line["bytes_per_token"], line["mean"]
-            axes.errorbar(
-                x,
-                y,
-                2 * line["sem"].fillna(0),
-                fmt="o-" if len(line) > 1 else "D",
-                color=list(PALETTE.values())[models.index(name)],
-                markersize=5,
-                capsize=2,
-                label=str(name),
-            )
+            x, y, colour = line["bytes_per_token"], line["mean"], list(PALETTE.values())[models.index(name)]
+            axes.errorbar(x, y, 2 * line["sem"].fillna(0), fmt="none", ecolor=colour, capsize=2)
+            axes.plot(x, y, "o-", color=colour, markersize=5, label=str(name))
         main = rows[rows["model"] == models[0]]
         for size, x, y in zip(main["vocab_size"], main["bytes_per_token"], main["mean"], strict=True):
-            label_point(axes, f"{size:,}", (x, y), (0, -14), ha="center")
+            label_point(axes, f"{size:,}", (x, y), (-3, -14), ha="center")
         low = float(rows["mean"].min())
         high = float(rows[rows["sem"].notna()]["mean"].max())
         margin = 0.12 * (high - low)
-        axes.set(title=text, xlabel="bytes per token", ylim=(low - margin, high + margin))
-        axes.set_xlim(0.6, 1.7 * rows["bytes_per_token"].max())
+        most = float(rows["bytes_per_token"].max())
+        axes.set(title=_TEXTS.get(text, text), xlabel="bytes per token", ylim=(low - margin, high + margin))
+        axes.set(xlim=(0.6, 1.9 * most), xticks=range(1, round(most) + 1))
         direct_labels(axes)
     panels[0][0].set_ylabel("bits per byte, held out")
     best = "; ".join(

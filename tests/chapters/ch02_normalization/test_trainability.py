@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from course_lib.chapters.ch02_normalization.experiments import trainability
+from course_lib.chapters.ch02_normalization.experiments.normalization import scaled_layers
 from course_lib.lab.small_runs import small_config
 from course_lib.model import TransformerLM
 
@@ -46,8 +47,24 @@ def test_all_gradients_are_scaled() -> None:
     )
 
 
+def test_only_what_writes_into_the_stream_is_scaled_if_asked() -> None:
+    config = small_config(num_layers=2, activation="relu")
+    torch.manual_seed(0)
+    before = TransformerLM(config)
+    after = TransformerLM(config)
+    after.load_state_dict(before.state_dict())
+    scaled_layers(0.5, outputs_only=True)(after)
+    factors = {
+        name: float(param.detach().norm() / before.get_parameter(name).detach().norm())
+        for name, param in after.named_parameters()
+    }
+    halved = {name for name, factor in factors.items() if factor == 0.5}
+    assert halved == {f"layers.{i}.{name}.weight" for i in (0, 1) for name in ("attn.output_proj", "ffn.w2")}
+    assert all(factor == 1 for name, factor in factors.items() if name not in halved)
+
+
 def test_every_arm_of_the_map_is_tuned_on_the_same_rates() -> None:
-    for experiment in (trainability.MAP, trainability.DEEPER):
+    for experiment in (trainability.MAP, trainability.DEEPER, trainability.CAUSES):
         assert len(experiment.seeds) >= 4 and len({point["lr"] for point in experiment.grid}) >= 6
         arms = {tuple(point[name] for name in experiment.scientific) for point in experiment.grid}
         assert len(arms) * 7 == len(experiment.grid)

@@ -230,14 +230,17 @@ def _language_model(
     return train_small(replace(settings, schedule=constant_after(warmup)), seed=seed).model
 
 
-def scaled_layers(gain: float) -> Callable[[TransformerLM], None]:
-    """Multiply the matrices of all layers, but not those of embedding and head, by ``gain``."""
+def scaled_layers(gain: float, *, outputs_only: bool = False) -> Callable[[TransformerLM], None]:
+    """Multiply the matrices of all layers, but not those of embedding and head, by ``gain``.
+
+    ``outputs_only``: only those that write into the stream, one in each sublayer, as GPT-2 does.
+    """
 
     @torch.no_grad()
     def scale(model: TransformerLM) -> None:
         for layer in model.layers:
-            for module in layer.modules():
-                if isinstance(module, Linear):
+            for name, module in layer.named_modules():
+                if isinstance(module, Linear) and (not outputs_only or name.endswith(("output_proj", "w2"))):
                     module.weight.mul_(gain)
 
     return scale

@@ -3,7 +3,7 @@
 Declared here; the experiments become part of the chapter with their points.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from course_lib.chapters.ch02_normalization.experiments.normalization import scaled_layers
 from course_lib.lab.hooks import watch_outputs
-from course_lib.lab.reference_runs import Experiment, product
+from course_lib.lab.reference_runs import Experiment, Value, product
 from course_lib.lab.small_runs import held_out_batch, linear_to_zero, novels_run, small_config, train_small
 from course_lib.model import TransformerLM
 
@@ -37,6 +37,7 @@ def map_run(
     layers: int,
     steps: int,
     gradients: float = 1.0,
+    outputs_only: bool = False,
 ) -> dict[str, float]:
     """A decoder with LayerNorm and a ReLU FFN, without clipping; after the start, the rate falls along a line to 0.
 
@@ -49,6 +50,7 @@ def map_run(
         layers: Depth.
         steps: Number of updates.
         gradients: Factor on all gradients.
+        outputs_only: Let the gain multiply only the matrices that write into the stream, as GPT-2 does.
 
     Returns:
         bits (per byte, held out); first and largest: how far one update moves the stream behind the last layer,
@@ -70,7 +72,7 @@ def map_run(
         ),
         clip=None,
         schedule=start_factor(start, steps),
-        prepare=scaled_layers(gain),
+        prepare=scaled_layers(gain, outputs_only=outputs_only),
         watch=changes.watch,
     )
     trained = train_small(settings, seed=seed)
@@ -152,4 +154,49 @@ DEEPER = Experiment(
     seconds=21,
     large={"layers": 36, "steps": 1200},
     large_seconds=170,
+)
+
+_COMMON: dict[str, Sequence[Value]] = {"gain": [1.0], "outputs_only": [False], "gradients": [1.0], "lr": _RATES}
+
+CAUSES = Experiment(
+    chapter=2,
+    name="causes",
+    question="Does the size of the gradients matter, the distance walked, or only what writes into the stream?",
+    run=map_run,
+    grid=[
+        *product(**_COMMON | {"placement": ["post", "pre"], "start": ["none"], "gradients": [0.01, 100.0]}),
+        *product(**_COMMON | {"placement": ["post", "pre"], "start": ["half"]}),
+        *product(
+            **_COMMON
+            # GPT-2's factor for six layers of two sublayers.
+            | {
+                "placement": ["none", "post", "pre"],
+                "start": ["none"],
+                "gain": [12**-0.5],
+                "outputs_only": [True],
+            }
+        ),
+    ],
+    seeds=_SEEDS,
+    scientific=["placement", "gain", "start", "gradients", "outputs_only"],
+    nuisance=["lr"],
+    fixed={"layers": 6, "steps": 300},
+    folder=_FOLDER,
+    seconds=8,
+)
+
+LONGER = Experiment(
+    chapter=2,
+    name="longer",
+    question="Which differences of the map are left in runs four times as long?",
+    run=map_run,
+    grid=product(
+        placement=["post", "pre"], gain=[0.25, 1.0], start=["none", "ramp"], lr=[0.001, 0.002, 0.004, 0.008]
+    ),
+    seeds=_SEEDS,
+    scientific=["placement", "gain", "start"],
+    nuisance=["lr"],
+    fixed={"layers": 6, "steps": 1200},
+    folder=_FOLDER,
+    seconds=32,
 )
