@@ -13,7 +13,7 @@ from course_lib import accounting
 from course_lib.data import split
 from course_lib.lab import evidence
 from course_lib.lab.floors import ngram_floors
-from course_lib.lab.reference_runs import Experiment, product
+from course_lib.lab.reference_runs import Experiment, Value, product
 from course_lib.lab.run_texts import BYTES, RunText, run_text
 from course_lib.lab.small_runs import linear_to_zero, novels_run, small_config, train_small
 from course_lib.model import ModelConfig
@@ -146,6 +146,15 @@ def size_arms() -> pd.DataFrame:
     )
     ratios = points.groupby(["text", "vocab_size"], as_index=False)["bytes_per_token"].mean()
     return pd.concat([arms, counted], ignore_index=True).merge(ratios, on=["text", "vocab_size"])
+
+
+def best_runs(experiment: Experiment, **arm: Value) -> "pd.Series[float]":
+    """Bits per byte of the runs of one arm of an experiment, at its best rate, by seed."""
+    points = experiment.load()
+    for name, value in arm.items():
+        points = points[points[name] == value]
+    best = evidence.tuned(points, arms=list(arm), loss="bits")
+    return evidence.at_best(points, best, arms=list(arm)).set_index("seed")["bits"]
 
 
 def unigram_bits(text: str, vocab_size: int) -> float:
@@ -295,7 +304,7 @@ ALGORITHM = Experiment(
     name="algorithm",
     question="Which algorithm leaves the fewest bits per byte after equal compute, with equally many learned pieces?",
     run=algorithm_run,
-    grid=product(text=[*TEXTS], algorithm=[*ALGORITHMS], lr=_RATES[1:]),
+    grid=product(text=[*TEXTS], algorithm=[*ALGORITHMS], lr=_RATES),
     seeds=(0, 1, 2, 3),
     scientific=["text", "algorithm"],
     nuisance=["lr"],

@@ -156,7 +156,12 @@ DEEPER = Experiment(
     large_seconds=170,
 )
 
-_COMMON: dict[str, Sequence[Value]] = {"gain": [1.0], "outputs_only": [False], "gradients": [1.0], "lr": _RATES}
+_COMMON: dict[str, Sequence[Value]] = {
+    "gain": [1.0],
+    "outputs_only": [False],
+    "gradients": [1.0],
+    "lr": _RATES,
+}
 
 CAUSES = Experiment(
     chapter=2,
