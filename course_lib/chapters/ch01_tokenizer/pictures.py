@@ -252,7 +252,8 @@ def likelihood(curves: pd.DataFrame) -> Picture:
     )
 
 
-_TEXTS = {"novels_en": "novels, English", "classics_zh": "classics, Chinese"}
+TEXTS = {"novels_en": "novels, English", "classics_zh": "classics, Chinese"}
+"""Titles of the texts that models are trained on, by name."""
 
 
 def bits_against_ratio(arms: pd.DataFrame) -> Picture:
@@ -280,7 +281,7 @@ def bits_against_ratio(arms: pd.DataFrame) -> Picture:
         high = float(rows[rows["sem"].notna()]["mean"].max())
         margin = 0.12 * (high - low)
         most = float(rows["bytes_per_token"].max())
-        axes.set(title=_TEXTS.get(text, text), xlabel="bytes per token", ylim=(low - margin, high + margin))
+        axes.set(title=TEXTS.get(text, text), xlabel="bytes per token", ylim=(low - margin, high + margin))
         axes.set(xlim=(0.6, 1.9 * most), xticks=range(1, round(most) + 1))
         direct_labels(axes)
     panels[0][0].set_ylabel("bits per byte, held out")
