@@ -120,10 +120,10 @@ def _uses(tree: ast.AST, module: ModuleType | None) -> Iterator[tuple[str, Any]]
 
 
 def _described(value: Any) -> str:
-    """A constant by its value, everything else by its name."""
+    """A constant by its value, everything else by its name. Sets are sorted: each process orders them differently."""
     if isinstance(value, ModuleType):
         return value.__name__
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    text = repr(value)
+    text = repr(sorted(value, key=repr) if isinstance(value, set | frozenset) else value)
     return type(value).__qualname__ if " at 0x" in text else text

@@ -15,6 +15,7 @@ import pytest
 
 from course_lib.errors import FormatError
 from course_lib.lab import reference_runs
+from course_lib.lab.code_version import _described
 from course_lib.lab.reference_runs import (
     Experiment,
     made,
@@ -295,3 +296,9 @@ def test_killed_at_random_moments_it_loses_the_points_in_work_and_nothing_else(t
 def test_made_stores_nothing(toy: Experiment) -> None:
     assert len(list(made(toy, toy.missing()[:2]))) == 2
     assert not toy.path.exists()
+
+
+def test_the_order_of_a_set_does_not_count() -> None:
+    one, other = {0, 8}, {8, 0}
+    assert repr(one) != repr(other) and _described(one) == _described(other)
+    assert _described(frozenset("ab")) != _described(frozenset("ac"))
