@@ -214,6 +214,11 @@ def train_heap(
     specials, num_merges = check_sizes(vocab_size, special_tokens)
     index = WordIndex(count_words(source, specials, pattern=pattern))
     _note(work, pairs=sum(len(word) - 1 for word in index.words))
+    return make_tokenizer(merge_best(index, num_merges, work), num_merges, specials, pattern)
+
+
+def merge_best(index: WordIndex, num_merges: int, work: Counter[str] | None = None) -> list[Pair]:
+    """Merge the most frequent pair ``num_merges`` times, fewer if no pair is left; return the merges in order."""
     heap = LazyMaxHeap(index.pair_counts)
     merges: list[Pair] = []
     while len(merges) < num_merges and (best := heap.pop(work)):
@@ -222,7 +227,7 @@ def train_heap(
             if made in pair and pair in index.pair_counts:
                 heap.raised(pair)
         merges.append(best)
-    return make_tokenizer(merges, num_merges, specials, pattern)
+    return merges
 
 
 def _note(work: Counter[str] | None, **amounts: int) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from course_lib.show.look import PALETTE, Picture, direct_labels, figure, label_point
 
@@ -26,6 +27,7 @@ class PowerLaw(Protocol):
     @property
     def interval(self) -> tuple[float, ...]: ...  # noqa: D102
     def rank(self, counts: ArrayLike, *, shift: float = 0) -> NDArray[np.float64]: ...  # noqa: D102
+    def count(self, rank: ArrayLike) -> NDArray[np.float64]: ...  # noqa: D102
 
 
 def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerLaw]) -> Picture:
@@ -51,9 +53,7 @@ def rank_frequency(counts: Mapping[str, pd.DataFrame], fits: Mapping[str, PowerL
         axes.loglog(fit.rank(grid), grid * scale, color=colour)
         start = float(fit.rank(fit.xmin))
         beyond = np.geomspace(start, float(frame["rank"].max()), 20)
-        axes.loglog(
-            beyond, fit.xmin * scale * (beyond / start) ** -fit.exponent, color=colour, lw=1.2, ls=(0, (4, 3))
-        )
+        axes.loglog(beyond, fit.count(beyond) * scale, color=colour, lw=1.2, ls=(0, (4, 3)))
         axes.axvline(start, color=PALETTE["grey"], lw=0.7, ls=":")
         spread = f"\n95 % {fit.interval[0]:.2f} to {fit.interval[1]:.2f}" if fit.interval else ""
         axes.text(
@@ -155,56 +155,77 @@ _LANGUAGES = {"en": "English", "zh": "Chinese"}
 _MEASURES = {
     "bytes/token": "bytes per token",
     "unused": "learned pieces never used",
+    "below 10": "used fewer than 10 times",
     "precision": "cuts at words or joints",
 }
 
-_ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "violet", "orange", "green", "pink")]
+_ALGORITHM_COLOURS = [PALETTE[name] for name in ("blue", "violet", "ochre", "orange", "green", "pink")]
 
 
 def measures_by_algorithm(results: pd.DataFrame) -> Picture:
-    """Compression, unused pieces and precision of boundaries: one panel each, one row per language, one dot per seed.
+    """Compression, unused and rare pieces, precision of boundaries: a panel each, a row per language, a dot per part.
 
-    ``results``: from ``experiments.subwords.compare``. Raises ValueError for missing columns.
+    ``results``: columns language, algorithm, num_bytes, seed (the part of the text), the measures and chance, as from
+    ``experiments.subwords.COMPARISON``. Each algorithm has a line for each size, with the mean's 95 % interval
+    (Student's t). Raises ValueError for missing columns.
     """
-    _check(results, ["language", "seed", "algorithm", "chance", *_MEASURES])
+    _check(results, ["language", "seed", "algorithm", "num_bytes", "chance", *_MEASURES])
     languages, algorithms = list(results["language"].unique()), list(results["algorithm"].unique())
-    size = (7.6, 0.8 + 1.6 * len(languages))
+    sizes = sorted(results["num_bytes"].unique())
+    size = (10.6, 0.9 + 1.9 * len(languages))
     fig, panels = figure(len(languages), len(_MEASURES), size=size, sharex="col", sharey=True, squeeze=False)
     for row, language in zip(panels, languages, strict=True):
         of_language = results[results["language"] == language]
         for axes, measure in zip(row, _MEASURES, strict=True):
             for place, (algorithm, colour) in enumerate(zip(algorithms, _ALGORITHM_COLOURS, strict=False)):
-                values = of_language.loc[of_language["algorithm"] == algorithm, measure]
-                axes.plot(
-                    values,
-                    [place] * len(values),
-                    "o",
-                    color=colour,
-                    markersize=7,
-                    alpha=0.55,
-                    mew=0,
-                    clip_on=False,
-                )
-                form = "{:.2f}" if measure == "bytes/token" else "{:.0%}"
-                label_point(
-                    axes, form.format(values.mean()), (values.max(), place), (7, 0), va="center", color=colour
-                )
+                for line, num_bytes in enumerate(sizes):
+                    chosen = of_language[
+                        (of_language["algorithm"] == algorithm) & (of_language["num_bytes"] == num_bytes)
+                    ]
+                    y = place + (line - (len(sizes) - 1) / 2) * 0.36
+                    _dots_with_interval(axes, chosen[measure], y, colour, filled=line == 0, measure=measure)
             axes.set(
                 yticks=range(len(algorithms)), yticklabels=algorithms, ylim=(len(algorithms) - 0.4, -0.6)
             )
             axes.grid(visible=False, axis="y")
         row[0].set_title(_LANGUAGES.get(language, language), loc="left")
-        row[2].axvline(of_language["chance"].mean(), color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
+        row[-1].axvline(of_language["chance"].mean(), color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
     for axes, (measure, label) in zip(panels[-1], _MEASURES.items(), strict=True):
         axes.set_xlabel(label)
-        axes.set_xlim(0, 1.22 * results[measure].max())
+        axes.set_xlim(0, 1.3 * results[measure].max())
         if measure != "bytes/token":
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    named = " and ".join(
+        f"{'full' if line == 0 else 'open'}: {num_bytes / 1e3:,.0f} kB"
+        for line, num_bytes in enumerate(sizes)
+    )
     caption = (
-        f"Tokenizers with equally many learned pieces on held-out text; a dot for each of {results['seed'].nunique()} "
-        "samples of the training text. Dashed: the share for random cuts."
+        f"Tokenizers on held-out text; a dot for each of {results['seed'].nunique()} parts of the text, which share "
+        f"nothing ({named} each), with the mean and its 95 % interval. Dashed: the share for random cuts."
     )
     return Picture(fig, caption=caption)
+
+
+def _dots_with_interval(
+    axes: Axes, values: "pd.Series[float]", y: float, colour: str, *, filled: bool, measure: str
+) -> None:
+    middle, n = float(values.mean()), len(values)
+    half = float(stdtrit(n - 1, 0.975) * values.std() / n**0.5) if n > 1 else 0.0
+    axes.plot([middle - half, middle + half], [y, y], color=colour, lw=1.2)
+    axes.plot(
+        values,
+        [y] * n,
+        "o",
+        color=colour,
+        mfc=colour if filled else "none",
+        markersize=5,
+        alpha=0.7,
+        mew=0 if filled else 1,
+        clip_on=False,
+    )
+    form = "{:.2f}" if measure == "bytes/token" else "{:.0%}"
+    right = max(float(values.max()), middle + half)
+    label_point(axes, form.format(middle), (right, y), (6, 0), va="center", color=colour)
 
 
 def _check(frame: pd.DataFrame, columns: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Effects of a tokenizer on a model, each against a case that can be worked out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from course_lib.chapters.ch01_tokenizer.experiments import effects
@@ -66,9 +67,26 @@ def test_rungs_are_unused_ends_of_used_tokens() -> None:
     assert effects.rungs_of(tokenizer, counts) == {}
 
 
-def test_rows_of_unused_tokens_stay_where_they_began() -> None:
-    found = effects.unused_tokens(seeds=(0,), num_bytes=40_000, learned=400).set_index("share")
-    assert found["moved_unused"][0.0] == 0 < found["moved_used"][0.0]
-    assert found["moved_unused"][0.5] > 0
-    assert found["after_rung"][0.0] > found["after_token"][0.0]
-    assert found["after_rung"][0.5] < found["after_rung"][0.0]
+@pytest.fixture(scope="module")
+def bigrams() -> pd.DataFrame:
+    return effects.unused_tokens(seeds=(0,), num_bytes=40_000, learned=400).set_index("model")
+
+
+def test_rows_of_unused_tokens_stay_where_they_began(bigrams: pd.DataFrame) -> None:
+    alone, half = bigrams.loc["BPE's tokens"], bigrams.loc["half of them cut in two"]
+    assert alone["moved"] == 0 < alone["moved_used"] and alone["length"] == 1
+    assert half["moved"] > 0
+    assert alone["after_rung"] > alone["after_token"]
+    assert half["after_rung"] < alone["after_rung"]
+
+
+def test_a_tied_head_moves_unused_rows_and_weight_decay_only_shortens_them(bigrams: pd.DataFrame) -> None:
+    tied, decayed = bigrams.loc["a tied head"], bigrams.loc["weight decay"]
+    assert tied["moved"] > 0.1 and tied["turned"] > 1 and tied["decayed"] == 1
+    assert decayed["length"] == pytest.approx(decayed["decayed"], rel=1e-4) and decayed["decayed"] < 0.9
+    assert decayed["turned"] < 0.1
+
+
+def test_angles_are_those_of_the_plane() -> None:
+    found = effects._angles(np.array([[1.0, 0], [1, 0], [2, 2]]), np.array([[0.0, 3], [-5, 0], [1, 1]]))
+    assert found == pytest.approx([90, 180, 0], abs=1e-5)

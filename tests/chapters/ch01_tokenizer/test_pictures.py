@@ -18,6 +18,9 @@ class Law:
     def rank(self, counts: ArrayLike, *, shift: float = 0) -> NDArray[np.float64]:
         return 1000 * (1 + 0.1 * shift) / np.asarray(counts, dtype=float)
 
+    def count(self, rank: ArrayLike) -> NDArray[np.float64]:
+        return 1000 / np.asarray(rank, dtype=float)
+
 
 def test_the_fitted_line_lies_on_data_that_follow_the_law() -> None:
     ranks = np.array([1, 2, 5, 10, 100, 500])
@@ -71,24 +74,30 @@ ALGORITHMS = ["BPE", "Unigram"]
 
 def results() -> pd.DataFrame:
     rows = [
-        {"language": language, "seed": seed, "algorithm": name, "bytes/token": 3 + place + seed / 10}
-        | {"unused": place / 10, "precision": 0.5 + place / 10, "chance": 0.25}
+        {"language": language, "seed": seed, "algorithm": name, "num_bytes": size}
+        | {"bytes/token": 3 + place + seed / 10 + (size > 200_000)}
+        | {"unused": place / 10, "below 10": place / 5, "precision": 0.5 + place / 10, "chance": 0.25}
         for language in ("en", "zh")
         for seed in (0, 1)
         for place, name in enumerate(ALGORITHMS)
+        for size in (200_000, 800_000)
     ]
     return pd.DataFrame(rows)
 
 
-def test_one_panel_per_measure_one_row_per_language_one_dot_per_seed() -> None:
+def test_one_panel_per_measure_one_row_per_language_one_dot_per_part_and_an_interval_per_size() -> None:
     picture = pictures.measures_by_algorithm(results())
     panels = picture.figure.axes
-    assert len(panels) == 6
-    assert [list(line.get_xdata()) for line in panels[0].get_lines()] == [[3.0, 3.1], [4.0, 4.1]]
-    assert [text.get_text() for text in panels[0].texts] == ["3.05", "4.05"]
+    assert len(panels) == 8
+    drawn = [(list(line.get_xdata()), line.get_markerfacecolor()) for line in panels[0].get_lines()]
+    dots = [(x, colour != "none") for x, colour in drawn[1::2]]
+    assert dots == [([3.0, 3.1], True), ([4.0, 4.1], False), ([4.0, 4.1], True), ([5.0, 5.1], False)]
+    # Student's t with one degree of freedom, 12.706, times the standard error, 0.05
+    assert drawn[0][0] == pytest.approx([3.05 - 0.6353, 3.05 + 0.6353], abs=1e-4)
+    assert [text.get_text() for text in panels[0].texts] == ["3.05", "4.05", "4.05", "5.05"]
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ALGORITHMS
-    assert list(panels[5].get_lines()[-1].get_xdata()) == [0.25, 0.25]
-    assert "2 samples" in picture.caption
+    assert list(panels[-1].get_lines()[-1].get_xdata()) == [0.25, 0.25]
+    assert "2 parts" in picture.caption and "full: 200 kB and open: 800 kB" in picture.caption
 
 
 def test_missing_columns_are_named() -> None:

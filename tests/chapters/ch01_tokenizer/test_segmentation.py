@@ -47,6 +47,22 @@ def test_cuts_hold_every_method_for_every_sentence() -> None:
     assert wide["forward matching"]["研究生命起源"] == "研究生|命|起源"
 
 
+def test_few_sentences_decide_little() -> None:
+    from scipy.stats import binomtest
+
+    found = segmentation.as_intended().set_index("method")
+    wide = segmentation.cuts().pivot(index="sentence", columns="method", values="words")
+    best = wide[found["right"].idxmax()] == wide["intended"]
+    for name, row in found.iterrows():
+        right = wide[name] == wide["intended"]
+        exact = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, "exact")
+        assert (row["right"], row["low"], row["high"]) == pytest.approx((right.sum(), exact.low, exact.high))
+        behind, ahead = int((best & ~right).sum()), int((right & ~best).sum())
+        assert (row["behind"], row["ahead"]) == (behind, ahead)
+        expected = binomtest(ahead, behind + ahead).pvalue if behind + ahead else 1.0
+        assert row["chance"] == pytest.approx(expected)
+
+
 def test_scores_are_comparisons_with_jieba() -> None:
     text = "他说的确实在理。结婚的和尚未结婚的。"
     frame = segmentation.scores({"two": text}).set_index("method")

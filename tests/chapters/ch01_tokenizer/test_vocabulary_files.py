@@ -4,7 +4,7 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.chapters.ch01_tokenizer.experiments import vocabulary_files
+from course_lib.chapters.ch01_tokenizer.experiments import bpe, vocabulary_files
 from course_lib.chapters.ch01_tokenizer.experiments.vocabulary_files import JoinedRanks, in_the_files
 from course_lib.tokenizer import Tokenizer, reference, train_bpe
 
@@ -55,3 +55,14 @@ def test_a_difference_of_the_rules_is_counted() -> None:
     )
     table = vocabulary_files.merges_and_ranks({"by hand": by_hand}, ["abc bc"]).iloc[0]
     assert table["different"] == 1 and table["recovered"] == 2
+
+
+def test_the_first_entries_are_those_that_training_had_made_by_then() -> None:
+    texts = ["she sells sea shells by the sea shore " * 3]
+    whole, part = train_bpe(texts, 272), train_bpe(texts, 264)
+    shorter = bpe.first_entries(whole, 264)
+    assert list(shorter.vocab.items()) == list(part.vocab.items()) and shorter.merges == part.merges
+    gpt2 = Tokenizer.from_pretrained("gpt2")
+    cut = bpe.first_entries(gpt2, 1_000)
+    assert cut.vocab_size == 1_000 and set(cut.vocab.values()) < set(gpt2.vocab.values())
+    assert cut.pattern == gpt2.pattern and cut.decode(cut.encode("naïve 觥")) == "naïve 觥"

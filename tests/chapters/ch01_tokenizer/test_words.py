@@ -55,6 +55,13 @@ def test_the_bootstrap_interval_holds_the_fit_and_is_reproducible() -> None:
     assert low < first.exponent < high
 
 
+def test_the_line_goes_on_with_the_exponent() -> None:
+    fit = fit_zipf(np.random.default_rng(6).zipf(2.0, size=50_000).tolist(), xmin=4)
+    start = float(fit.rank(4))
+    assert fit.count(start) == pytest.approx(4)
+    assert fit.count(10 * start) == pytest.approx(4 * 10**-fit.exponent)
+
+
 def test_the_ranks_of_a_fit_are_counts_of_words() -> None:
     counts = np.random.default_rng(6).zipf(2.0, size=50_000)
     fit = fit_zipf(counts.tolist(), xmin=1)

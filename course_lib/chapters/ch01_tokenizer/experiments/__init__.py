@@ -1,1 +1,7 @@
 """The experiments of chapter 1: seeded, without pictures, with tidy data frames as results."""
+
+from course_lib.chapters.ch01_tokenizer.experiments.subwords import COMPARISON
+
+REFERENCE = (COMPARISON,)
+
+__all__ = ["REFERENCE"]

@@ -5,6 +5,7 @@ The models are as small as the question allows: a number per token, an n-gram mo
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_lowercase
 
 import numpy as np
@@ -172,22 +173,47 @@ def _next_word(tokenizer: Tokenizer, model: NGramModel, text: str, place: int) -
 # --- tokens that no training text uses --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Bigrams:
+    """How a bigram model P(next | token) with embeddings is trained.
+
+    ``cut``: the share of the places of a token with a rung that are cut in two. ``tied``: the head is the embedding
+    behind a square matrix, not a table of its own. ``decay``: weight decay of the embedding (AdamW's).
+    """
+
+    cut: float = 0.0
+    tied: bool = False
+    decay: float = 0.0
+
+
+BIGRAMS: Mapping[str, Bigrams] = {
+    "BPE's tokens": Bigrams(),
+    "half of them cut in two": Bigrams(cut=0.5),
+    "a tied head": Bigrams(tied=True),
+    "weight decay": Bigrams(decay=0.1),
+}
+"""The model that learns from BPE's tokens alone, and three that differ from it in one thing each."""
+
+_LR, _WIDTH, _EPOCHS, _BATCH = 0.03, 24, 2, 512
+
+
 @float32_on_cpu()
 def unused_tokens(
-    shares: Sequence[float] = (0.0, 0.5),
+    models: Mapping[str, Bigrams] = BIGRAMS,
     *,
     seeds: Iterable[int] = (0, 1, 2, 3),
     num_bytes: int = 100_000,
     learned: int = 800,
 ) -> pd.DataFrame:
-    """Train a bigram model with embeddings on BPE's tokens of a part of the novels; look at tokens that it never saw.
+    """Train bigram models with embeddings on BPE's tokens of a part of the novels; look at tokens that it never saw.
 
-    A rung is a token that the text never uses, but that one used token ends with, as "oodhouse" in " Woodhouse". Of
-    the places where such a token stands, ``shares`` are cut into two tokens, the second of them the rung.
+    A rung is a token that the text never uses, but that one used token ends with, as "oodhouse" in " Woodhouse".
 
-    Columns: share, seed; moved_unused and moved_used, how far the rung that moved furthest, and the token of the text
-    that moved least, went from their first random embedding; bits of the token that follows, at every place: after the
-    whole token, and after the rung in its stead; and unigram, the bits by the frequency of the following token alone.
+    Columns: model, seed; moved, how far the rung that moved furthest went from its first random embedding, and
+    moved_used, the token of the text that moved least; length, the mean length of the rungs' embeddings over that at
+    the beginning, and turned, the largest angle between the two (degrees); decayed, what weight decay alone makes of a
+    length; bits of the token that follows, at every place: after_token, the whole one, and after_rung, in its stead;
+    and unigram, the bits by the frequency of the following token alone.
     """
     texts = sample("en", num_bytes=num_bytes)
     tokenizer = train_bpe(texts, 256 + learned, num_threads=1)
@@ -197,21 +223,35 @@ def unused_tokens(
     places = np.flatnonzero(np.isin(ids[:-1], list(rungs)))
     follows = ids[places + 1]
     unigram = float(-np.log2(counts[follows] / counts.sum()).mean())
+    unused = [right for _, right in rungs.values()]
     rows = []
-    jobs = [(share, seed) for share in shares for seed in seeds]
-    for share, seed in progress(jobs, description="training bigram models"):
+    jobs = [(name, seed) for name in models for seed in seeds]
+    for name, seed in progress(jobs, description="training bigram models"):
         random = np.random.default_rng(seed)
-        cut = {int(place) for place in places if random.random() < share}
+        cut = {int(place) for place in places if random.random() < models[name].cut}
         stream = [part for n, one in enumerate(ids.tolist()) for part in (rungs[one] if n in cut else (one,))]
-        moved, bits = _bigrams(torch.tensor(stream), tokenizer.vocab_size, seed)
+        first, last, bits, steps = _bigrams(torch.tensor(stream), tokenizer.vocab_size, seed, models[name])
+        moved = np.linalg.norm(last - first, axis=1)
+        lengths = np.linalg.norm(last[unused], axis=1) / np.linalg.norm(first[unused], axis=1)
         whole, rung = (
             float(bits(torch.tensor(before), torch.tensor(follows)).mean())
             for before in (ids[places], np.array([rungs[one][1] for one in ids[places].tolist()]))
         )
-        unused = [right for _, right in rungs.values()]
-        rows.append((share, seed, moved[unused].max(), moved[counts > 0].min(), whole, rung, unigram))
-    columns = ["share", "seed", "moved_unused", "moved_used", "after_token", "after_rung", "unigram"]
-    return pd.DataFrame(rows, columns=columns)
+        rows.append(
+            {
+                "model": name,
+                "seed": seed,
+                "moved": moved[unused].max(),
+                "moved_used": moved[counts > 0].min(),
+                "length": lengths.mean(),
+                "turned": _angles(first[unused], last[unused]).max(),
+                "decayed": (1 - _LR * models[name].decay) ** steps,
+                "after_token": whole,
+                "after_rung": rung,
+                "unigram": unigram,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def rungs_of(
@@ -231,24 +271,37 @@ def rungs_of(
 
 
 def _bigrams(
-    stream: torch.Tensor, vocab_size: int, seed: int, *, width: int = 24, epochs: int = 2, batch: int = 512
-) -> tuple[NDArray[np.float64], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
-    """Train P(next | token) with an embedding of ``width``: how far each row moved, and the bits of (token, next)."""
+    stream: torch.Tensor, vocab_size: int, seed: int, model: Bigrams
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], Callable[[torch.Tensor, torch.Tensor], torch.Tensor], int
+]:
+    """Train a model: its embedding before and after (V, D), the bits of (token, next), and the number of steps."""
     generator = torch.Generator().manual_seed(seed)
-    first = torch.randn(vocab_size, width, generator=generator)
-    rows, head = first.clone().requires_grad_(), torch.zeros(vocab_size, width + 1, requires_grad=True)
-    optimizer = torch.optim.Adam([rows, head], lr=0.03)
+    first = torch.randn(vocab_size, _WIDTH, generator=generator)
+    rows = first.clone().requires_grad_()
+    head = torch.zeros(_WIDTH if model.tied else vocab_size, _WIDTH, requires_grad=True)
+    bias = torch.zeros(vocab_size, requires_grad=True)
+    groups = [{"params": [rows], "weight_decay": model.decay}, {"params": [head, bias], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=_LR)
 
     def nats(before: torch.Tensor, after: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
-        return functional.cross_entropy(
-            rows[before] @ head[:, :width].T + head[:, width], after, reduction=reduction
-        )
+        columns = rows @ head if model.tied else head  # (V, D)
+        return functional.cross_entropy(rows[before] @ columns.T + bias, after, reduction=reduction)
 
+    steps = 0
     with one_thread():
-        for _ in range(epochs):
-            for chosen in torch.split(torch.randperm(len(stream) - 1, generator=generator), batch):
+        for _ in range(_EPOCHS):
+            for chosen in torch.split(torch.randperm(len(stream) - 1, generator=generator), _BATCH):
                 optimizer.zero_grad()
                 nats(stream[chosen], stream[chosen + 1]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-    moved = (rows.detach() - first).norm(dim=1).double().numpy()
-    return moved, lambda before, after: nats(before, after, "none").detach() / np.log(2)
+                steps += 1
+    before, after = (table.double().numpy() for table in (first, rows.detach()))
+    return before, after, lambda token, following: nats(token, following, "none").detach() / np.log(2), steps
+
+
+def _angles(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The angle between the rows of two tables, in degrees."""
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = (first * second).sum(axis=1) / lengths
+    return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1, 1))), dtype=np.float64)

@@ -15,6 +15,28 @@ parts: Callable[[str], Split] = cache(split)
 """A text's training and held-out part by name; they share no sentence."""
 
 
+def disjoint(language: Language, part: str = "training", *, number: int, num_bytes: int) -> list[str]:
+    """The ``number``-th of the parts of ``num_bytes`` into which a language's chapters or poems fall, from 0.
+
+    They are in one random order, always the same; parts share no byte. The first and the last piece are cut off at
+    whole characters. Raises ValueError if the text has no such part.
+    """
+    pieces = getattr(parts(NAMES[language]), part)
+    start, end = number * num_bytes, (number + 1) * num_bytes
+    place = 0
+    chosen: list[str] = []
+    for index in np.random.default_rng(0).permutation(len(pieces)):
+        contents = pieces[index].encode()
+        inside = contents[max(0, start - place) : max(0, end - place)].decode(errors="ignore")
+        chosen += [inside] if inside else []
+        place += len(contents)
+    if number < 0 or end > place:
+        raise ValueError(
+            f"number={number}: the {part} text has {place // num_bytes} parts of {num_bytes:,} bytes"
+        )
+    return chosen
+
+
 def sample(language: Language = "en", part: str = "training", *, num_bytes: int, seed: int = 0) -> list[str]:
     """Chapters or poems of a language's text in random order, ``num_bytes`` of them or all there are.
 

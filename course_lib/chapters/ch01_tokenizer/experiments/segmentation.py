@@ -11,6 +11,7 @@ from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import pandas as pd
+from scipy.special import betaincinv
 
 from course_lib.data.story_words import OpenClass, parse_words
 from course_lib.tokenizer.segment import (
@@ -94,6 +95,30 @@ def cuts(sentences: Iterable[str] = SENTENCES) -> pd.DataFrame:
     rows = [(text, name, "|".join(cut(text))) for text in sentences for name, cut in methods.items()]
     rows += [(text, "intended", SENTENCES[text]) for text in sentences if text in SENTENCES]
     return pd.DataFrame(rows, columns=["sentence", "method", "words"])
+
+
+def as_intended() -> pd.DataFrame:
+    """How many of ``SENTENCES`` each method cuts as intended, and what so few sentences can show.
+
+    Columns ``method``; ``right``; ``low`` and ``high``, the 95 % interval of Clopper and Pearson for the share of such
+    sentences; ``behind``, how many it cuts wrongly that the best method cuts as intended, and ``ahead``, the other way
+    round; ``chance``, the probability of a difference at least as large if each of these had come out either way with
+    equal chance (the exact sign test, two-sided).
+    """
+    found = cuts().pivot(index="sentence", columns="method", values="words")
+    right = found[list(METHODS)].eq(found["intended"], axis=0)
+    best = right[right.sum().idxmax()]
+    rows = []
+    for name in METHODS:
+        number, total = int(right[name].sum()), len(right)
+        behind, ahead = int((best & ~right[name]).sum()), int((right[name] & ~best).sum())
+        tail = sum(math.comb(behind + ahead, k) for k in range(min(behind, ahead) + 1)) / 2 ** (
+            behind + ahead
+        )
+        low = float(betaincinv(number, total - number + 1, 0.025)) if number else 0.0
+        high = float(betaincinv(number + 1, total - number, 0.975)) if number < total else 1.0
+        rows.append((name, number, low, high, behind, ahead, min(1.0, 2 * tail)))
+    return pd.DataFrame(rows, columns=["method", "right", "low", "high", "behind", "ahead", "chance"])
 
 
 def scores(texts: Mapping[str, str]) -> pd.DataFrame:

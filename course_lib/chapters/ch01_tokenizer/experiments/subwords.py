@@ -3,20 +3,22 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
 import regex
 
-from course_lib.chapters.ch01_tokenizer.experiments.real_text import sample
+from course_lib.chapters.ch01_tokenizer.experiments.real_text import disjoint, sample
 from course_lib.chapters.ch01_tokenizer.experiments.segmentation import cut_agreement
 from course_lib.data.stories import Language
-from course_lib.files import progress
-from course_lib.tokenizer import pretokenize, train_bpe
+from course_lib.lab.evidence import Difference, paired
+from course_lib.lab.reference_runs import Experiment, product
+from course_lib.tokenizer import Tokenizer, pretokenize, reference, train_bpe
 from course_lib.tokenizer.unigram import SPACE, UnigramTokenizer
 from course_lib.tokenizer.wordpiece import CONTINUES, UNKNOWN, Score, WordPieceTokenizer
 
@@ -35,27 +37,29 @@ class TokenizerLike(Protocol):
 PATTERN: Final = "gpt2"
 """All algorithms get the same words, so that they differ only in how they cut them."""
 
-ALGORITHMS: dict[str, Callable[[Sequence[str], int], TokenizerLike]] = {
-    "BPE": lambda texts, learned: _bpe(texts, 256 + learned),
-    "BPE, same entries": lambda texts, learned: _bpe(texts, 256 + len(_characters(texts)) + learned),
-    "Unigram": lambda texts, learned: UnigramTokenizer.train(
-        texts, 256 + len(_characters(texts)) + learned, pattern=PATTERN
-    ),
-    "WordPiece, ratio": lambda texts, learned: _wordpiece(texts, learned, "ratio"),
-    "WordPiece, gain": lambda texts, learned: _wordpiece(texts, learned, "gain"),
-}
-"""Training functions by name: they take texts and the number of pieces to learn beyond those that are given.
-
-BPE is given 256 bytes; Unigram these and the text's characters; WordPiece the characters, as they begin a word and as
-they continue one. "BPE, same entries" learns as many pieces more as Unigram is given characters, so that the two
-vocabularies are of the same size.
+ALGORITHMS = (
+    "BPE",
+    "BPE, same entries",
+    "BPE over characters",
+    "Unigram",
+    "WordPiece, ratio",
+    "WordPiece, gain",
+)
+"""BPE is given 256 bytes; Unigram and "BPE over characters" these and the text's characters; WordPiece the characters,
+as they begin a word and as they continue one. "BPE, same entries" learns as many pieces more as Unigram is given
+characters, so that the two vocabularies are of the same size.
 """
 
-LEARNED: dict[Language, int] = {"en": 1500, "zh": 1500}
-"""Pieces that every algorithm learns."""
+CHARACTERS_GIVEN = ALGORITHMS[2:]
+"""The algorithms for which a single character does not count as learned."""
 
-RARE = 10
-"""A model can hardly learn a token that the training text contains less often than this."""
+LEARNED = 1_500
+"""Pieces that every algorithm learns where nothing else is said."""
+
+RARE = (3, 10, 30)
+"""A piece is rare if the tokenized training text contains it less often than this: three choices, since any is one."""
+
+HELD_OUT_BYTES = 40_000
 
 _WORD = regex.compile(r"\p{Ll}{5,}")
 _SUFFIXES = frozenset(["s", "es", "ed", "er", "ers", "ing", "ly", "est", "y", "ful", "less", "ness"])
@@ -63,53 +67,119 @@ _SHORTEST_STEM = 3
 
 
 def train(language: Language = "en", *, num_bytes: int = 200_000, seed: int = 0) -> dict[str, TokenizerLike]:
-    """Every algorithm's tokenizer with ``LEARNED[language]`` learned pieces, from ``num_bytes`` of real text."""
-    return _train(sample(language, num_bytes=num_bytes, seed=seed), LEARNED[language])
+    """Every algorithm's tokenizer with ``LEARNED`` learned pieces, from ``num_bytes`` of real text."""
+    texts = sample(language, num_bytes=num_bytes, seed=seed)
+    return {name: train_one(name, texts, LEARNED) for name in ALGORITHMS}
 
 
-def compare(
-    languages: Iterable[Language] = ("en", "zh"),
-    *,
-    seeds: Iterable[int] = (0, 1, 2),
-    num_bytes: int = 200_000,
-    held_out_bytes: int = 50_000,
-) -> pd.DataFrame:
-    """Train every algorithm on a sample of the real text for each seed and measure it on held-out text.
+def train_one(algorithm: str, texts: Sequence[str], learned: int) -> TokenizerLike:
+    """The tokenizer that one of ``ALGORITHMS`` trains: ``learned`` pieces beyond those that it is given."""
+    entries = 256 + len(_characters(texts)) + learned
+    match algorithm:
+        case "BPE":
+            return _bpe(texts, 256 + learned)
+        case "BPE, same entries":
+            return _bpe(texts, entries)
+        case "BPE over characters":
+            return character_bpe(texts, learned)
+        case "Unigram":
+            return UnigramTokenizer.train(texts, entries, pattern=PATTERN)
+        case "WordPiece, ratio":
+            return _wordpiece(texts, learned, "ratio")
+        case "WordPiece, gain":
+            return _wordpiece(texts, learned, "gain")
+    raise ValueError(f"algorithm={algorithm!r} is not one of {', '.join(ALGORITHMS)}")
 
-    One row per language, seed and algorithm. Columns:
 
-    - ``entries``: of the vocabulary.
-    - ``bytes/token``: UTF-8 bytes over tokens of the held-out text. Tokens that are white space alone are not counted,
-      since WordPiece has none; the bytes are counted for all.
-    - ``unused``, ``rare``: of the learned pieces (those longer than a byte or a character), the share that never
-      occurs in the tokenized training text, and the share that occurs there less than ``RARE`` times.
-    - ``efficiency``: the entropy of the held-out tokens' distribution over log V (Zouhar et al. 2023, with Shannon's
-      entropy): 1 if all tokens were equally frequent.
-    - ``unknown``: the share of tokens that are ``[UNK]``.
-    - ``precision``, ``recall``: of token boundaries against word boundaries in Chinese
-      (:func:`segmentation.cut_agreement`), against
-      joints within words in English (:func:`joint_agreement`); ``chance``: the precision of cuts at random places.
+def character_bpe(texts: Sequence[str], learned: int) -> Tokenizer:
+    """BPE that merges characters instead of bytes: a byte-level BPE whose first merges make every character.
+
+    Then it learns ``learned`` merges. The entries are the bytes, the characters, the first bytes of characters, which
+    no text needs, and the learned pieces.
     """
-    rows = []
-    settings = [(language, seed) for language in languages for seed in seeds]
-    for language, seed in progress(settings, description="training four tokenizers", unit="text"):
-        texts = sample(language, num_bytes=num_bytes, seed=seed)
-        held_out = sample(language, "held_out", num_bytes=held_out_bytes, seed=seed)
-        tokenizers = _train(texts, LEARNED[language])
-        if language == "en":
-            boundaries = joint_agreement(texts, held_out, tokenizers)
-        else:
-            cuts = {name: partial(pieces, tokenizer) for name, tokenizer in tokenizers.items()}
-            boundaries = cut_agreement("\n".join(held_out), cuts).set_index("cuts made by")
-        for name, tokenizer in tokenizers.items():
-            agreement = {
-                "precision": boundaries["precision"][name],
-                "recall": boundaries["recall"][name],
-                "chance": boundaries["precision"]["every character"],
-            }
-            measured = _measure(tokenizer, texts, held_out)
-            rows.append({"language": language, "seed": seed, "algorithm": name, **measured, **agreement})
-    return pd.DataFrame(rows)
+    index = reference.WordIndex(reference.count_words(texts, pattern=PATTERN))
+    merges: dict[reference.Pair, None] = {}
+    for character in sorted(_characters(texts)):
+        data = character.encode()
+        for end in range(2, len(data) + 1):
+            pair = (data[: end - 1], data[end - 1 : end])
+            if pair not in merges:
+                merges[pair] = None
+                index.merge(pair)
+    every = [*merges, *reference.merge_best(index, learned)]
+    tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in every)]
+    return Tokenizer(dict(enumerate(tokens)), every, pattern=PATTERN)
+
+
+# --- the comparison ---------------------------------------------------------------------------------------------------
+
+
+def comparison_run(
+    *, seed: int, language: Language, algorithm: str, num_bytes: int, learned: int
+) -> dict[str, float]:
+    """Train an algorithm on the ``seed``-th of the disjoint parts of a text and measure it on a held-out part.
+
+    Returns:
+        - ``entries``: of the vocabulary; ``pieces``: those that were learned.
+        - ``bytes/token``: UTF-8 bytes over tokens of the held-out text. Tokens that are white space alone are not
+          counted, since WordPiece has none; the bytes are counted for all.
+        - ``unused``: of the learned pieces (longer than a byte or, where characters are given, than a character), the
+          share that never occurs in the tokenized training text; ``below N`` for N in ``RARE``: the share that occurs
+          there less than N times.
+        - ``efficiency``: the entropy of the held-out tokens' distribution over log V (Zouhar et al. 2023, with
+          Shannon's entropy): 1 if all tokens were equally frequent.
+        - ``unknown``: the share of tokens that are ``[UNK]``.
+        - ``precision``, ``recall``: of token boundaries against word boundaries in Chinese
+          (:func:`segmentation.cut_agreement`), against joints within words in English (:func:`joint_agreement`);
+          ``chance``: the precision of cuts at random places.
+    """
+    texts = disjoint(language, number=seed, num_bytes=num_bytes)
+    held_out = disjoint(language, "held_out", number=seed, num_bytes=HELD_OUT_BYTES)
+    tokenizer = train_one(algorithm, texts, learned)
+    if language == "en":
+        boundaries = joint_agreement(texts, held_out, {algorithm: tokenizer})
+    else:
+        cuts = {algorithm: partial(pieces, tokenizer)}
+        boundaries = cut_agreement("\n".join(held_out), cuts).set_index("cuts made by")
+    return {
+        **_measure(tokenizer, texts, held_out, characters_given=algorithm in CHARACTERS_GIVEN),
+        "precision": float(boundaries["precision"][algorithm]),
+        "recall": float(boundaries["recall"][algorithm]),
+        "chance": float(boundaries["precision"]["every character"]),
+    }
+
+
+COMPARISON = Experiment(
+    chapter=1,
+    name="subwords",
+    question="Which subword algorithm compresses best, wastes least and respects words, with equally many pieces?",
+    run=comparison_run,
+    grid=[
+        *product(language=["en", "zh"], algorithm=[*ALGORITHMS], num_bytes=[200_000], learned=[LEARNED]),
+        *product(language=["en", "zh"], algorithm=[*ALGORITHMS], num_bytes=[100_000], learned=[LEARNED // 2]),
+    ],
+    seeds=(0, 1, 2, 3),
+    scientific=["language", "algorithm", "num_bytes", "learned"],
+    folder=Path(__file__).parents[1] / "reference",
+    seconds=2,
+)
+"""The algorithms are deterministic: what the seeds choose is the part of the text."""
+
+
+def leads(
+    points: pd.DataFrame, first: str, second: str, measure: str = "bytes/token"
+) -> dict[tuple[str, int], Difference]:
+    """By what share an algorithm is ahead of another on the same parts of a text, by language and size of the parts.
+
+    ``points``: of ``COMPARISON``. Differences are relative for ``bytes/token`` and of shares for other measures.
+    """
+    found = {}
+    for _, rows in points.groupby(["language", "num_bytes"], sort=False):
+        one, other = (rows[rows["algorithm"] == name].set_index("seed")[measure] for name in (first, second))
+        scale = other if measure == "bytes/token" else 1.0
+        place = str(rows["language"].iloc[0]), int(rows["num_bytes"].iloc[0])
+        found[place] = paired(one / scale, other / scale)
+    return found
 
 
 def first_merges(
@@ -123,8 +193,9 @@ def first_merges(
     words = Counter(word for text in texts for word in pretokenize(text, PATTERN))
     rows = []
     for name in ("BPE", "WordPiece, ratio", "WordPiece, gain"):
-        entries = ALGORITHMS[name](texts, num).vocab.values()
-        learned = [piece for piece in entries if _is_learned(piece)][:num]
+        entries = train_one(name, texts, num).vocab.values()
+        given = name in CHARACTERS_GIVEN
+        learned = [piece for piece in entries if _is_learned(piece, characters_given=given)][:num]
         for merge, piece in enumerate(learned, 1):
             shown = piece.decode(errors="replace").replace(" ", SPACE) if isinstance(piece, bytes) else piece
             rows.append((name, merge, shown, _occurrences(piece, words)))
@@ -260,10 +331,6 @@ def _wordpieces(tokenizer: WordPieceTokenizer, pretoken: str) -> list[str]:
     return [spaces + parts[0], *(part.removeprefix(CONTINUES) for part in parts[1:])]
 
 
-def _train(texts: Sequence[str], learned: int) -> dict[str, TokenizerLike]:
-    return {name: algorithm(texts, learned) for name, algorithm in ALGORITHMS.items()}
-
-
 def _bpe(texts: Sequence[str], vocab_size: int) -> TokenizerLike:
     return train_bpe(texts, vocab_size, pattern=PATTERN, num_threads=1)
 
@@ -278,20 +345,28 @@ def _characters(texts: Sequence[str]) -> set[str]:
     return set().union(*texts)
 
 
-def _measure(tokenizer: TokenizerLike, texts: Sequence[str], held_out: Sequence[str]) -> dict[str, float]:
+def _measure(
+    tokenizer: TokenizerLike, texts: Sequence[str], held_out: Sequence[str], *, characters_given: bool
+) -> dict[str, float]:
     training, counts = _count(tokenizer, texts), _count(tokenizer, held_out)
     tokens = counts.total()
     shares = np.array(list(counts.values())) / tokens
     blank = sum(count for token_id, count in counts.items() if not tokenizer.decode_bytes([token_id]).strip())
-    learned = [token_id for token_id, piece in tokenizer.vocab.items() if _is_learned(piece)]
-    unknown = counts[0] / tokens if isinstance(tokenizer, WordPieceTokenizer) else 0.0
+    uses = np.array(
+        [
+            training[token_id]
+            for token_id, piece in tokenizer.vocab.items()
+            if _is_learned(piece, characters_given=characters_given)
+        ]
+    )
     return {
         "entries": tokenizer.vocab_size,
+        "pieces": len(uses),
         "bytes/token": sum(len(text.encode()) for text in held_out) / (tokens - blank),
-        "unused": sum(training[token_id] == 0 for token_id in learned) / len(learned),
-        "rare": sum(training[token_id] < RARE for token_id in learned) / len(learned),
+        "unused": float((uses == 0).mean()),
+        **{f"below {limit}": float((uses < limit).mean()) for limit in RARE},
         "efficiency": float(-(shares * np.log(shares)).sum()) / math.log(tokenizer.vocab_size),
-        "unknown": unknown,
+        "unknown": counts[0] / tokens if isinstance(tokenizer, WordPieceTokenizer) else 0.0,
     }
 
 
@@ -299,10 +374,10 @@ def _count(tokenizer: TokenizerLike, texts: Sequence[str]) -> Counter[int]:
     return Counter(token_id for text in texts for token_id in tokenizer.encode(text))
 
 
-def _is_learned(piece: str | bytes) -> bool:
-    """Whether a vocabulary entry is more than a byte, a character or ``[UNK]``."""
+def _is_learned(piece: str | bytes, *, characters_given: bool) -> bool:
+    """Whether a vocabulary entry is more than a byte or ``[UNK]`` and, where these are given, than a character."""
     if isinstance(piece, bytes):
-        return len(piece) > 1
+        return len(piece.decode(errors="ignore") if characters_given else piece) > 1
     return len(piece.removeprefix(CONTINUES)) > 1 and piece != UNKNOWN and not re.fullmatch("<0x..>", piece)
 
 

@@ -50,6 +50,11 @@ class ZipfFit:
         share = _zeta(alpha, np.asarray(counts, dtype=float)) / _zeta(alpha, np.array(float(self.xmin)))
         return np.asarray(self.tail * share)
 
+    def count(self, rank: ArrayLike) -> NDArray[np.float64]:
+        """The count of a word of a rank beyond the fit, if the law went on: a straight line in a log-log plot."""
+        start = float(self.rank(self.xmin))
+        return np.asarray(self.xmin * (np.asarray(rank, dtype=float) / start) ** -self.exponent)
+
 
 def fit_zipf(counts: Iterable[int], *, xmin: int | None = None, bootstrap: int = 0, seed: int = 0) -> ZipfFit:
     """Fit the counts of words by maximum likelihood (Clauset, Shalizi and Newman 2009, sections 3.1, 3.3 and B.4).
