@@ -183,7 +183,11 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
                         (of_language["algorithm"] == algorithm) & (of_language["num_bytes"] == num_bytes)
                     ]
                     y = place + (line - (len(sizes) - 1) / 2) * 0.36
-                    _dots_with_interval(axes, chosen[measure], y, colour, filled=line == 0, measure=measure)
+                    right = _dots_with_interval(axes, chosen[measure], y, colour, filled=line == 0)
+                    if num_bytes == sizes[-1]:  # two numbers would overlap
+                        form = "{:.2f}" if measure == "bytes/token" else "{:.0%}"
+                        note = form.format(chosen[measure].mean())
+                        label_point(axes, note, (right, y), (6, 0), va="center", color=colour)
             axes.set(
                 yticks=range(len(algorithms)), yticklabels=algorithms, ylim=(len(algorithms) - 0.4, -0.6)
             )
@@ -201,14 +205,16 @@ def measures_by_algorithm(results: pd.DataFrame) -> Picture:
     )
     caption = (
         f"Tokenizers on held-out text; a dot for each of {results['seed'].nunique()} parts of the text, which share "
-        f"nothing ({named} each), with the mean and its 95 % interval. Dashed: the share for random cuts."
+        f"nothing ({named} each), with the mean's 95 % interval. Numbers: means for the larger parts. Dashed: the "
+        "share for random cuts."
     )
     return Picture(fig, caption=caption)
 
 
 def _dots_with_interval(
-    axes: Axes, values: "pd.Series[float]", y: float, colour: str, *, filled: bool, measure: str
-) -> None:
+    axes: Axes, values: "pd.Series[float]", y: float, colour: str, *, filled: bool
+) -> float:
+    """Draw values and their mean's interval at a height; return the right end."""
     middle, n = float(values.mean()), len(values)
     half = float(stdtrit(n - 1, 0.975) * values.std() / n**0.5) if n > 1 else 0.0
     axes.plot([middle - half, middle + half], [y, y], color=colour, lw=1.2)
@@ -223,9 +229,7 @@ def _dots_with_interval(
         mew=0 if filled else 1,
         clip_on=False,
     )
-    form = "{:.2f}" if measure == "bytes/token" else "{:.0%}"
-    right = max(float(values.max()), middle + half)
-    label_point(axes, form.format(middle), (right, y), (6, 0), va="center", color=colour)
+    return max(float(values.max()), middle + half)
 
 
 def _check(frame: pd.DataFrame, columns: list[str]) -> None:
