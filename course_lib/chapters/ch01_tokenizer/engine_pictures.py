@@ -109,24 +109,35 @@ def speed(results: pd.DataFrame) -> Picture:
     )
 
 
-def waterfall(steps: pd.DataFrame, gains: pd.DataFrame) -> Picture:
-    """Left: CPU time per byte after each step of the engine. Right: what a cache gains on words that repeat.
+def waterfall(steps: pd.DataFrame, threads: pd.DataFrame, gains: pd.DataFrame) -> Picture:
+    """CPU time per byte after each step of the engine; wall time with two threads; what a cache gains.
 
-    ``steps``: columns step and ns_per_byte. ``gains``: columns times, how and gain.
+    ``steps``: columns step and ns_per_byte. ``threads``: column share, the wall time of a single run with two threads
+    over that of the run with one thread before it. ``gains``: columns times, how and gain.
     """
-    fig, (left, right) = figure(1, 2, size=(10.2, 3.9), width_ratios=[1.6, 1])
+    fig, (left, middle, right) = figure(1, 3, size=(10.6, 3.9), width_ratios=[1.6, 0.5, 1])
     times = steps["ns_per_byte"].tolist()
-    left.plot(times[0], 0, "|", color=PALETTE["orange"], markersize=22, mew=3)
+    left.plot(times[0], 0, "|", color=PALETTE["grey"], markersize=22, mew=3)
     label_point(left, f"{times[0]:,.0f} ns", (times[0], 0), (-8, 0), va="center", ha="right")
     for place, (before, after) in enumerate(pairwise(times), 1):
-        left.barh(place, before - after, left=after, color=PALETTE["blue"], height=0.62)
-        note = f"÷ {before / after:.1f}    {after:,.0f} ns"
+        gained = before >= after
+        left.barh(
+            place,
+            before - after,
+            left=after,
+            color=PALETTE["blue" if gained else "orange"],
+            height=0.62,
+            edgecolor=PALETTE["blue" if gained else "orange"],
+        )
+        factor = f"÷ {before / after:.1f}" if gained else f"× {after / before:.2f}, slower"
+        note = f"{factor}    {after:,.0f} ns"
         label_point(left, note, (min(before, after), place), (-6, 0), va="center", ha="right")
     names = [("+ " if place else "") + str(name) for place, name in enumerate(steps["step"])]
     left.set_yticks(range(len(names)), names)
     left.set(xscale="log", xlim=(min(times) / 25, 1.6 * max(times)), xlabel="CPU time (ns per byte)")
     left.set(ylim=(len(names) - 0.4, -0.6), title="one step after the other")
     left.grid(visible=False, axis="y")
+    _single_runs(middle, threads["share"])
     for how, colour in (("Python", PALETTE["orange"]), ("engine", PALETTE["green"])):
         rows = gains[gains["how"] == how]
         right.plot(rows["times"], rows["gain"], "o-", color=colour, label=how)
@@ -139,21 +150,36 @@ def waterfall(steps: pd.DataFrame, gains: pd.DataFrame) -> Picture:
     right.set_xlim(right=float(gains["times"].max()) * 3)
     direct_labels(right)
     caption = (
-        "Left: encoding the same text, each row with one idea more. Right: texts of the same length from the same kind "
-        "of words; above the dashed line, the cache gains."
+        "Left: encoding the same text, each row with one idea more; a step that loses is orange. Middle: single runs "
+        "on all of the novels, wall time; one slower than one thread is orange. Right: texts of the same length from "
+        "the same kind of words; above the dashed line, the cache gains."
     )
-    return Picture(fig, caption=caption, alt=_summary(steps, "step", "ns_per_byte"))
+    alt = f"{_summary(steps, 'step', 'ns_per_byte')}; two threads: {threads['share'].median():.2f} of the wall time"
+    return Picture(fig, caption=caption, alt=alt)
+
+
+def _single_runs(axes: Axes, shares: "pd.Series[float]") -> None:
+    """A dot per run, side by side: what two threads need of one thread's wall time."""
+    places = [(number + 1) / (len(shares) + 1) for number in range(len(shares))]
+    for place, share in zip(places, shares, strict=True):
+        axes.plot(place, share, "o", color=PALETTE["blue" if share <= 1 else "orange"], alpha=0.75, mew=0)
+    axes.axhline(float(shares.median()), color=PALETTE["blue" if shares.median() <= 1 else "orange"], lw=1.4)
+    axes.axhline(1, color=PALETTE["grey"], lw=1, ls=(0, (3, 2)))
+    axes.set(xlim=(0, 1), ylim=(0, max(1.15, 1.1 * float(shares.max()))), title="two threads")
+    axes.set(xticks=[], xlabel=f"{len(shares)} runs", ylabel="wall time (one thread = 1)")
+    label_point(axes, f"median {shares.median():.2f}", (0.5, 0), (0, 8), ha="center")
 
 
 def training_law(
     measured: Mapping[str, pd.DataFrame],
     predicted: Mapping[str, pd.DataFrame],
     claims: Mapping[str, float],
+    stored: Mapping[str, pd.DataFrame],
 ) -> Picture:
     """Training time against size: measured points, the law through all but the last, and the time that was claimed.
 
-    ``measured`` and ``predicted``: by corpus, columns bytes and cpu_seconds; the last prediction is for the corpus
-    itself. ``claims``: seconds, by corpus.
+    ``measured``, ``predicted`` and ``stored``: by corpus, columns bytes and cpu_seconds; the last prediction is for the
+    corpus itself, and stored points were made once, on another machine. ``claims``: seconds, by corpus.
     """
     fig, axes = figure(size=(8.4, 4.0))
     for (name, points), colour in zip(measured.items(), PALETTE.values(), strict=False):
@@ -163,6 +189,8 @@ def training_law(
         axes.plot(
             points["bytes"].iloc[-1:], points["cpu_seconds"].iloc[-1:], "o", color=colour, mfc="none", mew=1.6
         )
+        if name in stored:
+            axes.plot(stored[name]["bytes"], stored[name]["cpu_seconds"], "x", color=colour, markersize=6)
         size = float(law["bytes"].iloc[-1])
         axes.plot(size, claims[name], "_", color=colour, markersize=18, mew=2.5)
         label_point(axes, f"claimed: {claims[name]:,.0f} s", (size, claims[name]), (14, 0), va="center")
@@ -170,8 +198,8 @@ def training_law(
     axes.set(xlim=(None, 8 * axes.get_xlim()[1]), ylim=(None, 2 * axes.get_ylim()[1]))
     direct_labels(axes)
     caption = (
-        "Training on one thread (dots, CPU time), the law fitted to all but the largest (rings), and the times that "
-        "were claimed for the two corpora (bars, wall time)."
+        "Training on one thread (dots, CPU time), the law fitted to all but the largest (rings), stored runs of the "
+        "course's machine (crosses), and the times that were claimed for the two corpora (bars, wall time)."
     )
     return Picture(
         fig,

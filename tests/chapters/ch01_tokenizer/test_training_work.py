@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from course_lib.chapters.ch01_tokenizer import engine_pictures
 from course_lib.chapters.ch01_tokenizer.experiments import bpe, controls, scale
+from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import reference, train_bpe
 
 
 def test_an_index_saves_nothing_where_nothing_is_cut() -> None:
-    saved = controls.saved_by_index(3_000, num_merges=30).set_index("cut")
-    assert saved["saved"]["into words"] > 2
-    assert saved["saved"]["not at all"] < 1
+    saved = controls.saved_by_index(2_000, num_merges=20).set_index("cut")
+    assert saved["pieces"].iloc[2:].tolist() == [1, 8] and saved["holding"].iloc[2:].tolist() == [1, 1]
+    assert saved["saved"].iloc[:2].min() > 2 and saved["holding"].iloc[:2].max() < 0.3
+    assert saved["saved"].iloc[2:].max() < 1
+    assert saved["naive"].iloc[3] == pytest.approx(8 * saved["naive"].iloc[2], rel=0.01)
     # A single word: the naive trainer looks at n - 1 pairs, then at those that are left.
     work = controls.counted_pairs(reference.train_naive, ["abab"], 258, pattern=controls.UNCUT)
     assert work == 3 + 1
@@ -72,6 +75,16 @@ def test_no_part_of_the_law_is_negative() -> None:
     assert sum((shares - 1) ** 2) < min(worse)
 
 
+def test_a_stored_run_counts_training_alone_and_returns_what_every_machine_finds(tmp_path: Path) -> None:
+    point = {"seed": 0, "megabytes": 1, "vocab_size": 400}
+    spent, found = cpu_seconds(lambda: scale.training_run(copies=1, **point))
+    assert found["entries"] == 400 and 1.0e6 < found["bytes"] < 1.1e6 and found["longest"] > 4
+    written, _ = cpu_seconds(lambda: scale.write_copies(tmp_path / "stories", 1_000_000, 1, 0))
+    assert spent < written  # which is not counted
+    twice = scale.training_run(copies=2, **point)
+    assert twice == found | {"bytes": 2 * found["bytes"]}
+
+
 def test_times_are_measured_on_beginnings_and_code_is_real(tmp_path: Path) -> None:
     path = tmp_path / "code"
     scale.write_code(path, 200_000)
@@ -85,9 +98,13 @@ def test_times_are_measured_on_beginnings_and_code_is_real(tmp_path: Path) -> No
 def test_the_laws_picture_marks_what_was_left_out() -> None:
     points = pd.DataFrame({"bytes": [1e6, 2e6, 4e6], "cpu_seconds": [0.1, 0.2, 0.4]})
     line = pd.DataFrame({"bytes": [1e6, 4e6, 1e9], "cpu_seconds": [0.1, 0.4, 100.0]})
-    picture = engine_pictures.training_law({"corpus": points}, {"corpus": line}, {"corpus": 30})
+    once = pd.DataFrame({"bytes": [1e9], "cpu_seconds": [90.0]})
+    picture = engine_pictures.training_law(
+        {"corpus": points}, {"corpus": line}, {"corpus": 30}, {"corpus": once}
+    )
     (axes,) = picture.figure.axes
-    law, fitted, left_out, claim = axes.get_lines()
+    law, fitted, left_out, stored, claim = axes.get_lines()
+    assert (list(stored.get_xdata()), list(stored.get_ydata())) == ([1e9], [90.0])
     assert list(law.get_xdata())[-1] == 1e9
     assert (len(fitted.get_xdata()), list(left_out.get_ydata())) == (2, [0.4])
     assert left_out.get_markerfacecolor() == "none"

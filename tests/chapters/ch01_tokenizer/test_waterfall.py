@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from matplotlib.colors import to_hex
 
 from course_lib.chapters.ch01_tokenizer import engine_pictures
 from course_lib.chapters.ch01_tokenizer.experiments import waterfall
+from course_lib.show.look import PALETTE
 from course_lib.tokenizer import pretokenize
 from tests.tokenizer.references import hard_text, pretrained
 
@@ -58,18 +60,34 @@ def test_the_texts_of_the_control_differ_in_repetition_only() -> None:
     assert abs(lengths[0] - lengths[1]) < 0.5
 
 
-def test_the_picture_shows_each_step_and_the_gain() -> None:
+def test_the_picture_shows_each_step_each_run_and_the_gain() -> None:
     steps = waterfall.steps("gpt2", TEXT, turns=2)
     assert list(steps["step"]) == list(waterfall.STEPS) and (steps["ns_per_byte"] > 0).all()
     rows = [(times, how, gain) for how in ("Python", "engine") for times, gain in ((1, 0.9), (2, 1.5))]
     gains = pd.DataFrame(rows, columns=["times", "how", "gain"])
-    picture = engine_pictures.waterfall(steps.assign(ns_per_byte=[2_000.0, 1_000, 200, 100, 10, 5]), gains)
-    left, right = picture.figure.axes
+    threads = pd.DataFrame({"share": [0.6, 1.2, 0.5]})
+    picture = engine_pictures.waterfall(
+        steps.assign(ns_per_byte=[2_000.0, 1_000, 200, 220, 10]), threads, gains
+    )
+    left, middle, right = picture.figure.axes
     notes = [text.get_text() for text in left.texts]
     assert notes[0] == "2,000 ns" and notes[1].split() == ["÷", "2.0", "1,000", "ns"]
-    assert notes[4].split() == ["÷", "10.0", "10", "ns"]
-    assert [bar.get_width() for bar in left.patches] == [1_000, 800, 100, 90, 5]
+    assert notes[3].split() == ["×", "1.10,", "slower", "220", "ns"]
+    assert [bar.get_width() for bar in left.patches] == [1_000, 800, -20, 210]
     assert [list(line.get_ydata()) for line in right.get_lines()[:2]] == [[0.9, 1.5], [0.9, 1.5]]
+    dots = middle.get_lines()[:3]
+    assert [float(dot.get_ydata()[0]) for dot in dots] == [0.6, 1.2, 0.5]
+    # What loses has the colour of a loss: the third step, and the second run.
+    loss, gain = PALETTE["orange"], PALETTE["blue"]
+    assert [to_hex(bar.get_facecolor()).upper() for bar in left.patches] == [gain, gain, loss, gain]
+    assert [dot.get_color() for dot in dots] == [gain, loss, gain]
+    assert middle.texts[0].get_text() == "median 0.60" and "wall" in middle.get_ylabel()
+    assert "CPU" in left.get_xlabel()
+
+
+def test_threads_are_measured_in_turns() -> None:
+    turns = waterfall.thread_turns("gpt2", turns=2)
+    assert list(turns["turn"]) == [0, 1] and (turns["share"] == turns["several"] / turns["one"]).all()
 
 
 def test_word_by_word_meets_each_word_once() -> None:

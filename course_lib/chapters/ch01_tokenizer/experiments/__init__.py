@@ -1,7 +1,8 @@
 """The experiments of chapter 1: seeded, without pictures, with tidy data frames as results."""
 
+from course_lib.chapters.ch01_tokenizer.experiments.scale import TIMES
 from course_lib.chapters.ch01_tokenizer.experiments.subwords import COMPARISON
 
-REFERENCE = (COMPARISON,)
+REFERENCE = (COMPARISON, TIMES)
 
 __all__ = ["REFERENCE"]

@@ -12,6 +12,9 @@ from course_lib.tokenizer import Tokenizer, reference
 UNCUT = r"[\s\S]+"
 """The pattern that leaves every document in one piece."""
 
+FIVES = r"[\s\S]{1,5}"
+"""The pattern that cuts after every fifth character, wherever words end."""
+
 
 def counted_pairs(
     train: Callable[..., Tokenizer], documents: Sequence[str], vocab_size: int, *, pattern: str = "gpt2"
@@ -22,20 +25,41 @@ def counted_pairs(
     return work["pairs"]
 
 
-def saved_by_index(num_bytes: int = 12_500, *, num_merges: int = 100, seed: int = 0) -> pd.DataFrame:
-    """Pairs counted by the naive and the incremental trainer, on words and on documents that nothing cuts.
+def saved_by_index(num_bytes: int = 4_000, *, num_merges: int = 40, seed: int = 0) -> pd.DataFrame:
+    """Pairs counted by the naive and the incremental trainer, on pieces of which few or most hold a merged pair.
 
-    Columns: cut, naive, incremental, saved (their ratio).
+    The same text is cut into words, after every fifth character, or not at all; then also as eight documents, each
+    the whole text turned round to begin at another place. Columns: cut, pieces (distinct ones), holding (the mean
+    share of the pieces that hold the pair to be merged), naive, incremental, saved (their ratio).
     """
-    documents = real_text.sample("en", num_bytes=num_bytes, seed=seed)
+    text = "".join(real_text.sample("en", num_bytes=num_bytes, seed=seed))
+    places = [n * len(text) // 8 for n in range(8)]
+    turned = [text[place:] + text[:place] for place in places]
     rows = []
-    for cut, pattern in (("into words", "gpt2"), ("not at all", UNCUT)):
+    for cut, documents, pattern in (
+        ("into words", [text], "gpt2"),
+        ("every fifth character", [text], FIVES),
+        ("not at all, one document", [text], UNCUT),
+        ("not at all, eight documents", turned, UNCUT),
+    ):
         naive, incremental = (
             counted_pairs(train, documents, 256 + num_merges, pattern=pattern)
             for train in (reference.train_naive, reference.train_incremental)
         )
-        rows.append((cut, naive, incremental, naive / incremental))
-    return pd.DataFrame(rows, columns=["cut", "naive", "incremental", "saved"])
+        index = reference.WordIndex(reference.count_words(documents, pattern=pattern))
+        holding = _holding(index, num_merges)
+        rows.append((cut, len(index.words), holding, naive, incremental, naive / incremental))
+    return pd.DataFrame(rows, columns=["cut", "pieces", "holding", "naive", "incremental", "saved"])
+
+
+def _holding(index: reference.WordIndex, num_merges: int) -> float:
+    """The share of the pieces that hold the pair that is merged next, the mean over the merges."""
+    shares = []
+    for _ in range(num_merges):
+        best = max(index.pair_counts, key=lambda pair: (index.pair_counts[pair], pair))
+        shares.append(len(index.words_with[best]) / len(index.words))
+        index.merge(best)
+    return sum(shares) / len(shares)
 
 
 def growth_of_work(num_bytes: int = 25_000, *, num_merges: int = 50, seed: int = 0) -> pd.DataFrame:

@@ -30,7 +30,6 @@ STEPS = {
     "cache": "merge each distinct piece once",
     "merges": "merge in the engine",
     "one call": "leave Python once for the whole text",
-    "threads": "two threads (wall time)",
 }
 """The steps in the order in which they are taken; each keeps all earlier ones."""
 
@@ -71,12 +70,11 @@ class Pipeline:
         return _bpe.encode_uncached(self.tokenizer._engine, text, self.tokenizer.pattern)
 
 
-def steps(name: str, text: str, *, turns: int = 5, threads: int = 2) -> pd.DataFrame:
+def steps(name: str, text: str, *, turns: int = 5) -> pd.DataFrame:
     """Encode ``text`` by the published vocabulary ``name`` with one step of ``STEPS`` more each time.
 
     All steps give the same ids (AssertionError otherwise), on the same text, with empty caches at the beginning.
-    Columns: step, meaning, ns_per_byte: CPU time per byte, of "one call" the median of ``turns``; for "threads" that
-    time, multiplied by what ``threads`` threads need of the wall time of one for all of the novels.
+    Columns: step, meaning, ns_per_byte: CPU time per byte, of "one call" the median of ``turns``.
     """
     pipeline = Pipeline(name)
     work: dict[str, Callable[[], object]] = {
@@ -93,11 +91,26 @@ def steps(name: str, text: str, *, turns: int = 5, threads: int = 2) -> pd.DataF
         seconds[step] = spent
     seconds["one call"], found = _in_one_call(pipeline, text, turns)
     assert found.tolist() == expected, "one call"
-    novels = "".join(real_text.parts("novels_en").training)
-    alone, together = (_wall(pipeline, novels, number, turns) for number in (1, threads))
-    seconds["threads"] = seconds["one call"] * together / alone
     rows = [(step, meaning, 1e9 * seconds[step] / len(text.encode())) for step, meaning in STEPS.items()]
     return pd.DataFrame(rows, columns=["step", "meaning", "ns_per_byte"])
+
+
+def thread_turns(name: str, *, threads: int = 2, turns: int = 9) -> pd.DataFrame:
+    """Encode all of the novels with one thread and with ``threads``, in turns, so that other programs disturb both.
+
+    Columns: turn, one and several (wall seconds), share (what several threads need of the time of one). Each thread
+    fills a cache of its own.
+    """
+    pipeline = Pipeline(name)
+    novels = "".join(real_text.parts("novels_en").training)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text"
+        path.write_text(novels, encoding="utf-8", newline="")
+        for turn in range(turns):
+            one, several = (_wall(pipeline, path, number) for number in (1, threads))
+            rows.append((turn, one, several, several / one))
+    return pd.DataFrame(rows, columns=["turn", "one", "several", "share"])
 
 
 def scanner_taken_last(name: str, text: str, *, turns: int = 5) -> float:
@@ -188,16 +201,10 @@ def _in_one_call(pipeline: Pipeline, text: str, turns: int) -> tuple[float, NDAr
     return median(measured), ids
 
 
-def _wall(pipeline: Pipeline, text: str, threads: int, turns: int) -> float:
-    """The least wall seconds of encoding the text as a file."""
-    measured = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "text"
-        path.write_text(text, encoding="utf-8", newline="")
-        for _ in range(turns):
-            engine = pipeline.fresh()._engine
-            started = time.perf_counter()
-            for _ in _bpe.FileEncoder(engine, os.fsencode(path), num_threads=threads, progress=None):
-                pass
-            measured.append(time.perf_counter() - started)
-    return min(measured)
+def _wall(pipeline: Pipeline, path: Path, threads: int) -> float:
+    """The wall seconds of encoding a file with empty caches."""
+    engine = pipeline.fresh()._engine
+    started = time.perf_counter()
+    for _ in _bpe.FileEncoder(engine, os.fsencode(path), num_threads=threads, progress=None):
+        pass
+    return time.perf_counter() - started
