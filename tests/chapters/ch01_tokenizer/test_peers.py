@@ -1,10 +1,13 @@
 """The comparison of tokenizer packages runs all that are installed."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from course_lib.chapters.ch01_tokenizer.experiments import peers
+from course_lib.tokenizer import PATTERNS
 
 
 def test_a_word_that_would_take_hours_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +28,19 @@ def test_a_text_of_one_byte_is_measured(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="no pair is left to merge"):
         measured = peers.compare(path, vocab_size=300)
     assert (measured["MB_per_cpu_second"] > 0).all() and set(measured["job"]) == {"train", "encode"}
+
+
+def test_rustbpe_gets_the_pattern_of_gpt2_in_place_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    class Recorder:
+        def train_from_iterator(self, documents: object, vocab_size: int, pattern: str | None = None) -> None:
+            calls.append((vocab_size, pattern))
+
+    monkeypatch.setitem(sys.modules, "rustbpe", SimpleNamespace(Tokenizer=Recorder))
+    path = tmp_path / "text.txt"
+    path.write_text("some text")
+    assert isinstance(peers.train_rustbpe(path, 300)(), Recorder)
+    assert calls == [(299, PATTERNS["gpt2"])]

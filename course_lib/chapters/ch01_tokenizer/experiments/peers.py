@@ -1,6 +1,7 @@
 """Other tokenizer packages beside ours, each timed with its own fastest calls.
 
-Each function prepares a job (loads the text or the tokenizer) and returns the part to be timed. ``JOBS`` lists them.
+Each function prepares a job (loads the text or the tokenizer) and returns the part to be timed, which returns what was
+trained or encoded. ``JOBS`` lists them.
 The packages are imported when a job is prepared; ``installed`` lists those that are available.
 """
 
@@ -53,7 +54,12 @@ def train_tokenizers(path: Path, vocab_size: int) -> Job:
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    return lambda: tokenizer.train([str(path)], trainer)
+
+    def train() -> object:
+        tokenizer.train([str(path)], trainer)
+        return tokenizer
+
+    return train
 
 
 def train_rustbpe(path: Path, vocab_size: int) -> Job:
@@ -61,7 +67,13 @@ def train_rustbpe(path: Path, vocab_size: int) -> Job:
     import rustbpe
 
     documents = path.read_text(encoding="utf-8").split(SEPARATOR)
-    return lambda: rustbpe.Tokenizer().train_from_iterator(iter(documents), vocab_size - 1)
+    tokenizer = rustbpe.Tokenizer()
+
+    def train() -> object:
+        tokenizer.train_from_iterator(iter(documents), vocab_size - 1, pattern=PATTERNS["gpt2"])
+        return tokenizer
+
+    return train
 
 
 def train_ffbpe(path: Path, vocab_size: int) -> Job:
