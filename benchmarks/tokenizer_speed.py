@@ -1,12 +1,31 @@
-"""Tokenizer training and encoding compared with other packages, in CPU seconds.
+"""Tokenizer training and encoding compared with other packages: time, memory, and whether the results are the same.
 
-    python benchmarks/tokenizer_speed.py [--text FILE] [--stories MB] [--repeats 5] [--job train|encode|threads]
+    python benchmarks/tokenizer_speed.py            measure everything: about 20 minutes on a quiet machine
+    python benchmarks/tokenizer_speed.py --readme   README's tables and picture from what was measured last
+    python benchmarks/tokenizer_speed.py --quick    every job on a small text, once: shows that it runs, nothing else
 
-Every measurement is a fresh process on one processor; the packages take turns, so that a shared machine or a change of
-its speed affects all alike. The output has medians, and each package's ratio to ours from the same turns. Files and
-tokenizers are loaded before the clock starts; "first" is the first pass over the text (all caches empty), "again" the
-median of the later passes in the same process. The "threads" job measures wall time with one and two threads
-and needs a quiet machine. Results go to benchmarks/results/ as JSON. Packages that are not installed are left out.
+Options: --text FILE (documents with <|endoftext|> between them; instead of the default texts), --job, --vocabulary and
+--package (may be repeated), --megabytes and --repeats.
+
+*How.* Every measurement is a fresh process on as many processors as it may use threads (tokenizer_worker.py); the
+packages take turns, so that a busy machine slows all alike. A figure is the median over the turns, a ratio the median
+of the ratios to course_lib in the same turn. Packages use their own fastest calls (tokenizer_peers.py). Those that
+are not installed are left out: `pip install -e '.[bench]'`.
+
+*Jobs.* "train": a vocabulary of 10,000 tokens (32,000 for --text) with GPT-2's pattern. "encode": a whole text on one
+thread, into ids in memory. "batch": the documents as a list, "file": a file, both also on two threads. "short":
+distinct strings of 24 tokens, one call each, into a list and into a NumPy array. The first pass over a text finds all
+caches empty, later ones in the same process ("again") find them filled.
+
+*Not measured:* importing packages, loading vocabularies and texts, decoding, writing ids to a disk. Hugging Face's
+tokenizers encodes the first eighth of a text: all of it would take minutes. In "batch", course_lib, tiktoken and
+tokenizers make Python lists, gigatoken, fastokens, tuetoken, quicktok-v1 and splintr-rs flat arrays.
+
+*Checked while measuring:* the ids of every encoding are those of course_lib, which its tests compare with tiktoken;
+else "same" is false. In training, packages break ties and cut lines differently: "shared" is the share of a package's
+tokens that course_lib has learned too, and "same" says that all came in the same order.
+
+Results go to benchmarks/results/tokenizer_speed.json.
 """
 
 import argparse
@@ -14,184 +33,243 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import tokenizer_report
 from tables import show
+from tokenizer_peers import ALL, PEERS, Peer
+from tokenizer_texts import (
+    Corpus,
+    Vocabulary,
+    head,
+    write_short_strings,
+    write_texts,
+    write_vocabulary,
+)
+from tokenizer_worker import Task, digest
 
-from course_lib.chapters.ch01_tokenizer.experiments.peers import JOBS, installed
-from course_lib.data import SEPARATOR, write_stories
-from course_lib.lab.measure import cpu_seconds
+from course_lib.files import atomic_write
 
-PASSES = 4  # over the text in one process: one first, the others again
-RESULTS = Path(__file__).parent / "results"
-
-
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """CPU and wall seconds of one call."""
-    started = time.perf_counter()
-    cpu, _ = cpu_seconds(work)
-    return cpu, time.perf_counter() - started
-
-
-# A long text would take these minutes without saying more.
-SLOW = {("encode", "tiktoken"), ("encode", "tokenizers"), ("train", "tokenizers"), ("train", "rustbpe")}
-SLOW_LIMIT = 25e6
-
-
-def worker(job: str, package: str, path: Path, argument: str) -> None:
-    """Measure one package in this process and print the result as JSON."""
-    work = JOBS[job][package](path, argument)
-    passes = [timed(work) for _ in range(PASSES if job == "encode" else 1)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        json.dumps({"cpu": [cpu for cpu, _ in passes], "wall": [wall for _, wall in passes], "peak_mb": peak})
-    )
+WORKER = str(Path(__file__).with_name("tokenizer_worker.py"))
+JOBS = ("train", "encode", "batch", "file", "short")
+# Every combination would take an hour: these vocabularies only where they add something, unless asked for.
+PART_OF_TEXTS = {"cl100k_base": ("English", "code"), "deepseek": ("English", "Chinese")}
+IN_DETAIL = ("gpt2", "o200k_base")
+SHORT_STRINGS = 5_000
 
 
-def run_worker(job: str, package: str, path: Path, argument: str, cpus: set[int]) -> dict[str, list[float]]:
-    """One fresh process, bound to ``cpus``."""
-    command = [sys.executable, __file__, "--worker", job, package, str(path), argument]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, preexec_fn=lambda: os.sched_setaffinity(0, cpus)
-    )
+def in_fresh_process(task: Task, peer: Peer, folder: Path) -> dict[str, Any]:
+    """Run :func:`tokenizer_worker.measure` there."""
+    request = json.dumps({"task": asdict(task), "peer": peer.name, "folder": str(folder)})
+    done = subprocess.run([sys.executable, WORKER, request], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{job} with {package} failed:\n{done.stderr}")
-    result: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+        raise RuntimeError(f"{task} with {peer.name} failed:\n{done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def compare(job: str, path: Path, argument: str, repeats: int) -> list[dict[str, object]]:
-    """All packages in turn, ``repeats`` times; one row per package."""
-    packages = [
-        package
-        for package in installed(job)
-        if not ((job, package) in SLOW and path.stat().st_size > SLOW_LIMIT)
-    ]
-    cpu = {min(os.sched_getaffinity(0))}
-    turns = [{p: run_worker(job, p, path, argument, cpu) for p in packages} for _ in range(repeats)]
-    megabytes = path.stat().st_size / 1e6
-    rows = []
-    for package in packages:
-        first = [turn[package]["cpu"][0] for turn in turns]
-        row: dict[str, object] = {
-            "job": job,
-            "text": path.name,
-            "MB": round(megabytes, 1),
-            "argument": argument,
-            "package": f"{package} {importlib.metadata.version(package.replace('_', '-'))}",
-            "first_cpu_s": statistics.median(first),
-            "first_MB_per_cpu_s": megabytes / statistics.median(first),
-            "ratio_to_ours": statistics.median(
-                turn[package]["cpu"][0] / turn["course_lib"]["cpu"][0] for turn in turns
-            ),
-            "peak_mb": statistics.median(turn[package]["peak_mb"] for turn in turns),  # type: ignore[type-var]
-        }
-        if job == "encode":
-            again = [statistics.median(turn[package]["cpu"][1:]) for turn in turns]
-            row["again_MB_per_cpu_s"] = megabytes / statistics.median(again)
-            row["again_ratio_to_ours"] = statistics.median(
-                statistics.median(turn[package]["cpu"][1:]) / statistics.median(turn["course_lib"]["cpu"][1:])
-                for turn in turns
-            )
-        rows.append(row)
-    return rows
-
-
-def thread_scaling(path: Path, repeats: int) -> list[dict[str, object]]:
-    """Wall seconds of counting, merging and file encoding with one and two threads, taken in turn."""
-    from course_lib import _bpe
+@cache
+def expected_digest(path: str, form: str, vocabulary: str, folder: Path) -> str:
+    """Of the ids that course_lib gives to a corpus: as one text, document by document, or string by string."""
     from course_lib.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.from_pretrained("gpt2")
+    corpus = Corpus(Path(path))
+    parts = {"text": lambda: [corpus.text], "short": lambda: corpus.short_strings}.get(
+        form, lambda: corpus.documents
+    )()
+    tokenizer = Tokenizer.load(Vocabulary(vocabulary, folder).json)
+    return digest(np.concatenate([np.array(tokenizer.encode_ordinary(part), np.uint32) for part in parts]))
+
+
+def compare(task: Task, folder: Path, repeats: int, names: Sequence[str]) -> list[dict[str, Any]]:
+    """All packages in turn, ``repeats`` times; one row per package, ours first."""
+    peers = task.peers(names)
+    tasks = {
+        peer.name: replace(task, path=str(head(Path(task.path), peer.share)))
+        if peer.share < 1 and task.job in ("encode", "batch")
+        else task
+        for peer in peers
+    }
+    turns = [
+        {peer.name: in_fresh_process(tasks[peer.name], peer, folder) for peer in peers}
+        for _ in range(repeats)
+    ]
     rows = []
-    seconds: dict[tuple[str, int], list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(repeats):
-            for threads in (1, 2):
-                counts = _bpe.WordCounts("gpt2", [SEPARATOR])
-                counts.add_file(str(path), num_threads=threads, progress=None)
-                _, phases = _bpe.train(counts, 10_000, num_threads=threads, progress=None)
-                for phase, (wall, _) in phases.items():
-                    seconds.setdefault((phase, threads), []).append(wall)
-                _, wall = timed(
-                    lambda threads=threads: [
-                        None
-                        for _ in _bpe.FileEncoder(
-                            tokenizer._engine, str(path), num_threads=threads, progress=None
-                        )
-                    ]
-                )
-                seconds.setdefault(("encoding", threads), []).append(wall)
-                _, wall = timed(
-                    lambda threads=threads: tokenizer.encode_file(
-                        path, Path(folder) / "t", num_threads=threads
-                    )
-                )
-                seconds.setdefault(("encoding into a file", threads), []).append(wall)
-    for phase in dict.fromkeys(name for name, _ in seconds):
-        one, two = (statistics.median(seconds[phase, threads]) for threads in (1, 2))
-        rows.append(
-            {"phase": phase, "text": path.name, "one_thread_s": one, "two_threads_s": two, "gain": one / two}
-        )
+    for peer in peers:
+        own = tasks[peer.name]
+        size = amount(own)
+        row: dict[str, Any] = {
+            "job": f"short, {task.form}" if task.form else task.job,
+            "text": task.text,
+            "size": size,
+            "unit": "strings" if task.job == "short" else "MB",
+            "argument": task.argument,
+            "threads": task.threads,
+            "package": peer.name,
+            "version": importlib.metadata.version(peer.name),
+        }
+        for clock in ("cpu", "wall"):
+            row[clock] = timing(turns, peer.name, clock, size / amount(task))
+        row["peak_mb"] = statistics.median(turn[peer.name]["peak_mb"] for turn in turns)
+        rows.append(row | agreement(own, peer, turns, folder))
     return rows
 
 
-def story_file(megabytes: int, folder: Path) -> Path:
-    """A file of generated English stories, kept for the next run."""
-    path = folder / f"stories_{megabytes}mb.txt"
-    if not path.exists():
-        print(f"generating {path} …", file=sys.stderr)
-        write_stories(path, megabytes * 1_000_000, seed=0, language="en")
-    return path
+def amount(task: Task) -> float:
+    """Megabytes of text, or the number of short strings."""
+    corpus = Corpus(Path(task.path))
+    return len(corpus.short_strings) if task.job == "short" else corpus.megabytes
+
+
+def timing(turns: Sequence[dict[str, Any]], name: str, clock: str, share: float) -> dict[str, float]:
+    """Medians over the turns of the first and the later passes, and of their ratios to ours for as much text."""
+
+    def first(turn: dict[str, Any], package: str) -> float:
+        return turn[package][clock][0]
+
+    def again(turn: dict[str, Any], package: str) -> float:
+        return statistics.median(turn[package][clock][1:])
+
+    passes = {"first": first, "again": again} if len(turns[0][name][clock]) > 1 else {"first": first}
+    found = {}
+    for label, seconds in passes.items():
+        found[f"{label}_s"] = statistics.median(seconds(turn, name) for turn in turns)
+        found[f"{label}_ratio"] = statistics.median(
+            max(seconds(turn, name), 1e-9) / share / max(seconds(turn, "course_lib"), 1e-9) for turn in turns
+        )
+    return found
+
+
+def agreement(task: Task, peer: Peer, turns: Sequence[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """Whether every pass of every turn gave our ids, or training our tokens."""
+    if task.job == "train":
+        mine = [turn["course_lib"]["tokens"] for turn in turns]
+        theirs = [turn[peer.name]["tokens"] for turn in turns]
+        one, other = set(mine[0]), set(theirs[0])
+        shared = len(one & other) / max(1, len(other))
+        return {"same": all(tokens == mine[0] for tokens in theirs), "shared": shared}
+    form = {"encode": peer.form, "short": "short"}.get(task.job, "documents")
+    wanted = [expected_digest(task.path, form, task.argument, folder)]
+    return {"same": all(turn[peer.name]["digests"] == wanted for turn in turns)}
+
+
+def plan(texts: dict[str, Path], folder: Path, options: argparse.Namespace) -> Iterator[Task]:
+    """The tasks, in the order in which they are measured."""
+    jobs = options.job or JOBS
+    size = "32000" if options.text else "300" if options.quick else "10000"
+    for threads in (1, 2):
+        for text, path in texts.items():
+            if "train" in jobs and (threads == 1 or text in ("English", "stories") or options.text):
+                yield Task("train", text, str(path), size, threads)
+    for vocabulary in options.vocabulary or ALL:
+        wanted = texts if options.vocabulary or options.text else PART_OF_TEXTS.get(vocabulary, texts)
+        for text in wanted:
+            if "encode" in jobs:
+                yield Task("encode", text, str(texts[text]), vocabulary)
+    for vocabulary in options.vocabulary or IN_DETAIL:
+        for text in [name for name in texts if name in ("Chinese", "stories")] or texts:
+            # <|endoftext|> is no special token of DeepSeek's: a file cannot be cut there.
+            for job in ("batch",) if vocabulary == "deepseek" else ("batch", "file"):
+                for threads in (1, 2) if job in jobs else ():
+                    yield Task(job, text, str(texts[text]), vocabulary, threads)
+        if "short" in jobs:
+            name = next(iter(texts))
+            strings = folder / f"{name}.strings"
+            if not strings.exists():
+                write_short_strings(texts[name], strings, 100 if options.quick else SHORT_STRINGS)
+            for form in ("list", "NumPy"):
+                yield Task("short", name, str(strings), vocabulary, form=form)
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the rows of one task."""
+    shown = []
+    for row in rows:
+        clock = row["wall"] if row["threads"] > 1 else row["cpu"]
+        line = {key: row[key] for key in ("job", "text", "argument", "threads", "package", "version")}
+        for label in ("first", "again"):
+            seconds = clock.get(f"{label}_s")
+            line |= {
+                f"{label}, {row['unit']}/s": row["size"] / max(seconds, 1e-9) if seconds is not None else "",
+                f"{label}, times ours": clock.get(f"{label}_ratio", ""),
+            }
+        shown.append(line | {"same": row["same"], "shared": row.get("shared", ""), "peak MB": row["peak_mb"]})
+    show(shown)
+
+
+def save(path: Path, rows: Sequence[dict[str, Any]], repeats: int) -> None:
+    """Write the results, with three or more significant digits."""
+    found = json.loads(
+        json.dumps({"machine": machine(), "repeats": repeats, "rows": rows}), parse_float=rounded
+    )
+    lines = ",\n".join(json.dumps(row) for row in found.pop("rows"))
+    path.parent.mkdir(exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(f'{json.dumps(found)[:-1]}, "rows": [\n{lines}\n]}}\n'.encode())
+
+
+def rounded(number: str) -> float:
+    return float(f"{float(number):.5g}")
+
+
+def machine() -> dict[str, Any]:
+    """The circumstances of a run."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "vectors": "AVX-512" if "avx512bw" in flags else "AVX2" if "avx2" in flags else "",
+        "processors": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--text", type=Path, action="append", default=[], help="a text file; may be repeated")
-    parser.add_argument("--stories", type=int, action="append", default=[], help="MB of generated stories")
+    parser.add_argument("--text", type=Path, action="append", default=[])
+    parser.add_argument("--job", choices=JOBS, action="append")
+    parser.add_argument("--vocabulary", choices=ALL, action="append")
+    parser.add_argument("--package", choices=[peer.name for peer in PEERS], action="append", default=[])
+    parser.add_argument("--megabytes", type=float, default=3.0, help="of each default text")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--job", choices=["train", "encode", "threads"], action="append")
-    parser.add_argument(
-        "--vocabulary", action="append", help="for encoding: gpt2 (default), cl100k_base, o200k_base"
-    )
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        job, package, path, argument = arguments.worker
-        worker(job, package, Path(path), argument)
+    parser.add_argument("--out", type=Path, default=tokenizer_report.RESULTS)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--readme", action="store_true")
+    options = parser.parse_args()
+    if options.readme:
+        tokenizer_report.write(options.out)
         return
-    RESULTS.mkdir(exist_ok=True)
-    stories = [
-        story_file(megabytes, RESULTS) for megabytes in arguments.stories or ([] if arguments.text else [10])
-    ]
-    everything: list[dict[str, object]] = []
-    for job in arguments.job or ["train", "encode"]:
-        rows: list[dict[str, object]] = []
-        for path in (*arguments.text, *stories):
-            if job == "train":
-                rows += compare(job, path, "10000" if path in stories else "32000", arguments.repeats)
-            elif job == "encode":
-                for vocabulary in arguments.vocabulary or ["gpt2"]:
-                    rows += compare(job, path, vocabulary, arguments.repeats)
-            else:
-                rows += thread_scaling(path, arguments.repeats)
-        show(rows)
-        everything += rows
-    machine = {
-        "machine": platform.platform(),
-        "processors": os.cpu_count(),
-        "python": platform.python_version(),
-    }
-    (RESULTS / "tokenizer_speed.json").write_text(json.dumps({**machine, "rows": everything}, indent=2))
+    if options.quick:
+        options.megabytes, options.repeats = 0.02, 1
+        options.vocabulary = options.vocabulary or ["gpt2"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts = {path.stem: path.resolve() for path in options.text} or write_texts(folder, options.megabytes)
+        if options.quick:
+            texts = dict([*texts.items()][:1])
+        for vocabulary in {"gpt2", *(options.vocabulary or ALL)}:  # gpt2 counts the tokens of short strings
+            write_vocabulary(vocabulary, folder)
+        rows: list[dict[str, Any]] = []
+        for task in plan(texts, folder, options):
+            rows += (found := compare(task, folder, options.repeats, options.package))
+            summary(found)
+            save(options.out, rows, options.repeats)  # after each, so that a failure loses nothing
 
 
 if __name__ == "__main__":
