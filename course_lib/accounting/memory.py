@@ -186,10 +186,10 @@ def kv_cache_bytes(
     context_length: int | None = None,
     dtype: "str | torch.dtype" = "float32",
 ) -> int:
-    """Bytes of a KV cache for ``batch`` sequences: 2 B T L H_kv d numbers.
+    """Bytes of a KV cache for ``batch`` sequences: 2 B T L H_kv d numbers, with T at most the model's window.
 
     Equals :attr:`course_lib.model.KVCache.num_bytes`. Grouped-query attention divides it by H / H_kv.
     """
-    length = _length(config, context_length)
+    length = min(_length(config, context_length), config.window or config.context_length)
     numbers = 2 * batch * length * config.num_layers * config.kv_heads * config.head_width
     return numbers * _sizes(dtype).narrow

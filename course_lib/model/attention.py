@@ -28,14 +28,14 @@ class CausalSelfAttention(nn.Module):
 
     Shapes: x (..., T, D) → (..., T, D). ``token_positions`` (..., T), by default continuing from the length of the
     cache, turn queries and keys; which tokens see each other depends only on their order. With a ``cache`` (x of
-    shape (B, T, D)) the tokens continue those in the cache, which grows by T.
+    shape (B, T, D)) the tokens continue those in the cache and see what it keeps.
 
     Parameters: q_proj (H · head_dim, D), k_proj and v_proj (H_kv · head_dim, D), output_proj (D, H · head_dim);
     with ``qk_norm`` q_norm and k_norm (head_dim,).
 
     Raises:
         ValueError: heads that do not divide, a ``rope`` of another width, a wrong shape, dtype or device, positions
-            beyond the rotary table, a full cache.
+            beyond the rotary table, a full cache, a cache with another window than the layer's.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class CausalSelfAttention(nn.Module):
         if cache is None:
             mixed = self._without_cache(x, token_positions)  # (..., T, H, head_dim)
         else:
+            cache.check_window(self.window)
             q, k, v = self.heads(x, token_positions, start=cache.length)
             k, v = cache.append(k, v)
             mixed = kernels.torch_attention(q, k, v, self.window).transpose(-3, -2)
