@@ -28,7 +28,7 @@ from course_lib.model.generation import sample
 from course_lib.model.hf import config_from_hf, from_hf
 from course_lib.model.linear import Embedding, Linear
 from course_lib.model.norm import LayerNorm, RMSNorm
-from course_lib.model.online import online_attention, online_softmax
+from course_lib.model.online import online_attention, online_softmax, recomputed_attention
 from course_lib.model.position import SinusoidalEmbedding
 from course_lib.model.rope import (
     RotaryEmbedding,
@@ -66,6 +66,7 @@ __all__ = [
     "layer_norm_reference",
     "online_attention",
     "online_softmax",
+    "recomputed_attention",
     "rms_norm_reference",
     "rotary_frequencies",
     "rotate_pairs",

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from course_lib.model import (
     causal_mask,
+    online,
     online_attention,
     online_softmax,
+    recomputed_attention,
     scaled_dot_product_attention,
     silu,
     softmax,
@@ -148,3 +150,79 @@ def test_online_softmax_past_blocks_of_minus_infinity() -> None:
     x[0, :4], x[1, 4:], x[2] = -math.inf, -math.inf, -math.inf
     maximum, total = online_softmax(x, 2)
     torch.testing.assert_close(maximum + total.log(), x.logsumexp(-1))
+
+
+@given(
+    SIZES,
+    SIZES,
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.sampled_from([(False, None), (True, None), (True, 1), (True, 3)]),
+)
+def test_tiles_of_queries_and_keys_change_nothing(
+    t: int, s: int, block: int, rows: int, options: tuple[bool, int | None]
+) -> None:
+    is_causal, window = options
+    q, k, v = normal(2, t, 4) * 5, normal(2, s, 4, seed=1) * 5, normal(2, s, 3, seed=2)
+    mask = causal_mask(t, s, window=window) if is_causal else None
+    mixed = online_attention(
+        q, k, v, block_size=block, query_block_size=rows, is_causal=is_causal, window=window
+    )
+    torch.testing.assert_close(mixed, scaled_dot_product_attention(q, k, v, mask))
+
+
+def test_hidden_tiles_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles: list[tuple[int, int]] = []
+    scores = online._scores
+
+    def watch(q: Tensor, k: Tensor, *rest: object) -> Tensor:
+        tiles.append((q.shape[-2], k.shape[-2]))
+        return scores(q, k, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(online, "_scores", watch)
+    q = normal(64, 4)
+    for options, expected in (({}, 8 * 8), ({"is_causal": True}, 36), ({"is_causal": True, "window": 8}, 15)):
+        tiles.clear()
+        online_attention(q, q, q, block_size=8, query_block_size=8, **options)  # type: ignore[arg-type]
+        assert tiles == [(8, 8)] * expected
+
+
+@given(SIZES, SIZES, st.integers(1, 6), st.sampled_from([(False, None), (True, None), (True, 2)]))
+def test_the_recomputed_backward_equals_autograd(
+    t: int, s: int, block: int, options: tuple[bool, int | None]
+) -> None:
+    is_causal, window = options
+    inputs = [normal(2, t, 4), normal(2, s, 4, seed=1), normal(2, s, 3, seed=2)]
+    q, k, v = (tensor.mul(2).requires_grad_() for tensor in inputs)
+    mask = causal_mask(t, s, window=window) if is_causal else None
+    mixed = recomputed_attention(q, k, v, block_size=block, is_causal=is_causal, window=window)
+    expected = scaled_dot_product_attention(q, k, v, mask)
+    torch.testing.assert_close(mixed, expected)
+    slope = normal(2, t, 3, seed=3)
+    found, wanted = (torch.autograd.grad(y, (q, k, v), slope) for y in (mixed, expected))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_the_recomputed_backward_keeps_no_weights() -> None:
+    q, k, v = (normal(2, 96, 4, seed=i).requires_grad_() for i in range(3))
+    kept = []
+    for attend in (online_attention, recomputed_attention):
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (sizes.append(x.numel()), x)[1], lambda x: x):  # noqa: B023
+            attend(q, k, v, block_size=16, is_causal=True)
+        kept.append(sum(sizes))
+    assert kept[0] > 2 * 96 * 96
+    assert kept[1] == 2 * 96 * (4 * 4 + 1)  # q, k, v, the result, and one number per query
+
+
+def test_bad_arguments_of_recomputation() -> None:
+    q = normal(4, 5, 8)
+    with pytest.raises(ValueError, match=r"the same leading dimensions, not shapes \(4, 5, 8\), \(2, 5, 8\)"):
+        recomputed_attention(q, q[:2], q[:2])
+    with pytest.raises(ValueError, match="window needs is_causal=True"):
+        recomputed_attention(q, q, q, window=3)
+    with pytest.raises(ValueError, match="query_block_size must be at least 1, not 0"):
+        online_attention(q, q, q, query_block_size=0)
+    q = q.requires_grad_()
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        torch.autograd.grad(recomputed_attention(q, q, q).sum(), q, create_graph=True)
