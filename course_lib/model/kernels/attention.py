@@ -91,6 +91,11 @@ def torch_attention(q: Tensor, k: Tensor, v: Tensor, window: int | None = None) 
     num_queries, num_keys = q.shape[-2], k.shape[-2]
     if num_queries == 1 and window is not None:
         k, v = k[..., -window:, :], v[..., -window:, :]
+    if num_queries == 1 and k.shape[-3] != q.shape[-3]:
+        # All queries of a group meet its keys in one product, so that each key is fetched once.
+        grouped = q.reshape(*q.shape[:-3], k.shape[-3], -1, q.shape[-1])
+        mixed = functional.scaled_dot_product_attention(grouped, k, v)
+        return mixed.reshape(*q.shape[:-1], v.shape[-1])
     mask, is_causal = None, False
     # Branches, not a bool of the sizes: where torch traces or compiles, sizes may be symbols and tensors.
     if num_queries > 1:
