@@ -1,0 +1,90 @@
+"""Chapter 5's runs with the factor 1/√d, without it, and without it but from an equally flat start."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from course_lib.chapters.ch05_attention.experiments.attention import attention_weights
+from course_lib.files import progress
+from course_lib.lab.small_runs import (
+    SmallRun,
+    held_out_batch,
+    new_model,
+    novels_run,
+    small_config,
+    train_small,
+)
+from course_lib.model import TransformerLM
+from course_lib.optim import AdamW
+
+ARMS = {"with 1/√d": (False, False), "without": (True, True), "without, flat start": (False, True)}
+"""For each arm, whether scores start √d times as large, and whether they move √d times as fast."""
+
+WEIGHT_DECAY = 0.1
+
+
+@torch.no_grad()
+def enlarge_queries(model: TransformerLM, factor: float) -> None:
+    """Multiply the query weights of every layer."""
+    for layer in model.layers:
+        layer.attn.q_proj.weight.mul_(factor)
+
+
+def optimizer(model: TransformerLM, *, lr: float, factor: float) -> list[AdamW]:
+    """AdamW whose steps on the query weights are ``factor`` times as large, with the same decay per step."""
+    queries = [layer.attn.q_proj.weight for layer in model.layers]
+    chosen = set(map(id, queries))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    groups = [
+        {"params": others},
+        {"params": queries, "lr": factor * lr, "weight_decay": WEIGHT_DECAY / factor},
+    ]
+    return [AdamW(groups, lr, (0.9, 0.95), weight_decay=WEIGHT_DECAY)]
+
+
+def settings_of(arm: str, *, lr: float, steps: int, head_dim: int) -> SmallRun:
+    """The settings of a run.
+
+    The course's layers divide scores by √d. Taking the factor away is the same as multiplying the query weights by √d
+    at the start, and every step of them as well, since the size of Adam's steps does not follow that of the gradient.
+    """
+    large_start, large_steps = ARMS[arm]
+    factor = math.sqrt(head_dim)
+    return novels_run(
+        steps,
+        config=small_config(d_model=head_dim, num_heads=1),
+        lr=lr,
+        clip=None,
+        prepare=partial(enlarge_queries, factor=factor if large_start else 1.0),
+        make_optimizers=partial(optimizer, lr=lr, factor=factor if large_steps else 1.0),
+        validation_windows=256,
+    )
+
+
+def largest_weight(model: TransformerLM) -> float:
+    """The mean of the largest attention weight over layers and queries on held-out text.
+
+    The first quarter of the queries, which see few keys, is left out.
+    """
+    length = model.config.context_length
+    ids: Tensor = held_out_batch(16, length, text="novels_en")[0]
+    return float(attention_weights(model, ids)[..., length // 4 :, :].amax(-1).mean())
+
+
+def training_with_and_without(
+    *, lr: float = 0.002, steps: int = 200, head_dim: int = 64, seeds: Sequence[int] = (0, 1, 2)
+) -> pd.DataFrame:
+    """Training on novels for each of :data:`ARMS` and seed, one head of ``head_dim`` features per layer.
+
+    Columns: arm, seed, lr, bits (held-out, per byte), sharp (mean largest weight of a query, before training).
+    """
+    rows = []
+    for arm, seed in progress([(arm, seed) for arm in ARMS for seed in seeds], description="training"):
+        settings = settings_of(arm, lr=lr, steps=steps, head_dim=head_dim)
+        sharp = largest_weight(new_model(settings, seed))
+        rows.append((arm, seed, lr, train_small(settings, seed=seed).bits_per_byte, sharp))
+    return pd.DataFrame(rows, columns=["arm", "seed", "lr", "bits", "sharp"])
