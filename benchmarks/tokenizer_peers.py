@@ -72,7 +72,7 @@ def train_ours(corpus: Corpus, vocab_size: int, threads: int) -> Call:
 
 
 def file_ours(tokenizer: Any, corpus: Corpus, threads: int) -> Call:
-    """What ``encode_file`` does, without writing the token file: other packages leave the ids in memory too."""
+    """As ``encode_file``, without writing the token file: other packages leave the ids in memory too."""
     encoder = import_module("course_lib._bpe").FileEncoder
 
     def encode() -> NDArray[Any]:

@@ -178,7 +178,7 @@ def plan(texts: dict[str, Path], folder: Path, options: argparse.Namespace) -> I
                 yield Task("encode", text, str(texts[text]), vocabulary)
     for vocabulary in options.vocabulary or IN_DETAIL:
         for text in [name for name in texts if name in ("Chinese", "stories")] or texts:
-            # <|endoftext|> is no special token of DeepSeek's: a file cannot be cut there.
+            # DeepSeek's vocabulary has no special token <|endoftext|>, at which a file could be cut.
             for job in ("batch",) if vocabulary == "deepseek" else ("batch", "file"):
                 for threads in (1, 2) if job in jobs else ():
                     yield Task(job, text, str(texts[text]), vocabulary, threads)

@@ -37,7 +37,7 @@ class Corpus:
 
     @cached_property
     def short_strings(self) -> list[str]:
-        """What :func:`write_short_strings` wrote: distinct strings of 24 tokens each."""
+        """Distinct strings of 24 tokens each, written by :func:`write_short_strings`."""
         return json.loads(self.path.read_text(encoding="utf-8"))
 
 

@@ -52,7 +52,7 @@ class Task:
 
 
 def prepared(task: Task, peer: Peer, folder: Path) -> Callable[[], Any]:
-    """What is timed."""
+    """The work that is timed, with everything it needs loaded."""
     corpus = Corpus(Path(task.path))
     if task.job == "train":
         return peer.train(corpus, int(task.argument), task.threads)
