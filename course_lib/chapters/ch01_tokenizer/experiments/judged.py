@@ -157,6 +157,17 @@ def best_runs(experiment: Experiment, **arm: Value) -> "pd.Series[float]":
     return evidence.at_best(points, best, arms=list(arm)).set_index("seed")["bits"]
 
 
+def leads(vocab_size: int) -> dict[tuple[str, str], evidence.Difference]:
+    """Bits per byte that a model of bytes needs more than one of tokens, by text and one of :data:`MODELS`."""
+    found = {}
+    for text in TEXTS:
+        of_bytes = best_runs(SIZES, text=text, vocab_size=BYTES, equal="compute")
+        for equal, model in MODELS.items():
+            of_tokens = best_runs(SIZES, text=text, vocab_size=vocab_size, equal=equal)
+            found[text, model] = evidence.unpaired(of_bytes.tolist(), of_tokens.tolist())
+    return found
+
+
 def unigram_bits(text: str, vocab_size: int) -> float:
     """Bits per byte of a held-out text when each token is predicted by its count in the training text alone."""
     ids = run_text(text, vocab_size)
