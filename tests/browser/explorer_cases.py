@@ -26,6 +26,7 @@ from course_lib.chapters.ch12_capstone import explorers as ch12
 from course_lib.chapters.ch09_schedules import explorers as ch09
 from course_lib.chapters.ch02_normalization.experiments import normalization
 from course_lib.chapters.ch03_gating.experiments import activations
+from course_lib.chapters.ch05_attention.experiments import roofline
 from course_lib.chapters.ch06_loss.experiments import cross_entropy
 from course_lib.chapters.ch07_adamw_and_l2.experiments import weight_decay
 from course_lib.chapters.ch08_muon.experiments import newton_schulz

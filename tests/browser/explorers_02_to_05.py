@@ -45,11 +45,22 @@ def _similarity() -> Sequence[str]:
 
 
 def _kv() -> Sequence[str]:
-    # Llama 2 70B: 80 layers, 64 query heads of 128; here 8 per KV head, one byte per number
-    cache = 2 * 80 * 8 * 128 * 16_384 * 16 / 1e9
+    # Llama 2 70B: 80 layers, 64 query heads of 128; here a KV head for each, one byte per number
+    cache = 2 * 80 * 64 * 128 * 16_384 * 16 / 1e9
     weights = 2 * 68_976_648_192 / 1e9
     fits = 16 * (192 - weights) / cache
     return [f"takes {cache:,.2f} GB beside {weights:,.1f} GB", f"{fits:,.1f} such sequences fit into 192 GB"]
+
+
+def _capacity() -> Sequence[str]:
+    # LLaMA 7B: 32 layers, 32 heads of 128, two bytes per number; a full memory is read once per step
+    cache, weights = 2 * 32 * 32 * 128 * 8192 * 2, 2 * 6_738_415_616
+    batch = int((141e9 - weights) // cache)
+    moved = weights - 2 * 32_000 * 4096 + batch * cache
+    return [
+        "LLaMA 7B on H200, 141 GB, 8,192 tokens per sequence.",
+        f"MHA {batch / (moved / 4.8e12):,.0f} with {batch:,};",
+    ]
 
 
 def _patterns() -> Sequence[str]:
@@ -113,6 +124,12 @@ CASES = (
             ("device", "192 GB"),
         ),
         _kv,
+    ),
+    Case(
+        "speed and capacity",
+        "ch05.capacity_explorer(roofline.capacity_roofline, roofline.DEVICES)",
+        (("model", "LLaMA 7B"), ("context", "ArrowRight"), ("device", "H200, 141 GB")),
+        _capacity,
     ),
     Case(
         "patterns",

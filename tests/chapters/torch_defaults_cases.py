@@ -11,7 +11,7 @@ from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
 from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
 from course_lib.chapters.ch03_gating.experiments import activations, gating
 from course_lib.chapters.ch04_rope.experiments import positions, rope
-from course_lib.chapters.ch05_attention.experiments import attention, decoding, kv_heads
+from course_lib.chapters.ch05_attention.experiments import attention, decoding, kv_heads, windows
 from course_lib.chapters.ch06_loss.experiments import cross_entropy, logit_growth
 from course_lib.chapters.ch07_adamw_and_l2.experiments import optimizers, weight_decay
 from course_lib.chapters.ch08_muon.experiments import muon, newton_schulz, trajectories
@@ -103,12 +103,13 @@ def attention_and_loss() -> dict[str, Case]:
         "attention costs": lambda: numbers(attention.attention_costs((32,), repeats=1)),
         "reach": lambda: numbers(attention.reach((4,), (1,), length=8)),
         "a layer": lambda: (torch.manual_seed(0), list(attention.with_rope().parameters()))[1],
-        "caches": lambda: numbers(decoding.measured_caches(({"num_kv_heads": 2},))),
+        "kept for backward": lambda: numbers(attention.kept_for_backward((16,))),
+        "streamed": lambda: numbers(windows.streamed_losses([model], {"few": (4, 1)}, texts=2, skipped=4)),
         "phases": lambda: numbers(decoding.phases(d_model=32, length=8, repeats=1)),
-        "decoding": lambda: numbers(decoding.decode_speed(((32, 8, 1),), (8,), repeats=1)),
+        "decoding": lambda: numbers(decoding.decode_law((8,), (1,), d_model=32, length=8, repeats=1)),
         "merged heads": lambda: [kv_heads.merge_heads(weight, 4, 2, how) for how in kv_heads.WAYS],
         "converted": lambda: list(kv_heads.convert(heads, 2, "random").parameters()),
-        "similar heads": lambda: numbers(kv_heads.head_similarity(heads)),
+        "written out": lambda: list(kv_heads.written_out(kv_heads.convert(heads, 2, "mean"), 4).parameters()),
         "formats": lambda: numbers(cross_entropy.over_gap([1.0, 50.0])),
         "head memory": lambda: numbers(cross_entropy.head_memory((50,), tokens=16, d_model=8, repeats=1)),
         "rounding": lambda: numbers(

@@ -1,9 +1,11 @@
-"""Explorers of chapter 5: the memory of the KV cache, and the attention patterns of a trained model."""
+"""Explorers of chapter 5: the cache's memory, speed and capacity, and the attention patterns of a trained model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -11,13 +13,15 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
+from course_lib.chapters.ch05_attention.pictures import KIND_COLOURS
 from course_lib.show.controls import Choice, Slider
 from course_lib.show.interactive import Explorer, explorer
-from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE
+from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, spread
 
 _MODELS = ("Llama 3 8B", "LLaMA 7B", "LLaMA 13B", "LLaMA 65B", "Llama 2 70B")
 _CONTEXTS = tuple(2**power for power in range(10, 21))
-_GROUPS = (1, 2, 4, 8)
+_PUBLISHED = "as published"
+_GROUPS = (_PUBLISHED, 1, 2, 4, 8)
 Pattern = tuple[Sequence[str], NDArray[np.float32]]
 """T tokens, and attention weights of shape (layers, heads, T, T)."""
 
@@ -35,7 +39,7 @@ def kv_calculator() -> Explorer:
         title="Memory of the KV cache",
         size=(8.2, 4.4),
         model=Choice("shape of", _MODELS),
-        group=Slider("query heads / KV heads", _GROUPS, start=4),
+        group=Slider("query heads / KV heads", _GROUPS),
         context=Slider("tokens per sequence", _CONTEXTS, start=8192),
         batch=Slider("sequences", [2**power for power in range(9)], start=8),
         bits=Slider("bits per number", [4, 8, 16, 32], start=16),
@@ -52,7 +56,7 @@ class _Memory:
         axes.set(yscale="log", ylim=(2e-3, 3e6), ylabel="memory (GB)")
         axes.set_xticks(_CONTEXTS[::2])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size / 1024:,.0f}k"))
-        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_major_formatter("{x:,.12g}")
         axes.minorticks_off()
         colours = {"MHA": PALETTE["orange"], "chosen": PALETTE["blue"], "MQA": PALETTE["green"]}
         self._lines = {name: axes.plot([], [], color=colour)[0] for name, colour in colours.items()}
@@ -73,20 +77,21 @@ class _Memory:
         )
         return self._update
 
-    def _update(self, model: str, group: int, context: int, batch: int, bits: int, device: int) -> str:
+    def _update(self, model: str, group: int | str, context: int, batch: int, bits: int, device: int) -> str:
         known = KNOWN_MODELS[model]
+        kept = known.config.kv_heads if isinstance(group, str) else known.config.num_heads // group
 
         def gigabytes(heads: int, length: int) -> float:
             shape = replace(known.config, num_kv_heads=heads, context_length=length)
             return kv_cache_bytes(shape, batch, dtype="bfloat16") * bits / 16 / 1e9
 
         heads = known.config.num_heads
-        for name, number in (("MHA", heads), ("chosen", heads // group), ("MQA", 1)):
+        for name, number in (("MHA", heads), ("chosen", kept), ("MQA", 1)):
             sizes = [gigabytes(number, length) for length in _CONTEXTS]
             self._lines[name].set_data(_CONTEXTS, sizes)
             self._names[name].set_position((_CONTEXTS[-1] * 1.3, sizes[-1]))
-        self._names["chosen"].set_text("" if group == 1 else f"{heads // group} KV heads")
-        here, held = gigabytes(heads // group, context), 2 * known.published / 1e9
+        self._names["chosen"].set_text("" if kept == heads else f"{kept} KV heads")
+        here, held = gigabytes(kept, context), 2 * known.published / 1e9
         self._mark_levels(held, device)
         self._dot.set_data([context], [here])
         self._value.xy = (context, here)
@@ -94,7 +99,7 @@ class _Memory:
         fits = batch * (device - held) / here
         rest = f"{fits:,.1f} such sequences fit" if fits > 0 else "the weights alone do not fit"
         return (
-            f"{model}, {heads // group} KV heads for {heads} query heads, {batch} sequences of {context:,} tokens: "
+            f"{model}, {kept} KV heads for {heads} query heads, {batch} sequences of {context:,} tokens: "
             f"the cache takes {here:,.2f} GB beside {held:,.1f} GB of weights; {rest} into {device} GB."
         )
 
@@ -105,6 +110,89 @@ class _Memory:
         for note, height, other, text in zip(self._notes, (held, device), (device, held), texts, strict=True):
             above = height >= other  # away from the other note
             note.set(y=height * (1.15 if above else 1 / 1.15), va="bottom" if above else "top", text=text)
+
+
+# --- speed and capacity -----------------------------------------------------------------------------------------------
+
+
+def capacity_explorer(roofline: Callable[..., pd.DataFrame], devices: Mapping[str, Any]) -> Explorer:
+    """Tokens per second against the batch, up to the one that fills the memory, for four ways to keep the past.
+
+    ``roofline``: called as ``roofline(config, device, length=…)``; returns the columns kind, batch, tokens_per_second
+    and limit. ``devices``: by the name of the menu.
+    """
+    return explorer(
+        _Capacity(roofline, devices),
+        title="Speed and capacity",
+        size=(8.2, 4.4),
+        model=Choice("shape of", _MODELS),
+        context=Slider("tokens per sequence", _CONTEXTS[:8], start=4096),
+        device=Choice("processor", list(devices)),
+    )
+
+
+class _Capacity:
+    """Draws a line per kind that ends where the memory is full."""
+
+    def __init__(self, roofline: Callable[..., pd.DataFrame], devices: Mapping[str, Any]) -> None:
+        self._roofline, self._devices = roofline, devices
+
+    def __call__(self, figure: Figure) -> Callable[..., str]:
+        axes = figure.subplots()
+        axes.set(xscale="log", xlim=(0.9, 5e4), xlabel="sequences in the batch")
+        axes.set(yscale="log", ylim=(8, 1e6), ylabel="tokens per second")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:,.0f}")
+        axes.minorticks_off()
+        self._lines, self._busy, self._dots, self._names = {}, {}, {}, {}
+        for kind, colour in KIND_COLOURS.items():
+            (self._lines[kind],) = axes.plot([], [], color=colour)
+            (self._busy[kind],) = axes.plot([], [], color=colour, lw=6, alpha=0.35)
+            (self._dots[kind],) = axes.plot([], [], "o", color=colour, markersize=8)
+            self._names[kind] = axes.annotate(
+                "",
+                (1, 1),
+                xytext=(9, 0),
+                textcoords="offset points",
+                va="center",
+                color=colour,
+                bbox=LABEL_BOX,
+            )
+        self._note = axes.text(
+            0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", fontsize=NOTE_SIZE
+        )
+        self._height = 1.2 * NOTE_SIZE * figure.dpi / 72
+        self._axes = axes
+        return self._update
+
+    def _update(self, model: str, context: int, device: str) -> str:
+        found = self._roofline(KNOWN_MODELS[model].config, self._devices[device], length=context)
+        said = []
+        for kind in KIND_COLOURS:
+            rows = found[found["kind"] == kind]
+            busy = rows[rows["limit"] == "arithmetic"]
+            self._lines[kind].set_data(rows["batch"], rows["tokens_per_second"])
+            self._busy[kind].set_data(busy["batch"], busy["tokens_per_second"])
+            self._dots[kind].set_data(rows["batch"].tail(1), rows["tokens_per_second"].tail(1))
+            self._names[kind].set_text("")
+            if len(rows):
+                last = rows.iloc[-1]
+                self._names[kind].xy = (last["batch"], last["tokens_per_second"])
+                self._names[kind].set_text(f"{kind}, {last['batch']:,}")
+                said.append(f"{kind} {last['tokens_per_second']:,.0f} with {last['batch']:,}")
+        self._keep_apart()
+        fit = "; ".join(said) if said else "nothing: the weights do not fit beside one sequence"
+        self._note.set_text("" if said else "The weights do not fit beside one sequence.")
+        return f"{model} on {device}, {context:,} tokens per sequence. Tokens per second when memory is full: {fit}."
+
+    def _keep_apart(self) -> None:
+        """Move names of neighbouring dots apart."""
+        shown = [name for name in self._names.values() if name.get_text()]
+        heights = {name: float(self._axes.transData.transform(name.xy)[1]) for name in shown}
+        ordered = sorted(shown, key=heights.__getitem__)
+        to_points = 72 / self._axes.figure.dpi
+        for name, place in zip(ordered, spread([heights[n] for n in ordered], self._height), strict=True):
+            name.set_position((9, (place - heights[name]) * to_points))
 
 
 # --- patterns ---------------------------------------------------------------------------------------------------------

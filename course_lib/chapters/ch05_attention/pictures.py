@@ -1,15 +1,15 @@
-"""Pictures of chapter 5: scale, masks, operations per byte, decoding speed, uptraining, attention's costs."""
+"""Pictures of chapter 5: scale, masks, speed and capacity, small caches, uptraining, attention's costs."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from course_lib.show.look import (
     INK,
-    NOTE_SIZE,
     PALETTE,
     PAPER,
     REFERENCE,
@@ -25,7 +25,12 @@ _FORMS = {
     "online, in Python": PALETTE["blue"],
     "fused": PALETTE["green"],
 }
-WAY_COLOURS = {"mean": PALETTE["blue"], "first": PALETTE["green"], "random": PALETTE["orange"]}
+WAY_COLOURS = {
+    "mean": PALETTE["blue"],
+    "first": PALETTE["green"],
+    "random": PALETTE["orange"],
+    "not converted": PALETTE["violet"],
+}
 """Colours of the methods for merging heads, by name."""
 
 
@@ -38,7 +43,7 @@ def scale_effect(results: pd.DataFrame) -> Picture:
     titles = {
         "score_std": "standard deviation of a score",
         "largest_weight": "largest of 64 weights",
-        "sensitivity": "gradient through the softmax",
+        "sensitivity": "reaction of the weights",
     }
     largest = float(results["head_dim"].max())
     for axes, (column, title) in zip(panels, titles.items(), strict=True):
@@ -82,69 +87,101 @@ def masks(allowed: Mapping[str, ArrayLike]) -> Picture:
     return Picture(fig, caption="Filled: the query (row) sees the key (column).", alt=shares)
 
 
-def intensity(results: pd.DataFrame, *, balance: float, device: str) -> Picture:
-    """Operations per byte against batch size, for reading a prompt and for writing, by number of key and value heads.
+KIND_COLOURS = {
+    "MHA": PALETTE["orange"],
+    "GQA": PALETTE["blue"],
+    "MQA": PALETTE["green"],
+    "MLA": PALETTE["violet"],
+}
+"""Colours of the ways to keep keys and values, by name."""
 
-    ``results``: columns phase, kv_heads, batch, intensity. ``balance``: operations of ``device`` per byte moved.
+
+def capacity(results: pd.DataFrame, *, device: str, model: str, length: int) -> Picture:
+    """Tokens per second against the batch, up to the one that fills the memory: one line per way to keep the past.
+
+    ``results``: columns kind, batch, tokens_per_second, limit.
     """
-    fig, axes = figure(size=(8.0, 4.2))
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="sequences in the batch",
-        ylabel="operations per byte of memory traffic",
-    )
-    heads = sorted(results["kv_heads"].unique(), reverse=True)
-    colours = dict(zip(heads, (PALETTE["orange"], PALETTE["blue"], PALETTE["green"]), strict=False))
-    for number in heads:
-        rows = results[(results["phase"] == "decode") & (results["kv_heads"] == number)]
-        axes.plot(
-            rows["batch"], rows["intensity"], "o-", color=colours[number], label=f"write, {number} KV heads"
-        )
-    read = results[(results["phase"] == "prefill") & (results["kv_heads"] == heads[-1])]
-    axes.plot(read["batch"], read["intensity"], color=PALETTE["grey"], label="read (prefill)")
-    axes.axhline(balance, **REFERENCE)
-    axes.text(1, balance * 1.25, f"{device}: {balance:,.0f} operations per byte", fontsize=NOTE_SIZE)
-    axes.set_xlim(right=float(results["batch"].max()) * 12)
+    fig, axes = figure(size=(8.0, 4.4))
+    axes.set(xscale="log", yscale="log", xlabel="sequences in the batch", ylabel="tokens per second")
+    said = []
+    for kind, rows in results.groupby("kind", sort=False):
+        colour, last = KIND_COLOURS[str(kind)], rows.iloc[-1]
+        label = f"{kind}, {last['batch']:,.0f}"
+        axes.plot(rows["batch"], rows["tokens_per_second"], color=colour, label=label)
+        axes.plot(last["batch"], last["tokens_per_second"], "o", color=colour, markersize=8, label="_full")
+        busy = rows[rows["limit"] == "arithmetic"]
+        axes.plot(busy["batch"], busy["tokens_per_second"], color=colour, lw=5, alpha=0.35, label="_busy")
+        said.append(f"{kind} {last['tokens_per_second']:,.0f} with {last['batch']:,.0f} sequences")
+    axes.set_xlim(right=float(results["batch"].max()) * 6)
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     direct_labels(axes)
-    last = results[(results["phase"] == "decode") & (results["batch"] == results["batch"].max())]
+    waits = " Wide: the step waits for arithmetic." if (results["limit"] == "arithmetic").any() else ""
     return Picture(
         fig,
-        caption="Below the dashed line, memory limits the speed; above it, arithmetic does. Shape of Llama 3 8B, 4,096 "
-        "tokens so far in each sequence, 16 bits; counted, not timed.",
-        alt="Decoding with the largest batch: "
-        + ", ".join(f"{k} heads {i:.0f}" for k, i in zip(last["kv_heads"], last["intensity"], strict=True)),
+        caption=f"Shape of {model}, {length:,} tokens so far in each sequence, 16 bits; counted, not timed. A line "
+        f"ends at the dot, where the memory of the {device} is full; its label says with how many sequences."
+        + waits,
+        alt=f"Tokens per second on {device} when its memory is full: " + "; ".join(said) + ".",
     )
 
 
-def decode_speed(results: pd.DataFrame) -> Picture:
-    """Speed of generation relative to one key and value head per query head, one panel per setting.
+def decode_law(results: pd.DataFrame) -> Picture:
+    """Measured speed of generation against the batch, without the cost of calls, and the counted law.
 
-    ``results``: columns d_model, length, batch, kv_heads, tokens_per_second, relative, cache_mb, weights_mb.
+    ``results``: columns kv_heads, batch, tokens_per_second (measured, without dispatch), law.
     """
-    groups = list(results.groupby(["d_model", "length", "batch"], sort=False))
-    fig, panels = figure(1, len(groups), size=(9.6, 3.5), sharey=True)
-    for axes, ((d_model, length, batch), rows) in zip(panels, groups, strict=True):
-        names = [str(number) for number in rows["kv_heads"]]
-        axes.bar(names, rows["relative"], color=PALETTE["blue"], width=0.62)
-        for place, (relative, speed) in enumerate(
-            zip(rows["relative"], rows["tokens_per_second"], strict=True)
-        ):
-            label_point(axes, f"{speed:,.0f}", (place, relative), (0, 3), ha="center")
-        first = rows.iloc[0]
-        axes.set_title(f"d = {d_model}, {length:,} tokens, batch {batch}")
-        axes.set_xlabel(
-            f"KV heads (of 8)\ncache {first['cache_mb']:,.1f} MB with 8, weights {first['weights_mb']:,.0f} MB"
-        )
-    panels[0].set(ylabel="speed relative to 8 KV heads", ylim=(0, float(results["relative"].max()) * 1.18))
+    fig, axes = figure(size=(7.8, 4.0))
+    axes.set(xscale="log", yscale="log", xlabel="sequences in the batch", ylabel="tokens per CPU second")
+    colours = (PALETTE["orange"], PALETTE["blue"], PALETTE["green"])
+    names = {
+        heads: "1 KV head" if heads == 1 else f"{heads} KV heads" for heads in results["kv_heads"].unique()
+    }
+    for (heads, rows), colour in zip(results.groupby("kv_heads", sort=False), colours, strict=False):
+        axes.plot(rows["batch"], rows["tokens_per_second"], "o-", color=colour, label=names[heads])
+        axes.plot(rows["batch"], rows["law"], color=colour, lw=1, ls=(0, (4, 3)), label="_law")
+    ticks = sorted(results["batch"].unique())
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(right=max(ticks) * 2)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_minor_formatter("{x:,.0f}")
+    direct_labels(axes)
+    last = results[results["batch"] == max(ticks)]
     return Picture(
         fig,
-        caption="Above the bars: tokens per CPU second, one thread, four layers.",
-        alt="; ".join(
-            f"d {key[0]}, {key[1]} tokens, batch {key[2]}: {rows['relative'].iloc[-1]:.2f} times as fast with one head"
-            for key, rows in groups
+        caption="Dots: measured on one thread, less the time of the calls. Dashed: bytes over this machine's speed of "
+        "copying, or operations over that of its matrix product: the longer time.",
+        alt=f"With {max(ticks)} sequences: "
+        + ", ".join(
+            f"{names[heads]} {speed:,.0f} tokens per second, by the law {law:,.0f}"
+            for heads, speed, law in zip(
+                last["kv_heads"], last["tokens_per_second"], last["law"], strict=True
+            )
         ),
+    )
+
+
+def streamed(results: pd.DataFrame) -> Picture:
+    """How much loss models lose that read through smaller caches: one row per cache, a dot per model.
+
+    ``results``: columns model, cache, loss; the first cache is the one that others are compared with.
+    """
+    by_cache = results.pivot(index="model", columns="cache", values="loss")
+    whole, *names = results["cache"].unique()
+    changes = by_cache[names].sub(by_cache[whole], axis=0)
+    fig, axes = figure(size=(7.6, 0.4 * len(names) + 1.7))
+    for place, name in enumerate(names):
+        axes.plot(changes[name], [place] * len(changes), "o", color=PALETTE["blue"])
+        axes.plot(changes[name].mean(), place, "|", color=INK, markersize=18)
+    axes.axvline(0, **REFERENCE)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel=f"loss (nats/byte) above that with {whole}", ylabel="kept", ylim=(len(names) - 0.5, -0.5))
+    return Picture(
+        fig,
+        caption="Models of 64 positions read token by token through caches that keep fewer. A dot per model; the bar "
+        "is their mean.",
+        alt="; ".join(f"{name}: {change:+.3f}" for name, change in changes.mean().items()),
     )
 
 
@@ -154,8 +191,8 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
     ``results``: columns how, model, tuned, loss. ``levels``: losses to compare with, by name, as dashed lines.
     """
     fig, axes = figure(size=(7.8, 4.0))
-    for how, colour in WAY_COLOURS.items():
-        rows = results[results["how"] == how]
+    for how, rows in results.groupby("how", sort=False):
+        colour = WAY_COLOURS[str(how)]
         for _, line in rows.groupby("model"):
             axes.plot(line["tuned"], line["loss"], color=colour, lw=0.8, alpha=0.5, label=f"_{how}")
         mean = rows.groupby("tuned")["loss"].mean()
@@ -178,7 +215,8 @@ def uptraining(results: pd.DataFrame, levels: Mapping[str, float]) -> Picture:
     final = results[results["tuned"] == last].groupby("how")["loss"].mean()
     return Picture(
         fig,
-        caption="Key and value heads of trained models merged in three ways; thin lines are single models.",
+        caption="Key and value heads of trained models merged in three ways, and the same training without it. "
+        "Thin lines are single models.",
         alt=f"After {last:.0f} steps: " + ", ".join(f"{how} {loss:.3f}" for how, loss in final.items()),
     )
 

@@ -34,6 +34,7 @@ def test_only_a_mask_before_the_softmax_hides_the_future() -> None:
     changes = attention.future_leaks(seeds=(0, 1)).groupby("mask").change
     assert changes.max()["before softmax"] == 0
     assert changes.min()["none"] > changes.max()["after softmax"] > 0.01
+    assert changes.max()["after softmax, divided again"] < 1e-5
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 8])
@@ -98,6 +99,14 @@ def test_costs_compare_memory() -> None:
     assert memory["whole matrix"][256] > 2 * 256 * 256 * 4 > memory["online, in Python"][256]
     assert 12 < memory["whole matrix"][256] / memory["whole matrix"][64] < 20
     assert memory["online, in Python"][256] / memory["online, in Python"][64] < 5
+
+
+def test_recomputed_weights_need_no_memory_of_their_own() -> None:
+    table = attention.kept_for_backward((64, 128), heads=1, head_dim=8, block_size=32)
+    size = table.pivot(index="length", columns="form", values="bytes")
+    assert size["online, recomputed"].tolist() == [8 * 64 * (4 * 8 + 1), 8 * 128 * (4 * 8 + 1)]
+    assert size["whole matrix"][128] > 8 * 128 * 128
+    assert size["online"][128] > 8 * 128 * 128
 
 
 def test_windows_add_up_layer_by_layer() -> None:

@@ -1,37 +1,10 @@
-"""Cache sizes, operations per byte and speed of decoding, against published figures, the allocator and hand counts."""
+"""Speed of reading and writing: what the functions compute, against hand counts."""
 
 import pytest
 import torch
 
 from course_lib.chapters.ch05_attention.experiments import decoding
-from course_lib.model import ModelConfig
-
-
-def test_caches_of_published_models() -> None:
-    table = decoding.known_caches().set_index("model")
-    assert table.kb_per_token["Llama 3 8B"] == 131.072
-    assert table.cache_gb["LLaMA 65B"] == pytest.approx(80 * 64 * 128 * 2048 * 4 / 1e9)
-    assert table.as_mha_gb["Llama 2 70B"] == pytest.approx(8 * table.cache_gb["Llama 2 70B"])
-
-
-def test_the_allocator_agrees_with_the_formula() -> None:
-    table = decoding.measured_caches([{"num_kv_heads": 4}, {"num_layers": 2}], batch_size=3)
-    assert (
-        table.measured.tolist()
-        == table.formula.tolist()
-        == [2 * 4 * 4 * 16 * 256 * 3 * 4, 2 * 2 * 8 * 16 * 256 * 3 * 4]
-    )
-
-
-def test_operations_a_byte_by_hand() -> None:
-    config = ModelConfig(10, 8, 4, 1, 2, d_ff=8, activation="relu")
-    table = decoding.intensity(config, kv_heads=(1,), batches=(3,), length=8).set_index("phase")
-    weights = 4 * 4 + 2 * 2 * 4 + 4 * 4 + 2 * 4 * 8 + 3 * 4 + 10 * 4  # q, k and v, output, FFN, norms, head
-    assert table.weight_bytes["decode"] == 2 * weights
-    assert table.cache_bytes["decode"] == 2 * 3 * 8 * 1 * 2 * 2
-    assert table.flops["decode"] == 3 * 2 * weights + 3 * 4 * 8 * 2 * 2
-    matrices = weights - 3 * 4
-    assert table.flops["prefill"] == 3 * 8 * (2 * matrices + 4 * 8 * 2 * 2)
+from course_lib.model import KVCache, ModelConfig
 
 
 def test_phases_compute_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,9 +21,28 @@ def test_phases_compute_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.per_token[0] == pytest.approx(table.milliseconds[0] / 16)
 
 
-def test_decode_speed_reports_each_setting() -> None:
-    table = decoding.decode_speed([(32, 8, 2)], (8, 2), repeats=1)
-    assert table.kv_heads.tolist() == [8, 2]
-    assert table.relative[0] == 1
-    assert table.tokens_per_second[1] == pytest.approx(table.relative[1] * table.tokens_per_second[0])
-    assert table.cache_mb[0] == pytest.approx(4 * table.cache_mb[1]) == 2 * 4 * 32 * 9 * 2 * 4 / 1e6
+def test_the_law_counts_bytes_and_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "machine_limits", lambda **_: {"bytes": 1e9, "flops": 1e15})
+    table = decoding.decode_law((8, 2), (1, 3), d_model=32, length=8, repeats=1)
+    assert table.kv_heads.tolist() == [8, 2, 8, 2]
+    assert table.batch.tolist() == [1, 1, 3, 3]
+    caches = [
+        2 * 4 * heads * 4 * 9 * batch * 4 for heads, batch in zip(table.kv_heads, table.batch, strict=True)
+    ]
+    weights = (1e6 * table.megabytes - caches).tolist()
+    assert weights[0] == pytest.approx(weights[2])
+    assert weights[0] - weights[1] == pytest.approx(
+        4 * 4 * 2 * 6 * 4 * 32
+    )  # six key and six value heads less
+    assert table.law_ms.tolist() == pytest.approx(table.megabytes.tolist())  # a megabyte per millisecond
+    assert (table.net_ms + table.calls_ms).tolist() == pytest.approx(table.step_ms.tolist())
+    assert (table.law * table.law_ms).tolist() == pytest.approx((1e3 * table.batch).tolist())
+
+
+def test_the_law_counts_operations_where_they_take_longer() -> None:
+    config = ModelConfig(256, 9, 32, 4, 8, 8)
+    moved, operations = decoding._counted(config, KVCache(config, 2), 2, 8)
+    layer = 4 * 32 * 32 + 3 * 32 * config.ffn_width + 2 * 32
+    weights = 4 * layer + 32 + 256 * 32  # layers, final norm, head
+    assert moved == 4 * weights + 2 * 4 * 8 * 4 * 9 * 2 * 4
+    assert operations == 2 * (2 * weights + 4 * 4 * 8 * 4 * 8)

@@ -1,18 +1,15 @@
 """Right and wrong answers to the exercises of chapter 5."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from tests.exercises.answers import Answers, run_tables
-
-Vector = Sequence[float]
-Rows = Sequence[Sequence[float]]
-Report = tuple[float, float, float]
 
 # --- what fits --------------------------------------------------------------------------------------------------------
 
@@ -74,220 +71,329 @@ def context_one_head(memory: int, layers: int, kv_heads: int, head_dim: int, siz
     return memory // (2 * layers * head_dim * size)
 
 
-# --- attention of one query -------------------------------------------------------------------------------------------
-
-
-def attend_by_torch(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    q, k, v = (torch.tensor(x, requires_grad=True) for x in ([query], keys, values))
-    return F.scaled_dot_product_attention(q[None], k[None], v[None])[0, 0]
-
-
-def attend_with_numpy(query: Vector, keys: Rows, values: Rows) -> np.ndarray:
-    scores = np.array(keys, dtype=np.float32) @ np.array(query, dtype=np.float32) / np.sqrt(len(query))
-    weights = np.exp(scores - scores.max())
-    return weights @ np.array(values, dtype=np.float32) / weights.sum()
-
-
-def attend_online(query: Vector, keys: Rows, values: Rows) -> list[float]:
-    largest, total, mixed = -math.inf, 0.0, [0.0] * len(values[0])
-    for key, value in zip(keys, values, strict=True):
-        score = math.sumprod(query, key) if hasattr(math, "sumprod") else float(np.dot(query, key))
-        score /= math.sqrt(len(query))
-        new = max(largest, score)
-        shrink, weight = math.exp(largest - new), math.exp(score - new)
-        total = total * shrink + weight
-        mixed = [m * shrink + weight * x for m, x in zip(mixed, value, strict=True)]
-        largest = new
-    return [m / total for m in mixed]
-
-
-def _attend(query: Vector, keys: Rows, values: Rows, scale: float | None = None) -> torch.Tensor:
-    q, k, v = (torch.tensor(x, dtype=torch.float64) for x in (query, keys, values))
-    return (k @ q / (scale or math.sqrt(len(query)))).softmax(0) @ v
-
-
-def attend_in_bfloat16(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    return _attend(query, keys, values).bfloat16()
-
-
-def attend_unscaled(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    return _attend(query, keys, values, 1.0)
-
-
-def attend_over_d(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    return _attend(query, keys, values, len(query))
-
-
-def attend_over_keys(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    return _attend(query, keys, values, math.sqrt(len(keys)))
-
-
-def attend_best(query: Vector, keys: Rows, values: Rows) -> Vector:
-    scores = [float(np.dot(query, key)) for key in keys]
-    return values[scores.index(max(scores))]
-
-
-def attend_not_normalized(query: Vector, keys: Rows, values: Rows) -> np.ndarray:
-    scores = np.array(keys) @ np.array(query) / np.sqrt(len(query))
-    return np.exp(scores - scores.max()) @ np.array(values)
-
-
-def attend_raw_scores(query: Vector, keys: Rows, values: Rows) -> np.ndarray:
-    return np.array(keys) @ np.array(query) / np.sqrt(len(query)) @ np.array(values)
-
-
-def _exponentials(query: Vector, keys: Rows) -> list[float]:
-    return [math.exp(sum(a * b for a, b in zip(query, key, strict=True)) / len(query) ** 0.5) for key in keys]
-
-
-def attend_overflowing(query: Vector, keys: Rows, values: Rows) -> list[float]:
-    weights = _exponentials(query, keys)
-    columns = zip(*values, strict=True)
-    return [sum(w * x for w, x in zip(weights, c, strict=True)) / sum(weights) for c in columns]
-
-
-def attend_overflowing_in_torch(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    weights = (torch.tensor(keys) @ torch.tensor(query) / math.sqrt(len(query))).exp()
-    return weights @ torch.tensor(values) / weights.sum()
-
-
-def attend_weights(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    return _attend(query, keys, np.eye(len(keys)).tolist())
-
-
-def attend_plain_mean(query: Vector, keys: Rows, values: Rows) -> np.ndarray:
-    return np.mean(values, axis=0)
-
-
-def attend_along_values(query: Vector, keys: Rows, values: Rows) -> list[float]:
-    weights = _exponentials(query, keys)
-    return [sum(w * x for w, x in zip(weights, row, strict=False)) / sum(weights) for row in values]
-
-
-def attend_two_dimensional(query: Vector, keys: Rows, values: Rows) -> torch.Tensor:
-    return _attend(query, keys, values)[None]
-
-
-# --- whose key --------------------------------------------------------------------------------------------------------
-
-
-def kv_by_proportion(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return head * num_kv_heads // num_heads
-
-
-def kv_by_repeating(head: int, num_heads: int, num_kv_heads: int) -> torch.Tensor:
-    return torch.arange(num_kv_heads).repeat_interleave(num_heads // num_kv_heads)[head]
-
-
-def kv_with_numpy(head: int, num_heads: int, num_kv_heads: int) -> np.integer[Any]:
-    groups = np.arange(num_heads).reshape(num_kv_heads, -1)
-    return np.argwhere(groups == head)[0, 0]
-
-
-def kv_in_turn(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return head % num_kv_heads
-
-
-def kv_place(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return head % (num_heads // num_kv_heads)
-
-
-def kv_group_as_size(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return head // num_kv_heads
-
-
-def kv_nearest(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return round(head * num_kv_heads / num_heads)
-
-
-def kv_not_whole(head: int, num_heads: int, num_kv_heads: int) -> float:
-    return head / (num_heads / num_kv_heads)
-
-
-def kv_of_its_own(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return min(head, num_kv_heads - 1)
-
-
-def kv_from_one(head: int, num_heads: int, num_kv_heads: int) -> int:
-    return (head - 1) // (num_heads // num_kv_heads)
-
-
-# --- two halves -------------------------------------------------------------------------------------------------------
-
-
-def merge_by_torch(first: Report, second: Report) -> torch.Tensor:
-    reports = torch.tensor([first, second], dtype=torch.float64)
-    largest = reports[:, 0].max()
-    weights = (reports[:, 0] - largest).exp()
-    return torch.cat([largest[None], weights @ reports[:, 1:]])
-
-
-def merge_with_numpy(first: Report, second: Report) -> np.ndarray:
-    reports = np.array([first, second], dtype=np.float32)
-    m = reports[:, 0].max()
-    return np.array([m, *np.exp(reports[:, 0] - m) @ reports[:, 1:]])
-
-
-def merge_by_logarithms(first: Report, second: Report) -> list[float]:
-    if second[0] > first[0]:
-        return merge_by_logarithms(second, first)
-    shrink = math.exp(second[0] - first[0])
-    return [first[0]] + [a + shrink * b for a, b in zip(first[1:], second[1:], strict=True)]
-
-
-def _merge(first: Report, second: Report, *, power: int = 1, absolute: bool = False) -> list[float]:
-    m = max(first[0], second[0])
-    a, b = (
-        math.exp(r[0]) / math.exp(m) if absolute else math.exp(power * (r[0] - m)) for r in (first, second)
+# --- multi-head attention ---------------------------------------------------------------------------------------------
+
+
+def heads_by_torch(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor, num_heads: int, num_kv_heads: int
+) -> Tensor:
+    b, t, _ = x.shape
+    q = (x @ w_q.T).view(b, t, num_heads, -1).transpose(1, 2)
+    k, v = ((x @ w.T).view(b, t, num_kv_heads, -1).transpose(1, 2) for w in (w_k, w_v))
+    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    return mixed.transpose(1, 2).reshape(b, t, -1) @ w_o.T
+
+
+def heads_by_loop(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor, num_heads: int, num_kv_heads: int
+) -> list[list[list[float]]]:
+    d, results = len(w_q) // num_heads, []
+    for sequence in x.double():
+        parts = []
+        for head in range(num_heads):
+            mine = slice(head * d, head * d + d)
+            other = head // (num_heads // num_kv_heads)
+            theirs = slice(other * d, other * d + d)
+            q, k, v = (sequence @ w.double().T for w in (w_q[mine], w_k[theirs], w_v[theirs]))
+            scores = q @ k.T / d**0.5
+            scores = scores + torch.full_like(scores, -math.inf).triu(1)
+            parts.append(scores.softmax(-1) @ v)
+        results.append((torch.cat(parts, -1) @ w_o.double().T).tolist())
+    return results
+
+
+def heads_by_einsum(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor, num_heads: int, num_kv_heads: int
+) -> np.ndarray:
+    wq, wk, wv = (
+        w.unflatten(0, (n, -1)) for w, n in ((w_q, num_heads), (w_k, num_kv_heads), (w_v, num_kv_heads))
     )
-    return [m, a * first[1] + b * second[1], a * first[2] + b * second[2]]
+    q, k, v = (torch.einsum("btc, hdc -> bhtd", x, w) for w in (wq, wk, wv))
+    k, v = (y.repeat_interleave(num_heads // num_kv_heads, 1) for y in (k, v))
+    scores = torch.einsum("bhtd, bhsd -> bhts", q, k) / math.sqrt(q.shape[-1])
+    future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+    weights = scores.masked_fill(future, -math.inf).softmax(-1)
+    return torch.einsum("bhts, bhsd, chd -> btc", weights, v, w_o.unflatten(1, (num_heads, -1))).numpy()
 
 
-def merge_added(first: Report, second: Report) -> Report:
-    return max(first[0], second[0]), first[1] + second[1], first[2] + second[2]
+def _heads(
+    x: Tensor,
+    w_q: Tensor,
+    w_k: Tensor,
+    w_v: Tensor,
+    w_o: Tensor,
+    num_heads: int,
+    num_kv_heads: int,
+    *,
+    scale: float | None = None,
+    repeat: Callable[[Tensor, int], Tensor] = lambda y, n: y.repeat_interleave(n, 1),
+    weigh: Callable[[Tensor], Tensor] | None = None,
+    make_heads: Callable[[Tensor, int], Tensor] = lambda y, n: y.unflatten(-1, (n, -1)).transpose(1, 2),
+    join: Callable[[Tensor], Tensor] = lambda y: y.transpose(1, 2).flatten(-2),
+) -> Tensor:
+    q, k, v = (
+        make_heads(x @ w.T, n) for w, n in ((w_q, num_heads), (w_k, num_kv_heads), (w_v, num_kv_heads))
+    )
+    k, v = (repeat(y, num_heads // num_kv_heads) for y in (k, v))
+    scores = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
+    future = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    weights = scores.masked_fill(future, -math.inf).softmax(-1) if weigh is None else weigh(scores)
+    return join(weights @ v) @ w_o.T
 
 
-def merge_first_is_larger(first: Report, second: Report) -> Report:
-    shrink = math.exp(second[0] - first[0])
-    return first[0], first[1] + shrink * second[1], first[2] + shrink * second[2]
+def heads_unscaled(*given: Any) -> Tensor:
+    return _heads(*given, scale=1.0)
 
 
-def merge_values_forgotten(first: Report, second: Report) -> Report:
-    m, s, _ = _merge(first, second)
-    return m, s, first[2] + second[2]
+def heads_by_model_width(*given: Any) -> Tensor:
+    return _heads(*given, scale=given[0].shape[-1] ** -0.5)
 
 
-def merge_growing(first: Report, second: Report) -> list[float]:
-    return _merge(first, second, power=-1)
+def heads_over_d(*given: Any) -> Tensor:
+    return _heads(*given, scale=given[5] / len(given[1]))
 
 
-def merge_absolute(first: Report, second: Report) -> list[float]:
-    return _merge(first, second, absolute=True)
+def heads_without_mask(*given: Any) -> Tensor:
+    return _heads(*given, weigh=lambda scores: scores.softmax(-1))
 
 
-def merge_mean(first: Report, second: Report) -> list[float]:
-    m, s, v = _merge(first, second)
-    return [m, s, v / s]
+def heads_masked_late(*given: Any) -> Tensor:
+    return _heads(*given, weigh=lambda scores: scores.softmax(-1).tril())
 
 
-def merge_averaged(first: Report, second: Report) -> list[float]:
-    m, s, v = _merge(first, second)
-    return [m, s / 2, v / 2]
+def heads_without_diagonal(*given: Any) -> Tensor:
+    def weigh(scores: Tensor) -> Tensor:
+        return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(), -math.inf).softmax(-1)
+
+    return _heads(*given, weigh=weigh)
 
 
-def merge_smallest(first: Report, second: Report) -> list[float]:
-    m = min(first[0], second[0])
-    a, b = (math.exp(r[0] - m) for r in (first, second))
-    return [m, a * first[1] + b * second[1], a * first[2] + b * second[2]]
+def heads_masked_with_zero(*given: Any) -> Tensor:
+    return _heads(*given, weigh=lambda scores: scores.tril().softmax(-1))
 
 
-def merge_without_largest(first: Report, second: Report) -> list[float]:
-    return _merge(first, second)[1:]
+def heads_seeing_the_future_only(*given: Any) -> Tensor:
+    def weigh(scores: Tensor) -> Tensor:
+        return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).tril(-1), -math.inf).softmax(-1)
+
+    return _heads(*given, weigh=weigh)
 
 
-def merge_into_the_first(first: Report, second: Report) -> Report:
-    first[1] += second[1]  # type: ignore[index]
-    return first
+def heads_softmax_over_queries(*given: Any) -> Tensor:
+    def weigh(scores: Tensor) -> Tensor:
+        return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -math.inf).softmax(-2)
+
+    return _heads(*given, weigh=weigh)
+
+
+def heads_viewed(*given: Any) -> Tensor:
+    return _heads(*given, make_heads=lambda y, n: y.reshape(len(y), n, y.shape[1], -1))
+
+
+def heads_interleaved(*given: Any) -> Tensor:
+    return _heads(*given, make_heads=lambda y, n: y.unflatten(-1, (-1, n)).permute(0, 3, 1, 2))
+
+
+def heads_in_turn(*given: Any) -> Tensor:
+    return _heads(*given, repeat=lambda y, n: y.repeat(1, n, 1, 1))
+
+
+def heads_joined_as_they_lie(*given: Any) -> Tensor:
+    return _heads(*given, join=lambda y: y.reshape(len(y), y.shape[2], -1))
+
+
+def heads_without_output(*given: Any) -> Tensor:
+    return _heads(*given[:4], torch.eye(len(given[1])), *given[5:])
+
+
+def heads_without_transposed_weights(
+    x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, w_o: Tensor, num_heads: int, num_kv_heads: int
+) -> Tensor:
+    return _heads(x, w_q.T, w_k.T, w_v.T, w_o.T, num_heads, num_kv_heads)
+
+
+# --- one step with a cache --------------------------------------------------------------------------------------------
+
+
+def step_by_torch(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    keys, values = torch.cat((keys, key[:, None]), 1), torch.cat((values, value[:, None]), 1)
+    mixed = F.scaled_dot_product_attention(q[:, None], keys, values, enable_gqa=True)
+    return mixed[:, 0], keys, values
+
+
+def step_by_groups(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> list[np.ndarray]:
+    k, v = (np.append(a, b[:, None], axis=1) for a, b in ((keys, key), (values, value)))
+    rows = q.numpy().reshape(len(k), -1, q.shape[-1])
+    scores = rows @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return [(weights / weights.sum(-1, keepdims=True) @ v).reshape(len(q), -1), k, v]
+
+
+def step_by_a_larger_buffer(
+    q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    heads, length, d = keys.shape
+    k, v = torch.zeros(2, heads, length + 1, d)
+    k[:, :length], v[:, :length], k[:, length], v[:, length] = keys, values, key, value
+    shared = torch.arange(len(q)) // (len(q) // heads)
+    weights = torch.einsum("hd, htd -> ht", q, k[shared]).div(d**0.5).softmax(-1)
+    return torch.einsum("ht, htd -> hd", weights, v[shared]), k, v
+
+
+def step_not_itself(
+    q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, ...]:
+    n = len(q) // len(keys)
+    scores = torch.einsum("hd, htd -> ht", q, keys.repeat_interleave(n, 0)) / math.sqrt(q.shape[-1])
+    mixed = torch.einsum("ht, htd -> hd", scores.softmax(-1), values.repeat_interleave(n, 0))
+    return mixed, torch.cat((keys, key[:, None]), 1), torch.cat((values, value[:, None]), 1)
+
+
+def step_at_the_front(
+    q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, ...]:
+    keys, values = torch.cat((key[:, None], keys), 1), torch.cat((value[:, None], values), 1)
+    return F.scaled_dot_product_attention(q[:, None], keys, values, enable_gqa=True)[:, 0], keys, values
+
+
+def step_in_turn(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    keys, values = torch.cat((keys, key[:, None]), 1), torch.cat((values, value[:, None]), 1)
+    k, v = (y.repeat(len(q) // len(key), 1, 1) for y in (keys, values))
+    return F.scaled_dot_product_attention(q[:, None], k, v)[:, 0], keys, values
+
+
+def step_unscaled(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    keys, values = torch.cat((keys, key[:, None]), 1), torch.cat((values, value[:, None]), 1)
+    mixed = F.scaled_dot_product_attention(q[:, None], keys, values, enable_gqa=True, scale=1.0)
+    return mixed[:, 0], keys, values
+
+
+def step_without_growing(
+    q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, ...]:
+    return step_by_torch(q, key, value, keys, values)[0], keys, values
+
+
+def step_result_only(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    return step_by_torch(q, key, value, keys, values)[0]
+
+
+def step_swapped(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    mixed, k, v = step_by_torch(q, key, value, keys, values)
+    return mixed, v, k
+
+
+def step_causal(q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
+    """Torch's causal mask counts from the first key: the one query sees one key."""
+    keys, values = torch.cat((keys, key[:, None]), 1), torch.cat((values, value[:, None]), 1)
+    mixed = F.scaled_dot_product_attention(q[:, None], keys, values, is_causal=True, enable_gqa=True)
+    return mixed[:, 0], keys, values
+
+
+def step_over_the_last(
+    q: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, ...]:
+    """As in a buffer that is full: the newest takes the place of the last."""
+    keys, values = (torch.cat((y[:, :-1], z[:, None]), 1) for y, z in ((keys, key), (values, value)))
+    return F.scaled_dot_product_attention(q[:, None], keys, values, enable_gqa=True)[:, 0], keys, values
+
+
+# --- attention by blocks ----------------------------------------------------------------------------------------------
+
+Blocks = Sequence[tuple[Tensor, Tensor]]
+
+
+def blocks_at_once(q: Tensor, blocks: Blocks) -> Tensor:
+    keys, values = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return F.scaled_dot_product_attention(q[None], keys[None], values[None])[0]
+
+
+def blocks_online(q: Tensor, blocks: Blocks) -> Tensor:
+    largest = torch.full((len(q), 1), -math.inf)
+    total, mixed = torch.zeros(len(q), 1), torch.zeros(len(q), blocks[0][1].shape[1])
+    for keys, values in blocks:
+        scores = q @ keys.T / q.shape[1] ** 0.5
+        new = torch.maximum(largest, scores.max(-1, keepdim=True).values)
+        shrink, weights = (largest - new).exp(), (scores - new).exp()
+        total, mixed = total * shrink + weights.sum(-1, keepdim=True), mixed * shrink + weights @ values
+        largest = new
+    return mixed / total
+
+
+def blocks_by_log_sums(q: Tensor, blocks: Blocks) -> np.ndarray:
+    """The results of the blocks, weighted by their share of the sum of exponentials."""
+    scores = [q.double() @ keys.double().T / math.sqrt(q.shape[1]) for keys, _ in blocks]
+    shares = torch.stack([s.logsumexp(-1) for s in scores]).softmax(0)
+    results = [s.softmax(-1) @ v.double() for s, (_, v) in zip(scores, blocks, strict=True)]
+    return sum(share[:, None] * r for share, r in zip(shares, results, strict=True)).numpy()  # type: ignore[union-attr]
+
+
+def _online(
+    q: Tensor,
+    blocks: Blocks,
+    scale: float,
+    *,
+    total_shrinks: bool = True,
+    mixed_shrinks: bool = True,
+    divide: bool = True,
+) -> Tensor:
+    largest, total, mixed = torch.full((len(q), 1), -math.inf), torch.zeros(len(q), 1), 0.0
+    for keys, values in blocks:
+        scores = q @ keys.T * scale
+        new = torch.maximum(largest, scores.amax(-1, keepdim=True))
+        shrink, weights = (largest - new).exp(), (scores - new).exp()
+        total = total * (shrink if total_shrinks else 1) + weights.sum(-1, keepdim=True)
+        mixed = mixed * (shrink if mixed_shrinks else 1) + weights @ values
+        largest = new
+    return mixed / total if divide else mixed  # type: ignore[return-value]
+
+
+def blocks_unscaled(q: Tensor, blocks: Blocks) -> Tensor:
+    return _online(q, blocks, 1.0)
+
+
+def blocks_never_shrunk(q: Tensor, blocks: Blocks) -> Tensor:
+    return _online(q, blocks, q.shape[1] ** -0.5, total_shrinks=False, mixed_shrinks=False)
+
+
+def blocks_values_not_shrunk(q: Tensor, blocks: Blocks) -> Tensor:
+    return _online(q, blocks, q.shape[1] ** -0.5, mixed_shrinks=False)
+
+
+def blocks_sums_not_shrunk(q: Tensor, blocks: Blocks) -> Tensor:
+    return _online(q, blocks, q.shape[1] ** -0.5, total_shrinks=False)
+
+
+def blocks_not_divided(q: Tensor, blocks: Blocks) -> Tensor:
+    return _online(q, blocks, q.shape[1] ** -0.5, divide=False)
+
+
+def blocks_overflowing(q: Tensor, blocks: Blocks) -> Tensor:
+    weights = [(q @ keys.T / math.sqrt(q.shape[1])).exp() for keys, _ in blocks]
+    mixed = sum(w @ values for w, (_, values) in zip(weights, blocks, strict=True))
+    return mixed / sum(w.sum(-1, keepdim=True) for w in weights)
+
+
+def blocks_mean(q: Tensor, blocks: Blocks) -> Tensor:
+    return torch.stack([blocks_at_once(q, [block]) for block in blocks]).mean(0)
+
+
+def blocks_mean_by_size(q: Tensor, blocks: Blocks) -> Tensor:
+    keys = sum(len(k) for k, _ in blocks)
+    return sum(len(block[0]) / keys * blocks_at_once(q, [block]) for block in blocks)  # type: ignore[return-value]
+
+
+def blocks_last(q: Tensor, blocks: Blocks) -> Tensor:
+    return blocks_at_once(q, blocks[-1:])
+
+
+def blocks_first(q: Tensor, blocks: Blocks) -> Tensor:
+    return blocks_at_once(q, blocks[:1])
+
+
+def blocks_causal(q: Tensor, blocks: Blocks) -> Tensor:
+    keys, values = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return F.scaled_dot_product_attention(q[None], keys[None], values[None], is_causal=True)[0]
 
 
 ANSWERS = {
@@ -306,49 +412,54 @@ ANSWERS = {
             (context_one_head, "Llama 3 8B keeps"),
         ),
     ),
-    "att-attend": Answers(
-        right=(attend_by_torch, attend_with_numpy, attend_online),
+    "att-heads": Answers(
+        right=(heads_by_torch, heads_by_loop, heads_by_einsum),
         wrong=(
-            (attend_in_bfloat16, "This is right to the precision of bfloat16"),
-            (attend_unscaled, "The scores are not divided by sqrt(d)"),
-            (attend_over_d, "The scores are divided by d"),
-            (attend_over_keys, "sqrt(d) has the number of features"),
-            (attend_best, "This returns the value of the best key alone"),
-            (attend_not_normalized, "The weights must sum to 1"),
-            (attend_raw_scores, "These are scores as weights"),
-            (attend_overflowing, "exp(800) is too large for a float"),
-            (attend_overflowing_in_torch, "exp(800) is too large for a float"),
-            (attend_weights, "The scores are 2 ln 3 / sqrt(4)"),
-            (attend_plain_mean, "The scores are 2 ln 3 / sqrt(4)"),
-            (attend_along_values, "The scores are 2 ln 3 / sqrt(4)"),
-            (attend_two_dimensional, "The scores are 2 ln 3 / sqrt(4)"),
+            (heads_unscaled, "The scores are not divided by sqrt(d)"),
+            (heads_by_model_width, "sqrt(d) is that of one head"),
+            (heads_over_d, "The scores are divided by d"),
+            (heads_without_mask, "Tokens see the future"),
+            (heads_masked_late, "The mask comes too late"),
+            (heads_without_diagonal, "A token sees itself too"),
+            (heads_masked_with_zero, "One head: softmax(Q K^T / sqrt(4)) V"),
+            (heads_seeing_the_future_only, "One head: softmax(Q K^T / sqrt(4)) V"),
+            (heads_softmax_over_queries, "One head: softmax(Q K^T / sqrt(4)) V"),
+            (heads_viewed, "(B, T, H d) was reshaped to (B, H, T, d) at once"),
+            (heads_interleaved, "A head has d neighbouring features"),
+            (heads_in_turn, "The key heads are dealt out in turn"),
+            (heads_joined_as_they_lie, "(B, H, T, d) was reshaped to (B, T, H d) at once"),
+            (heads_without_output, "The output projection W_o is missing"),
+            (heads_without_transposed_weights, "One head: softmax(Q K^T / sqrt(4)) V"),
         ),
     ),
-    "att-kvhead": Answers(
-        right=(kv_by_proportion, kv_by_repeating, kv_with_numpy),
+    "att-step": Answers(
+        right=(step_by_torch, step_by_groups, step_by_a_larger_buffer),
         wrong=(
-            (kv_in_turn, "This deals the key heads out in turn"),
-            (kv_place, "This is the place of the head within its group"),
-            (kv_group_as_size, "num_kv_heads is the number of groups"),
-            (kv_nearest, "Heads 0 to 3 are the first group of four"),
-            (kv_not_whole, "Heads 0 to 3 read key head 0"),
-            (kv_of_its_own, "Heads 0 to 3 are the first group of four"),
-            (kv_from_one, "With as many key heads as query heads"),
+            (step_not_itself, "The token does not see itself"),
+            (step_at_the_front, "The new position belongs at the end"),
+            (step_in_turn, "The key heads are dealt out in turn"),
+            (step_unscaled, "The scores are not divided by sqrt(d)"),
+            (step_without_growing, "The result is right, but the cache did not grow"),
+            (step_result_only, "The query meets the three old keys and its own"),
+            (step_swapped, "The query meets the three old keys and its own"),
+            (step_causal, "The query meets the three old keys and its own"),
+            (step_over_the_last, "The query meets the three old keys and its own"),
         ),
     ),
-    "att-merge": Answers(
-        right=(merge_by_torch, merge_with_numpy, merge_by_logarithms),
+    "att-blocks": Answers(
+        right=(blocks_at_once, blocks_online, blocks_by_log_sums),
         wrong=(
-            (merge_added, "The two sums are relative to different largest scores"),
-            (merge_first_is_larger, "This takes the first report's largest score"),
-            (merge_values_forgotten, "The weighted sums of values are also relative"),
-            (merge_growing, "The factor is upside down"),
-            (merge_absolute, "Both sums of a report are relative"),
-            (merge_mean, "The last number is divided by the sum"),
-            (merge_averaged, "The largest score is ln 3"),
-            (merge_smallest, "The largest score is ln 3"),
-            (merge_without_largest, "The largest score is ln 3"),
-            (merge_into_the_first, "The largest score is ln 3"),
+            (blocks_unscaled, "The scores are not divided by sqrt(d)"),
+            (blocks_never_shrunk, "The sums of different blocks are relative"),
+            (blocks_values_not_shrunk, "The weighted sum of values is relative"),
+            (blocks_sums_not_shrunk, "The sum of exponentials is relative"),
+            (blocks_not_divided, "Divide by the sum of the exponentials"),
+            (blocks_overflowing, "exp of a large score is infinite"),
+            (blocks_mean, "This is the mean of the blocks' results"),
+            (blocks_mean_by_size, "A block's sums are relative"),
+            (blocks_last, "Only the last block counts"),
+            (blocks_first, "A block's sums are relative"),
+            (blocks_causal, "A single block: ordinary attention"),
         ),
     ),
 }

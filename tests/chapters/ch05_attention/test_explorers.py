@@ -5,6 +5,7 @@ import pytest
 
 from course_lib.accounting import KNOWN_MODELS, kv_cache_bytes
 from course_lib.chapters.ch05_attention import explorers
+from course_lib.chapters.ch05_attention.experiments import roofline
 
 
 def test_the_calculator_computes_the_formula() -> None:
@@ -22,6 +23,39 @@ def test_the_calculator_computes_the_formula() -> None:
     assert f"{2 * (192 - 2 * 68_976_648_192 / 1e9) / (size / 2):,.1f} such sequences fit" in calculator.alt
     calculator.controls["group"].value = 1
     assert f"takes {4 * size:,.2f} GB" in calculator.alt
+
+
+def test_the_calculator_starts_as_published() -> None:
+    calculator = explorers.kv_calculator()
+    for model, heads in (("Llama 3 8B", 8), ("LLaMA 65B", 64), ("Llama 2 70B", 8)):
+        calculator.controls["model"].value = model
+        assert f"{model}, {heads} KV heads" in calculator.alt
+
+
+def test_lines_end_where_the_memory_is_full() -> None:
+    explorer = explorers.capacity_explorer(roofline.capacity_roofline, roofline.DEVICES)
+    assert explorer.alt.startswith("Llama 3 8B on H100, 80 GB, 4,096 tokens per sequence.")
+    assert "MHA 1,231 with 29; GQA 5,053 with 119; MQA 40,719 with 959; MLA 17,845 with 420." in explorer.alt
+    (axes,) = explorer.figure.axes
+    names = [text for text in axes.texts if text.get_text().startswith(("M", "G"))]
+    assert {name.get_text() for name in names} == {"MHA, 29", "GQA, 119", "MQA, 959", "MLA, 420"}
+    boxes = [name.get_window_extent() for name in names]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    explorer.controls["model"].value = "LLaMA 65B"
+    assert "the weights do not fit beside one sequence" in explorer.alt
+    assert all(not name.get_text() for name in names)
+
+
+def test_every_setting_stays_on_the_axes() -> None:
+    explorer = explorers.capacity_explorer(roofline.capacity_roofline, roofline.DEVICES)
+    (axes,) = explorer.figure.axes
+    for device in roofline.DEVICES:
+        for context in (1024, 131_072):
+            explorer.controls["device"].value, explorer.controls["context"].value = device, context
+            for line in axes.get_lines():
+                for x, y in np.asarray(line.get_xydata()):
+                    assert axes.get_xlim()[0] < x < axes.get_xlim()[1]
+                    assert axes.get_ylim()[0] < y < axes.get_ylim()[1]
 
 
 def test_the_calculators_labels_keep_apart_and_its_ends_are_on_the_axis() -> None:

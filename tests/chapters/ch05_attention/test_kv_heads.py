@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib.chapters.ch05_attention.experiments import kv_heads
-from course_lib.lab.small_runs import small_config
+from course_lib.lab.small_runs import small_config, validation_loss
 from course_lib.model import TransformerLM
 
 WEIGHT = torch.arange(4.0).repeat_interleave(2).unsqueeze(1) * torch.ones(1, 3)  # four heads of 2: 0, 1, 2, 3
@@ -52,18 +52,22 @@ def test_equal_heads_can_be_merged_without_loss(how: str) -> None:
     assert (kv_heads.convert(model, 1, how)(ids) - model(ids)).abs().max() > 1e-4
 
 
-def test_similarity_of_equal_and_opposite_heads() -> None:
-    model = TransformerLM(small_config(num_layers=1, num_heads=2))
-    for projection, sign in ((model.layers[0].attn.k_proj, 1), (model.layers[0].attn.v_proj, -1)):
-        projection.weight.data[32:] = sign * projection.weight.data[:32]
-    cosines = kv_heads.head_similarity(model).set_index("projection").cosine
-    assert cosines.to_dict() == pytest.approx({"k": 1, "v": -1}, rel=1e-5)
+def test_writing_out_shared_heads_changes_nothing_and_merging_brings_them_back() -> None:
+    torch.manual_seed(0)
+    model = TransformerLM(small_config(num_kv_heads=2))
+    larger, ids = kv_heads.written_out(model, 4), torch.randint(256, (2, 20))
+    assert larger.config.num_kv_heads == 4
+    torch.testing.assert_close(larger(ids), model(ids))
+    for how in ("mean", "first"):
+        torch.testing.assert_close(kv_heads.convert(larger, 2, how)(ids), model(ids))
 
 
 def test_uptraining_goes_on_from_the_converted_model() -> None:
     models = kv_heads.from_scratch((4,), steps=3, seeds=(0,))
     before = models[4, 0].layers[0].attn.k_proj.weight.clone()
-    table = kv_heads.uptrain(list(models.values()), 2, ways=("mean",), tuning_steps=(2, 4))
-    assert table.tuned.tolist() == [0, 2, 4]
-    assert table.loss.is_monotonic_decreasing
+    table = kv_heads.uptrain(list(models.values()), 2, ways=("mean", kv_heads.UNCHANGED), tuning_steps=(2, 4))
+    assert table.tuned.tolist() == [0, 2, 4] * 2
+    assert table.groupby("how").loss.is_monotonic_decreasing.all()
+    unchanged = table[(table.how == kv_heads.UNCHANGED) & (table.tuned == 0)].loss.item()
+    assert unchanged == pytest.approx(validation_loss(models[4, 0]))
     assert torch.equal(models[4, 0].layers[0].attn.k_proj.weight, before)

@@ -7,27 +7,6 @@ import pytest
 from course_lib.chapters.ch05_attention import pictures
 
 
-def test_decode_speed_has_one_panel_per_setting_and_one_bar_per_number_of_heads() -> None:
-    rows = [
-        (256, length, 1, heads, 100 * gain, gain, 3.0, 4.0)
-        for length in (64, 1024)
-        for heads, gain in ((8, 1.0), (1, 2.0))
-    ]
-    columns = [
-        "d_model",
-        "length",
-        "batch",
-        "kv_heads",
-        "tokens_per_second",
-        "relative",
-        "cache_mb",
-        "weights_mb",
-    ]
-    picture = pictures.decode_speed(pd.DataFrame(rows, columns=columns))
-    assert [[bar.get_height() for bar in axes.patches] for axes in picture.figure.axes] == [[1, 2], [1, 2]]  # type: ignore[attr-defined]
-    assert [text.get_text() for text in picture.figure.axes[0].texts] == ["100", "200"]
-
-
 def test_uptraining_draws_means_models_and_levels() -> None:
     rows = [
         (how, model, tuned, loss + 0.1 * model - 0.01 * tuned)
@@ -52,10 +31,47 @@ def test_masks_say_which_share_is_visible() -> None:
     assert picture.alt == "all: 100% of the pairs, causal: 62% of the pairs"
 
 
-def test_intensity_marks_the_balance() -> None:
-    rows = [(p, k, b, 10.0 * b / k) for p in ("decode", "prefill") for k in (8, 1) for b in (1, 100)]
-    results = pd.DataFrame(rows, columns=["phase", "kv_heads", "batch", "intensity"])
-    picture = pictures.intensity(results, balance=295, device="a chip")
+def test_lines_end_where_memory_is_full() -> None:
+    rows = [
+        ("MHA", 1, 100.0, "memory"),
+        ("MHA", 29, 1200.0, "memory"),
+        ("MLA", 1, 90.0, "memory"),
+        ("MLA", 256, 9000.0, "arithmetic"),
+        ("MLA", 420, 9500.0, "arithmetic"),
+    ]
+    results = pd.DataFrame(rows, columns=["kind", "batch", "tokens_per_second", "limit"])
+    picture = pictures.capacity(results, device="a chip", model="a model", length=4096)
     axes = picture.figure.axes[0]
-    assert any(list(np.asarray(line.get_ydata())) == [295, 295] for line in axes.get_lines())
-    assert "a chip: 295 operations per byte" in [text.get_text() for text in axes.texts]
+    dots = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_label() == "_full"]  # type: ignore[union-attr]
+    assert dots == [[[29, 1200]], [[420, 9500]]]
+    busy = [len(np.asarray(line.get_xdata())) for line in axes.get_lines() if line.get_label() == "_busy"]
+    assert busy == [0, 2]
+    assert {text.get_text() for text in axes.texts} == {"MHA, 29", "MLA, 420"}
+    assert "MLA 9,500 with 420 sequences" in picture.alt
+
+
+def test_the_law_is_drawn_beside_what_was_measured() -> None:
+    rows = [(heads, batch, 10.0 * batch / heads, 30.0 * batch) for heads in (8, 1) for batch in (1, 16)]
+    results = pd.DataFrame(rows, columns=["kv_heads", "batch", "tokens_per_second", "law"])
+    picture = pictures.decode_law(results)
+    lines = {
+        str(line.get_label()): np.asarray(line.get_ydata()).tolist()
+        for line in picture.figure.axes[0].get_lines()
+    }
+    assert lines["8 KV heads"] == [1.25, 20]
+    assert lines["_law"] == [30, 480]
+    assert picture.alt.startswith("With 16 sequences: 8 KV heads 20 tokens per second, by the law 480")
+
+
+def test_streamed_has_a_row_per_cache() -> None:
+    rows = [
+        (model, cache, 1.8 + place + 0.01 * model)
+        for place, cache in enumerate(("all", "few"))
+        for model in (0, 1)
+    ]
+    picture = pictures.streamed(pd.DataFrame(rows, columns=["model", "cache", "loss"]))
+    axes = picture.figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["few"]
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    np.testing.assert_allclose(np.asarray(dots[0].get_xdata()), [1.0, 1.0])
+    assert picture.alt == "few: +1.000"

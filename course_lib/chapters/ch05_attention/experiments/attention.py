@@ -24,6 +24,7 @@ from course_lib.model import (
     TransformerLM,
     causal_mask,
     online_attention,
+    recomputed_attention,
     scaled_dot_product_attention,
     softmax,
 )
@@ -75,15 +76,23 @@ def mask_after(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (weights * causal_mask(q.shape[-2], k.shape[-2])) @ v
 
 
+def mask_after_and_divide(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The control: zeros after the softmax, and the remaining weights divided by their own sum."""
+    weights = softmax(q @ k.mT / math.sqrt(q.shape[-1]), -1) * causal_mask(q.shape[-2], k.shape[-2])
+    return weights / weights.sum(-1, keepdim=True) @ v
+
+
 @float32_on_cpu()
 def future_leaks(*, length: int = 16, head_dim: int = 32, seeds: Sequence[int] = (0, 1, 2)) -> pd.DataFrame:
     """The change of earlier tokens' results when the last token's key and value change.
 
-    Columns: mask ("none", "after softmax", "before softmax"), seed, change (largest, in any feature).
+    Columns: mask ("none", "after softmax", "after softmax, divided again", "before softmax"), seed, change (largest, in
+    any feature).
     """
     forms: dict[str, Attention] = {
         "none": scaled_dot_product_attention,
         "after softmax": mask_after,
+        "after softmax, divided again": mask_after_and_divide,
         "before softmax": mask_before,
     }
     rows = []
@@ -215,7 +224,9 @@ def attention_costs(
     """
     forms: dict[str, Attention] = {
         "whole matrix": mask_before,
-        "online, in Python": lambda q, k, v: online_attention(q, k, v, block_size=block_size, is_causal=True),
+        "online, in Python": lambda q, k, v: online_attention(
+            q, k, v, block_size=block_size, query_block_size=block_size, is_causal=True
+        ),
         "fused": lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True),
     }
     rows = []
@@ -232,6 +243,49 @@ def attention_costs(
             seconds = take_turns(calls, repeats)
             rows += [(name, length, peaks[name], median(seconds[name])) for name in forms]
     return pd.DataFrame(rows, columns=["form", "length", "bytes", "cpu_seconds"])
+
+
+@float32_on_cpu()
+def kept_for_backward(
+    lengths: Sequence[int] = (256, 512, 1024), *, heads: int = 2, head_dim: int = 32, block_size: int = 64
+) -> pd.DataFrame:
+    """Memory that the backward pass of causal attention needs to keep, in three forms whose gradients must agree.
+
+    Columns: form ("whole matrix", "online", "online, recomputed"), length, bytes (of all tensors that autograd keeps).
+    """
+    forms: dict[str, Attention] = {
+        "whole matrix": mask_before,
+        "online": lambda q, k, v: online_attention(q, k, v, block_size=block_size, is_causal=True),
+        "online, recomputed": lambda q, k, v: recomputed_attention(
+            q, k, v, block_size=block_size, is_causal=True
+        ),
+    }
+    rows = []
+    for length in lengths:
+        inputs = torch.randn(4, heads, length, head_dim, generator=torch.Generator().manual_seed(length))
+        q, k, v, slope = (tensor.double() for tensor in inputs)
+        expected: tuple[Tensor, ...] | None = None
+        for name, attend in forms.items():
+            leaves = [tensor.clone().requires_grad_() for tensor in (q, k, v)]
+            result, size = _keeping(attend, leaves)
+            gradients = torch.autograd.grad(result, leaves, slope)
+            expected = gradients if expected is None else expected
+            torch.testing.assert_close(gradients, expected, atol=1e-10, rtol=1e-8, msg=name)
+            rows.append((name, length, size))
+    return pd.DataFrame(rows, columns=["form", "length", "bytes"])
+
+
+def _keeping(attend: Attention, inputs: Sequence[Tensor]) -> tuple[Tensor, int]:
+    """The result, and the bytes of all storages that autograd keeps for its backward pass."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = attend(*inputs)
+    return result, sum(storages.values())
 
 
 @float32_on_cpu()

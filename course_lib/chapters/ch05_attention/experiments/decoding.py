@@ -1,114 +1,18 @@
-"""Chapter 5: the size of the KV cache, and its effect on the speed of generation."""
+"""Chapter 5: how fast this machine reads and writes, and the law that counts bytes and operations."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from course_lib.accounting import KNOWN_MODELS, flops, kv_cache_bytes, parameters
-from course_lib.diagnostics import memory_timeline
+from course_lib.accounting import parameters
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.machine import machine_limits
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import KVCache, ModelConfig, TransformerLM
-
-_TWO_BYTES = "bfloat16"
-
-
-# --- bytes ------------------------------------------------------------------------------------------------------------
-
-
-def known_caches(names: Sequence[str] | None = None) -> pd.DataFrame:
-    """The KV cache of published models at their full context, one sequence, in 16 bits.
-
-    Columns: model, layers, heads, kv_heads, head_dim, context, kb_per_token, cache_gb, as_mha_gb (with a key and value
-    head for each query head), weights_gb.
-    """
-    rows = []
-    for name in KNOWN_MODELS if names is None else names:
-        config = KNOWN_MODELS[name].config
-        full = replace(config, num_kv_heads=None)
-        size, context = kv_cache_bytes(config, dtype=_TWO_BYTES), config.context_length
-        rows.append(
-            {
-                "model": name,
-                "layers": config.num_layers,
-                "heads": config.num_heads,
-                "kv_heads": config.kv_heads,
-                "head_dim": config.head_width,
-                "context": context,
-                "kb_per_token": size / context / 1e3,
-                "cache_gb": size / 1e9,
-                "as_mha_gb": kv_cache_bytes(full, dtype=_TWO_BYTES) / 1e9,
-                "weights_gb": 2 * KNOWN_MODELS[name].published / 1e9,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-@float32_on_cpu()
-def measured_caches(
-    shapes: Sequence[Mapping[str, int]] = (
-        {"num_kv_heads": 8},
-        {"num_kv_heads": 2},
-        {"num_kv_heads": 1},
-        {"num_kv_heads": 2, "num_layers": 8},
-        {"num_kv_heads": 2, "context_length": 1024},
-    ),
-    *,
-    batch_size: int = 4,
-) -> pd.DataFrame:
-    """Memory that torch allocates for a cache, and the formula.
-
-    Columns: kv_heads, layers, context, measured and formula (bytes).
-    """
-    rows = []
-    for changes in shapes:
-        config = replace(ModelConfig(256, 256, d_model=128, num_layers=4, num_heads=8), **changes)  # type: ignore[arg-type]
-        timeline = memory_timeline(lambda: KVCache(config, batch_size))  # noqa: B023
-        measured, formula = int(timeline["bytes"].max()), kv_cache_bytes(config, batch_size)
-        rows.append((config.kv_heads, config.num_layers, config.context_length, measured, formula))
-    return pd.DataFrame(rows, columns=["kv_heads", "layers", "context", "measured", "formula"])
-
-
-# --- operations and bytes ---------------------------------------------------------------------------------------------
-
-
-def intensity(
-    config: ModelConfig,
-    *,
-    kv_heads: Sequence[int],
-    batches: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
-    length: int = 4096,
-) -> pd.DataFrame:
-    """Operations per byte when a prompt is read at once (prefill) and when each sequence gets one more token (decode).
-
-    Bytes, with 16-bit numbers: each weight once, and the cache of ``length`` tokens per sequence once, written or read;
-    other traffic is ignored, so these are upper bounds.
-
-    Columns: phase, kv_heads, batch, flops, weight_bytes, cache_bytes, intensity (flops / bytes).
-    """
-    rows = []
-    for number in kv_heads:
-        shape = replace(config, num_kv_heads=number)
-        counted = parameters(shape)
-        weights = 2 * (counted.total - counted["embedding"])  # a look-up reads next to nothing
-        for batch in batches:
-            cache = kv_cache_bytes(shape, batch, length, _TWO_BYTES)
-            read = flops(shape, batch, length).forward.total
-            # One more token: each weight multiplies once, queries meet all keys, and their weights all values.
-            attention = 4 * batch * length * shape.num_layers * shape.num_heads * shape.head_width
-            step = batch * weights + attention
-            for phase, count in (("prefill", read), ("decode", step)):
-                rows.append((phase, number, batch, count, weights, cache, count / (weights + cache)))
-    columns = ["phase", "kv_heads", "batch", "flops", "weight_bytes", "cache_bytes", "intensity"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-# --- speed ------------------------------------------------------------------------------------------------------------
 
 
 def _decoder(d_model: int, context_length: int, kv_heads: int, num_layers: int = 4) -> TransformerLM:
@@ -120,7 +24,7 @@ def _decoder(d_model: int, context_length: int, kv_heads: int, num_layers: int =
 
 def _filled_cache(model: TransformerLM, batch_size: int, length: int) -> KVCache:
     """A cache as after reading ``length`` tokens, with random numbers, since only its size matters for the time."""
-    cache = model.new_cache(batch_size)
+    cache = model.new_cache(batch_size, length + 1)
     for layer in cache.layers:
         shape = (batch_size, model.config.kv_heads, length, model.config.head_width)
         layer.append(torch.randn(shape), torch.randn(shape))
@@ -158,36 +62,56 @@ def phases(*, d_model: int = 256, length: int = 512, repeats: int = 5) -> pd.Dat
 
 @float32_on_cpu()
 @torch.no_grad()
-def decode_speed(
-    shapes: Sequence[tuple[int, int, int]] = ((256, 64, 1), (256, 1024, 16), (512, 4096, 1)),
-    kv_heads: Sequence[int] = (8, 4, 2, 1),
+def decode_law(
+    kv_heads: Sequence[int] = (8, 2, 1),
+    batches: Sequence[int] = (1, 4, 16),
     *,
+    d_model: int = 256,
+    length: int = 1024,
     repeats: int = 7,
 ) -> pd.DataFrame:
-    """Tokens per CPU second in generation by number of KV heads, for shapes (d_model, tokens so far, batch).
+    """The time of one more token for a batch, by number of KV heads, and what counting bytes and operations says.
 
-    Four layers, eight query heads. Columns: d_model, length, batch, kv_heads, tokens_per_second, relative (to the
-    largest number of heads), cache_mb, weights_mb.
+    Four layers, eight query heads, ``length`` tokens so far. In so small a model the calls themselves take time: it is
+    measured with a model of as many calls and next to no numbers, and subtracted. And each model is timed with a text
+    of one token, too: what is left of the time then is not the cache's.
+
+    Columns: kv_heads, batch, step_ms (measured), calls_ms, net_ms (their difference), short_ms (with one token so far,
+    without the calls), megabytes (weights and caches that a step fetches), law_ms (bytes over this machine's speed of
+    copying, or operations over that of its matrix product: the longer time), tokens_per_second (net), law (tokens per
+    second).
     """
+    limits = machine_limits(repeats=5)
     rows = []
-    for d_model, length, batch in shapes:
-        jobs, sizes = {}, {}
+    for batch in batches:
+        tiny = _decoder(16, 2, 8)
+        jobs = {(0, 1): _step(tiny, _filled_cache(tiny, batch, 1), batch, 1)}
+        counted = {}
         for number in kv_heads:
             model = _decoder(d_model, length + 1, number)
-            cache = _filled_cache(model, batch, length)
-            jobs[number] = _step(model, cache, batch, length)
-            sizes[number] = (cache.num_bytes / 1e6, 4 * model.num_parameters() / 1e6)
+            for tokens in (1, length):
+                cache = _filled_cache(model, batch, tokens)
+                jobs[number, tokens] = _step(model, cache, batch, tokens)
+            counted[number] = _counted(model.config, cache, batch, length)
         with one_thread():
-            times = take_turns(jobs, repeats, description=f"generating at {length} tokens")
-        seconds = {number: median(taken) for number, taken in times.items()}
-        slowest = seconds[kv_heads[0]]
-        rows += [
-            (d_model, length, batch, number, batch / time, slowest / time, *sizes[number])
-            for number, time in seconds.items()
-        ]
-    labels = ["d_model", "length", "batch", "kv_heads"]
-    columns = [*labels, "tokens_per_second", "relative", "cache_mb", "weights_mb"]
-    return pd.DataFrame(rows, columns=columns)
+            times = take_turns(jobs, repeats, description=f"writing, batch {batch}")
+        ms = {job: 1e3 * median(taken) for job, taken in times.items()}
+        calls = ms[0, 1]
+        for number in kv_heads:
+            moved, operations = counted[number]
+            net = ms[number, length] - calls
+            law = 1e3 * max(moved / limits["bytes"], operations / limits["flops"])
+            measured = (ms[number, length], calls, net, ms[number, 1] - calls)
+            rows.append((number, batch, *measured, moved / 1e6, law, 1e3 * batch / net, 1e3 * batch / law))
+    columns = ["step_ms", "calls_ms", "net_ms", "short_ms", "megabytes", "law_ms", "tokens_per_second", "law"]
+    return pd.DataFrame(rows, columns=["kv_heads", "batch", *columns])
+
+
+def _counted(config: ModelConfig, cache: KVCache, batch: int, length: int) -> tuple[int, int]:
+    """Bytes that a step fetches, and operations that it does."""
+    weights = parameters(config).total - parameters(config)["embedding"]
+    attention = 4 * config.num_layers * config.num_heads * config.head_width * length
+    return 4 * weights + cache.num_bytes, batch * (2 * weights + attention)
 
 
 def _step(model: TransformerLM, cache: KVCache, batch: int, length: int) -> Callable[[], Tensor]:

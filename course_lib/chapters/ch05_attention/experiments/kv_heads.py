@@ -1,12 +1,12 @@
 """Chapter 5's training runs: fewer key and value heads, trained from scratch or made from a trained model's heads."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from course_lib.files import progress
 from course_lib.lab.defaults import float32_on_cpu
@@ -14,6 +14,9 @@ from course_lib.lab.small_runs import SmallRun, constant_after, small_config, tr
 from course_lib.model import TransformerLM
 
 WAYS = ("mean", "first", "random")
+UNCHANGED = "not converted"
+"""The control of :func:`uptrain`: the same further training without a conversion."""
+
 LR = 0.005
 
 
@@ -51,23 +54,23 @@ def convert(model: TransformerLM, kv_heads: int, how: str, *, seed: int = 0) -> 
 
 
 @float32_on_cpu()
-def head_similarity(model: TransformerLM) -> pd.DataFrame:
-    """The similarity of a layer's key heads, and of its value heads: the cosine of each two heads' weights.
-
-    Columns: layer, projection ("k" or "v"), cosine.
-    """
-    rows = []
-    for number, layer in enumerate(model.layers):
-        for name in ("k", "v"):
-            weight: Tensor = getattr(layer.attn, f"{name}_proj").weight.detach()
-            heads = functional.normalize(torch.unflatten(weight, 0, (model.config.kv_heads, -1)).flatten(1))
-            cosines = (heads @ heads.T)[tuple(torch.triu_indices(len(heads), len(heads), 1))]
-            rows += [(number, name, float(cosine)) for cosine in cosines]
-    return pd.DataFrame(rows, columns=["layer", "projection", "cosine"])
+def written_out(model: TransformerLM, kv_heads: int) -> TransformerLM:
+    """The same function with more key and value heads: each is written down as often as it is shared."""
+    config, weights = model.config, dict(model.state_dict())
+    for name in [name for name in weights if name.endswith(("attn.k_proj.weight", "attn.v_proj.weight"))]:
+        heads = torch.unflatten(weights[name], 0, (config.kv_heads, -1))
+        weights[name] = heads.repeat_interleave(kv_heads // config.kv_heads, 0).flatten(0, 1)
+    larger = TransformerLM(replace(config, num_kv_heads=kv_heads))
+    larger.load_state_dict(weights)
+    return larger
 
 
 def from_scratch(
-    kv_heads: Sequence[int], *, num_heads: int = 4, steps: int = 400, seeds: Sequence[int] = (0, 1, 2)
+    kv_heads: Sequence[int],
+    *,
+    num_heads: int = 4,
+    steps: int = 400,
+    seeds: Sequence[int] = (0, 1, 2),
 ) -> dict[tuple[int, int], TransformerLM]:
     """Train a model for each number of key and value heads and seed; by (kv_heads, seed)."""
     jobs = [(number, seed) for number in kv_heads for seed in seeds]
@@ -83,18 +86,21 @@ def uptrain(
     models: Sequence[TransformerLM],
     kv_heads: int,
     *,
-    ways: Sequence[str] = WAYS,
+    ways: Sequence[str] = (*WAYS, UNCHANGED),
     tuning_steps: Sequence[int] = (10, 40),
     lr: float = 0.6 * LR,
 ) -> pd.DataFrame:
     """Validation losses while training continues after converting each model to ``kv_heads`` in each of ``ways``.
+
+    :data:`UNCHANGED` is one of them: further training alone lowers the loss as well.
 
     Columns: how, model (its place in ``models``), tuned (steps so far, from 0), loss (nats per byte).
     """
     jobs = [(how, place) for how in ways for place in range(len(models))]
     rows = []
     for how, place in progress(jobs, description="uptraining"):
-        model = convert(models[place], kv_heads, how, seed=place)
+        before = models[place]
+        model = deepcopy(before) if how == UNCHANGED else convert(before, kv_heads, how, seed=place)
         rows.append((how, place, 0, validation_loss(model)))
         done = 0
         for steps in tuning_steps:

@@ -1,6 +1,6 @@
 """Chapter 5: how fast a model writes, by counting: bytes, operations, and the sequences that fit into memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -103,9 +103,7 @@ def step_seconds(kind: Kind, device: Device, batch: int, length: int) -> tuple[f
     return moved / device.bandwidth, operations / device.flops
 
 
-def capacity_roofline(
-    config: ModelConfig, device: Device, *, length: int, names: Sequence[str] = ("MHA", "GQA", "MQA", "MLA")
-) -> pd.DataFrame:
+def capacity_roofline(config: ModelConfig, device: Device, *, length: int) -> pd.DataFrame:
     """Tokens per second against the batch, up to the one that fills the device's memory.
 
     Columns: kind, batch (powers of two and the largest one that fits), seconds (per step), tokens_per_second,
@@ -114,7 +112,7 @@ def capacity_roofline(
     """
     rows = []
     for name, kind in kinds(config).items():
-        most = fits(kind, device.memory, length) if name in names else 0
+        most = fits(kind, device.memory, length)
         for batch in sorted({2**power for power in range(most.bit_length())} | {most}) if most else ():
             moving, computing = step_seconds(kind, device, batch, length)
             seconds = max(moving, computing)

@@ -26,13 +26,11 @@ def with_windows(model: TransformerLM, windows: Windows) -> TransformerLM:
     return model
 
 
-def cache_sizes(
-    config: ModelConfig, arms: Mapping[str, Windows], lengths: Sequence[int], *, sinks: int = 0
-) -> pd.DataFrame:
+def cache_sizes(config: ModelConfig, arms: Mapping[str, Windows], lengths: Sequence[int]) -> pd.DataFrame:
     """Bytes of caches for texts of up to ``lengths`` tokens. Columns: cache, one per length."""
     rows = []
     for name, windows in arms.items():
-        sizes = [KVCache(config, 1, length, windows=windows, sinks=sinks).num_bytes for length in lengths]
+        sizes = [KVCache(config, 1, length, windows=windows).num_bytes for length in lengths]
         rows.append((name, *sizes))
     return pd.DataFrame(rows, columns=["cache", *(f"{length:,} tokens" for length in lengths)])
 
