@@ -33,6 +33,12 @@ class IdBuffer {
     void advance(std::size_t count) { size_ += count; }
     void set_end(const TokenId* end) { size_ = static_cast<std::size_t>(end - ids_.get()); }
 
+    // Removes the ids of numbers `first` to `last`, without the last.
+    void erase(std::size_t first, std::size_t last) {
+        if (last != size_) std::memmove(&ids_[first], &ids_[last], (size_ - last) * sizeof(TokenId));
+        size_ -= last - first;
+    }
+
     void push(TokenId id) {
         reserve_more(1);
         ids_[size_++] = id;

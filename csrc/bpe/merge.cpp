@@ -1,5 +1,6 @@
 #include "bpe/merge.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
@@ -20,10 +21,36 @@ void Merger::merge(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids) 
     if (pretoken.size() > std::size_t{1} << 30) {
         throw std::length_error("a single pre-token is longer than 1 GiB");
     }
-    if (pretoken.size() <= longest_short) {
-        merge_short(vocabulary, pretoken, ids);
+    std::size_t window = longest_short;
+    std::size_t begin = ids.size();  // where the ids of the window begin
+    merge_at_once(vocabulary, pretoken.first(std::min(window, pretoken.size())), ids);
+    while (pretoken.size() > window) {
+        // The next window begins where one of the last tokens does.
+        std::size_t kept = ids.size();
+        std::size_t behind = 0;
+        while (kept > begin && behind < window / 4) behind += vocabulary.bytes(ids.data()[--kept]).size();
+        const std::size_t next = ids.size();
+        if (kept > begin) {
+            const Bytes rest = pretoken.subspan(window - behind);
+            merge_at_once(vocabulary, rest.first(std::min(window, rest.size())), ids);
+            if (ids.data()[next] == ids.data()[kept]) {
+                ids.erase(kept, next);
+                begin = kept;
+                pretoken = rest;
+                continue;
+            }
+        }
+        ids.erase(begin, ids.size());
+        window *= 2;
+        merge_at_once(vocabulary, pretoken.first(std::min(window, pretoken.size())), ids);
+    }
+}
+
+void Merger::merge_at_once(const Vocabulary& vocabulary, Bytes text, IdBuffer& ids) {
+    if (text.size() <= longest_short) {
+        merge_short(vocabulary, text, ids);
     } else {
-        merge_long(vocabulary, pretoken, ids);
+        merge_long(vocabulary, text, ids);
     }
 }
 

@@ -15,10 +15,13 @@ namespace bpe {
 // scratch memory; use one per thread.
 class Merger {
   public:
-    // Appends the ids of `pretoken`. Throws std::length_error beyond 2^30 bytes.
+    // Appends the ids of `pretoken`. Throws std::length_error beyond 2^30 bytes. A long one is merged in
+    // windows that overlap, so that its symbols stay in the first-level cache (DESIGN.md has the proof).
     void merge(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
 
   private:
+    void merge_at_once(const Vocabulary& vocabulary, Bytes text, IdBuffer& ids);
+
     // Rescans all pairs for the lowest rank after every merge: quadratic, and fastest for short words.
     static void merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& ids);
 

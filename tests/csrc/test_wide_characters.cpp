@@ -62,6 +62,23 @@ struct Rules {
         if (shuffled) std::ranges::shuffle(merges, random);
     }
 
+    // Adds merges of equal halves: runs of "a" up to 2^doublings bytes.
+    void add_runs(int doublings) {
+        auto run = static_cast<bpe::TokenId>('a');
+        for (int k = 0; k < doublings; ++k) {
+            const auto known = std::ranges::find_if(
+                merges, [=](const bpe::Merge& m) { return m.left == run && m.right == run; });
+            if (known != merges.end()) {
+                run = known->result;
+                continue;
+            }
+            const auto id = static_cast<bpe::TokenId>(tokens.size());
+            merges.push_back({run, run, id});
+            tokens.push_back(tokens[run] + tokens[run]);
+            run = id;
+        }
+    }
+
     // The lowest rank first, the leftmost of equals, until no pair merges.
     std::vector<bpe::TokenId> encode(std::string_view text) const {
         std::vector<bpe::TokenId> ids;
@@ -113,6 +130,26 @@ TEST_CASE("merging and cutting between characters of three bytes give the ids of
                 encoder.encode_pretokens(pretokens, ids);
                 CHECK(std::vector<bpe::TokenId>(ids.span().begin(), ids.span().end()) == expected);
             }
+        }
+    }
+}
+
+TEST_CASE("a long pre-token, merged in windows, has the ids of the definition") {
+    std::mt19937 random(5);
+    for (int vocabulary = 0; vocabulary < 30; ++vocabulary) {
+        // A few letters: what is merged at one place depends on much of what is before it.
+        Rules rules(random, narrow, vocabulary % 2 == 0);
+        const bool runs = vocabulary % 3 == 0;
+        if (runs) rules.add_runs(7);  // tokens that are longer than a window
+        const bpe::Encoder encoder = rules.encoder();
+        for (int trial = 0; trial < 20; ++trial) {
+            std::string text = random_text(random, narrow, 40 + random() % 300);
+            if (runs) text.insert(random() % text.size(), 30 + random() % 300, 'a');
+            bpe::IdBuffer ids;
+            const std::vector<bpe::Bytes> pretokens = {bpe::as_bytes(text)};
+            encoder.encode_pretokens(pretokens, ids);
+            CAPTURE(text);
+            CHECK(std::ranges::equal(ids.span(), rules.encode(text)));
         }
     }
 }
