@@ -266,15 +266,30 @@ bool starts_in_ascii(Pointer at) {
     return (bytes & 0x8080808080808080) == 0;
 }
 
+// The ends of the pre-tokens that the next block determines. At the end of a text, the block is a copy,
+// filled up with bytes that are not ASCII.
+template <Pattern pattern>
+std::size_t cut_next_block(Pointer begin, Pointer end, Pointer* ends) {
+    const auto left = static_cast<std::size_t>(end - begin);
+    if (left >= AsciiBlock::size) return cut_block<pattern>(begin, begin, ends);
+    std::uint8_t copy[AsciiBlock::size];
+    std::memset(copy, 0x80, sizeof copy);
+    std::memcpy(copy, begin, left);
+    return cut_block<pattern>(copy, begin, ends);
+}
+
+// A shorter rest is left to the other scanner.
+constexpr std::ptrdiff_t fewest_for_block = 24;
+
 template <Pattern pattern>
 std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
     std::size_t count = 0;
     while (begin < end && count < capacity) {
-        if (static_cast<std::size_t>(end - begin) >= AsciiBlock::size && starts_in_ascii(begin)) {
+        if (end - begin >= fewest_for_block && starts_in_ascii(begin)) {
             // Return early: the next call has room for a whole block.
             if (capacity - count < AsciiBlock::size && capacity >= AsciiBlock::size) break;
             if (capacity - count >= AsciiBlock::size) {
-                if (const std::size_t found = cut_block<pattern>(begin, ends + count)) {
+                if (const std::size_t found = cut_next_block<pattern>(begin, end, ends + count)) {
                     count += found;
                     begin = ends[count - 1];
                     continue;
