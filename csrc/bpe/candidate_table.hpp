@@ -27,6 +27,12 @@ class CandidateTable {
   public:
     CandidateTable() : slots_(first_slots) {}
 
+    // The upper bits are the best ones.
+    static std::uint64_t hash(Symbol left, Symbol right) {
+        const std::uint64_t key = std::uint64_t{left} << 32 | right;
+        return (key ^ key >> 15) * 0x9e3779b97f4a7c15ULL;
+    }
+
     void prefetch(Symbol left, Symbol right) const { __builtin_prefetch(&slots_[place_of(left, right)], 1); }
 
     // Null if the pair is not there.
@@ -37,6 +43,10 @@ class CandidateTable {
         return found.unused() ? nullptr : &found;
     }
 
+    // All slots; those that are not used have a count of 0.
+    TrainPair* begin() { return slots_.begin(); }
+    TrainPair* end() { return slots_.end(); }
+
     void insert(const TrainPair& pair) {
         if (2 * ++used_ > slots_.size()) grow();
         place(pair);
@@ -46,8 +56,7 @@ class CandidateTable {
     static constexpr std::size_t first_slots = std::size_t{1} << 12;
 
     std::size_t place_of(Symbol left, Symbol right) const {
-        const std::uint64_t key = std::uint64_t{left} << 32 | right;
-        return static_cast<std::size_t>((key ^ key >> 15) * 0x9e3779b97f4a7c15ULL >> shift_);
+        return static_cast<std::size_t>(hash(left, right) >> shift_);
     }
 
     void place(const TrainPair& pair) {

@@ -1,47 +1,18 @@
 #include "bpe/train.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <bit>
+#include <cmath>
 #include <memory>
 #include <optional>
 
 #include "bpe/candidate_table.hpp"
 #include "bpe/pair_queue.hpp"
+#include "bpe/symbol_bytes.hpp"
 #include "bpe/train_text.hpp"
 
 namespace bpe {
 namespace {
-
-// The bytes of a symbol. They are a part of the text, so that a long token needs no copy.
-struct SymbolBytes {
-    std::uint64_t prefix;  // the first 8 bytes, first byte most significant, zero-padded
-    const std::uint8_t* data;
-    std::size_t length;
-
-    SymbolBytes(const std::uint8_t* begin, std::size_t size) : prefix(0), data(begin), length(size) {
-        for (std::size_t i = 0; i < 8; ++i) prefix = prefix << 8 | (i < size ? begin[i] : 0U);
-    }
-
-    int compare(const SymbolBytes& other) const {
-        if (prefix != other.prefix) return prefix < other.prefix ? -1 : 1;
-        const std::size_t common = std::min(length, other.length);
-        if (common > 8) {
-            const int order = std::memcmp(data, other.data, common);
-            if (order != 0) return order;
-        }
-        return length == other.length ? 0 : length < other.length ? -1 : 1;
-    }
-};
-
-// Compares the pairs of byte strings as Python compares tuples of bytes.
-struct PairLess {
-    const std::vector<SymbolBytes>* symbols;
-
-    bool operator()(const Candidate& a, const Candidate& b) const {
-        if (a.left != b.left) return (*symbols)[a.left].compare((*symbols)[b.left]) < 0;
-        return a.right != b.right && (*symbols)[a.right].compare((*symbols)[b.right]) < 0;
-    }
-};
 
 // Memory for lists of positions. Lists are not freed individually, but the list of the pair that has just
 // been merged is reused first.
@@ -103,7 +74,8 @@ class Trainer {
     Trainer(TrainText<Place>& text, std::size_t num_merges, Progress& progress)
         : text_(text),
           num_merges_(num_merges),
-          least_count_(text.least_winning_count(num_merges)),
+          floor_(text.least_winning_count(num_merges)),
+          least_count_(first_least_count()),
           progress_(progress),
           queue_(table_, PairLess{&bytes_}) {
         const std::size_t num_symbols = first_merged + num_merges;
@@ -118,7 +90,7 @@ class Trainer {
         right_.by_symbol.resize(num_symbols);
     }
 
-    // Lists the positions of all pairs of bytes that may be merged.
+    // Lists the positions of all pairs of bytes that occur often enough.
     void index() {
         std::size_t total = 0;
         for (const auto& pair : text_.byte_pairs()) {
@@ -144,10 +116,17 @@ class Trainer {
         }
     }
 
+    // No pair that is not listed occurs as often as one that is, so the most frequent pair is a listed one
+    // as long as there is any. Then all pairs are counted again and more of them are listed.
     void run(TrainResult& result) {
         Candidate best;
-        while (result.merges.size() < num_merges_ && !progress_.cancelled.load(std::memory_order_relaxed) &&
-               queue_.pop(best)) {
+        while (result.merges.size() < num_merges_ && !progress_.cancelled.load(std::memory_order_relaxed)) {
+            if (!queue_.pop(best)) {
+                if (least_count_ == floor_) return;
+                least_count_ = next_least_count(result.counts);
+                index_again();
+                continue;
+            }
             merge(best.left, best.right);
             result.merges.emplace_back(public_id(best.left), public_id(best.right));
             result.counts.push_back(best.count);
@@ -156,6 +135,102 @@ class Trainer {
     }
 
   private:
+    // The share of all pairs that the last merge is first supposed to make, in units of 1 / num_merges. Most
+    // pairs are rare, and listing one that never wins is wasted; too high a count costs a pass over the text.
+    static constexpr std::uint64_t first_share = 16;
+
+    // Above this, few of the pairs that the bound lets through are in vain: counting again would cost more.
+    static constexpr std::uint64_t low_floor = 8;
+
+    static constexpr std::size_t min_sketch = std::size_t{1} << 10;
+    static constexpr std::size_t max_sketch = std::size_t{1} << 22;
+
+    std::uint64_t first_least_count() const {
+        if (floor_ >= low_floor) return floor_;
+        return std::max(floor_, text_.total_weight() / (first_share * num_merges_ + 1));
+    }
+
+    // A little less than the count that the last merge will have, if counts go on falling like a power of the
+    // number of merges, as they did in the second half of the merges so far.
+    std::uint64_t next_least_count(const std::vector<std::uint64_t>& counts) const {
+        const std::uint64_t most = least_count_ / 2;
+        if (counts.size() < 64) return std::max(floor_, most / 4);
+        const auto last = static_cast<double>(counts.back());
+        const double slope = std::log2(static_cast<double>(counts[counts.size() / 2]) / last);
+        const double share = static_cast<double>(counts.size()) / static_cast<double>(num_merges_);
+        const double expected = 0.75 * last * std::pow(share, slope);
+        return std::clamp(static_cast<std::uint64_t>(expected), floor_, std::max(floor_, most));
+    }
+
+    // Calls visit(left, right, position, weight) for all pairs of neighbours in the text as it is now.
+    template <class Visit>
+    void for_each_pair(const Visit& visit) const {
+        const Place* const places = text_.places();
+        Position position = 1;
+        for (const auto& group : text_.weight_classes()) {
+            while (position < group.end && !progress_.cancelled.load(std::memory_order_relaxed)) {
+                Symbol left = places[position];
+                for (;;) {
+                    const Position behind = position + lengths_[left];
+                    const Symbol right = places[behind];
+                    if (right == end_mark) {
+                        position = behind + 1;
+                        break;
+                    }
+                    visit(left, right, position, group.weight);
+                    position = behind;
+                    left = right;
+                }
+            }
+        }
+    }
+
+    // Forgets all lists and lists the pairs of the text as it is now that occur at least least_count_ times.
+    void index_again() {
+        // Pairs with the same hash are counted together first: most pairs are so rare that this rules them
+        // out, and need no entry in the table.
+        HugeArray<std::uint64_t> sketch(std::clamp(std::bit_ceil(text_.size() / 4), min_sketch, max_sketch));
+        const auto bucket = [shift = shift_for(sketch.size())](Symbol left, Symbol right) {
+            return static_cast<std::size_t>(CandidateTable::hash(left, right) >> shift);
+        };
+        for_each_pair([&](Symbol left, Symbol right, Position, std::uint64_t weight) {
+            sketch[bucket(left, right)] += weight;
+        });
+        table_ = CandidateTable();
+        for_each_pair([&](Symbol left, Symbol right, Position, std::uint64_t weight) {
+            if (sketch[bucket(left, right)] < least_count_) return;
+            if (TrainPair* const pair = table_.find(left, right)) {
+                pair->count += weight;
+                ++pair->num_positions;
+            } else {
+                table_.insert({left, right, weight, nullptr, 1});
+            }
+        });
+        std::size_t total = 0;
+        for (TrainPair& pair : table_) {
+            if (pair.count < least_count_) pair.count = 0;
+            if (pair.count != 0) total += pair.num_positions;
+        }
+        arena_ = PositionArena();
+        first_lists_ = HugeArray<Position>(total);
+        Position* list = first_lists_.data();
+        for (TrainPair& pair : table_) {
+            if (pair.count == 0) continue;
+            queue_.push({pair.count, pair.left, pair.right});
+            pair.positions = list;
+            list += pair.num_positions;
+        }
+        for_each_pair([&](Symbol left, Symbol right, Position position, std::uint64_t) {
+            if (sketch[bucket(left, right)] < least_count_) return;
+            TrainPair* const pair = table_.find(left, right);
+            if (pair->count != 0) *pair->positions++ = position;  // moved back below
+        });
+        if (progress_.cancelled.load(std::memory_order_relaxed)) return;
+        for (TrainPair& pair : table_) {
+            if (pair.count != 0) pair.positions -= pair.num_positions;
+        }
+    }
+
     // An occurrence that has been merged.
     struct Merged {
         Position position;
@@ -287,7 +362,8 @@ class Trainer {
 
     TrainText<Place>& text_;
     std::size_t num_merges_;
-    std::uint64_t least_count_;
+    std::uint64_t floor_;        // no pair that occurs less often is merged
+    std::uint64_t least_count_;  // the pairs that occur as often are listed
     Progress& progress_;
 
     std::vector<std::uint8_t> all_bytes_;

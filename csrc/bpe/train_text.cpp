@@ -58,14 +58,13 @@ std::vector<Group> group_by_weight(const WordTable& words, const Progress& progr
 template <class Place>
 TrainText<Place>::TrainText(const WordTable& words, const Progress& progress) : byte_pairs_(num_byte_pairs) {
     std::uint64_t end = 1;
-    std::uint64_t total_weight = 0;
     std::vector<Position> next;  // for each class: where its next word goes
     std::vector<std::uint32_t> class_of_small(small_weights);
     for (const Group& group : group_by_weight(words, progress)) {
-        if (group.weight > (std::numeric_limits<std::uint64_t>::max() - total_weight) / group.num_places) {
+        if (group.weight > (std::numeric_limits<std::uint64_t>::max() - total_weight_) / group.num_places) {
             throw std::length_error("the counts of the words are too large: their sum could exceed 64 bits");
         }
-        total_weight += group.weight * group.num_places;
+        total_weight_ += group.weight * group.num_places;
         if (group.weight < small_weights) {
             class_of_small[group.weight] = static_cast<std::uint32_t>(classes_.size());
         }

@@ -51,6 +51,11 @@ class TrainText {
         return *found;
     }
 
+    const std::vector<WeightClass>& weight_classes() const { return classes_; }
+
+    // The sum of the weights of all places.
+    std::uint64_t total_weight() const { return total_weight_; }
+
     // The number of places of the pair of bytes (first << 8 | second), and the sum of their weights.
     struct BytePair {
         std::uint64_t weight;
@@ -72,6 +77,7 @@ class TrainText {
     std::vector<WeightClass> classes_;  // by descending weight
     std::vector<std::uint32_t> class_of_block_;
     std::vector<BytePair> byte_pairs_;
+    std::uint64_t total_weight_ = 0;
 };
 
 }  // namespace bpe

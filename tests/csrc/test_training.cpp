@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,8 +13,6 @@
 #include "engine.hpp"
 
 namespace {
-
-constexpr std::size_t num_merges = 60;
 
 using Tokens = std::vector<std::string>;
 using Pair = std::pair<std::string, std::string>;
@@ -30,7 +29,7 @@ Tokens merged(const Tokens& word, const Pair& pair) {
 
 // Byte-level BPE as it is defined: count all pairs, merge the most frequent one (of equals the greatest),
 // start again. std::string compares bytes as unsigned.
-std::vector<Pair> train_by_definition(const Words& counts) {
+std::vector<Pair> train_by_definition(const Words& counts, std::size_t num_merges) {
     std::map<Tokens, std::uint64_t> words;
     for (const auto& [word, count] : counts) {
         Tokens bytes;
@@ -54,6 +53,23 @@ std::vector<Pair> train_by_definition(const Words& counts) {
     return merges;
 }
 
+void check_merges(bpe::WordCounts& counts, std::size_t num_merges, std::size_t num_threads) {
+    const std::vector<Pair> expected = train_by_definition(words_of(counts), num_merges);
+    const bpe::TrainResult result = bpe::train(counts, num_merges, num_threads, keep_going);
+    std::vector<Pair> merges;
+    std::vector<std::string> tokens = byte_tokens();
+    for (const auto& [left, right] : result.merges) {
+        merges.emplace_back(tokens[left], tokens[right]);
+        tokens.push_back(tokens[left] + tokens[right]);
+    }
+    REQUIRE(merges.size() == expected.size());
+    for (std::size_t k = 0; k < merges.size(); ++k) {
+        CAPTURE(k);
+        CHECK(merges[k].first == expected[k].first);
+        CHECK(merges[k].second == expected[k].second);
+    }
+}
+
 }  // namespace
 
 TEST_CASE("training makes the merges that the definition of BPE asks for") {
@@ -61,20 +77,21 @@ TEST_CASE("training makes the merges that the definition of BPE asks for") {
     for (const std::size_t num_threads : {1U, 4U}) {
         CAPTURE(num_threads);
         bpe::WordCounts counts = count(as_bytes(documents), num_threads);
-        const std::vector<Pair> expected = train_by_definition(words_of(counts));
-        const bpe::TrainResult result = bpe::train(counts, num_merges, num_threads, keep_going);
-
-        std::vector<Pair> merges;
-        std::vector<std::string> tokens = byte_tokens();
-        for (const auto& [left, right] : result.merges) {
-            merges.emplace_back(tokens[left], tokens[right]);
-            tokens.push_back(tokens[left] + tokens[right]);
-        }
-        REQUIRE(merges.size() == expected.size());
-        for (std::size_t k = 0; k < merges.size(); ++k) {
-            CAPTURE(k);
-            CHECK(merges[k].first == expected[k].first);
-            CHECK(merges[k].second == expected[k].second);
-        }
+        check_merges(counts, 60, num_threads);
     }
+}
+
+TEST_CASE("training lists rarer pairs when all frequent ones are merged") {
+    // Two words make up nearly all of the text, so that few pairs are listed at first. Others have counts of
+    // every size and pairs in common with them. Most words are rare, so that the bound from the words is low.
+    std::mt19937 random(11);
+    bpe::WordCounts counts;
+    counts.add("aabaab", 1'000'000'000'000'000);
+    counts.add("abcabc", 900'000'000'000'000);
+    for (int k = 0; k < 300; ++k) {
+        std::string word;
+        while (word.size() < 12) word += static_cast<char>('a' + random() % 5);
+        counts.add(word, k < 100 ? std::uint64_t{1} << random() % 30 : 1 + random() % 4);
+    }
+    check_merges(counts, 150, 1);
 }
