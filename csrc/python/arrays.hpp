@@ -19,7 +19,9 @@ py::list to_list(std::span<const Id> ids) {
     py::list list(ids.size());
     Py_ssize_t place = 0;
     for (const Id id : ids) {
-        PyObject* const item = PyLong_FromUnsignedLong(id);
+        // Ids have 24 bits; from a signed number, Python makes an integer of one digit without counting
+        // digits.
+        PyObject* const item = PyLong_FromLong(static_cast<long>(id));
         if (item == nullptr) throw py::error_already_set();
         PyList_SET_ITEM(list.ptr(), place++, item);
     }
