@@ -17,9 +17,7 @@ from course_lib.model import RotaryEmbedding
 def layer(
     heads: int = 4, width: int = 8, kept: int = 12, turned: int = 4, d_model: int = 32
 ) -> latent.LatentAttention:
-    torch.manual_seed(0)
-    rope = RotaryEmbedding(100.0, turned, 64)
-    return latent.LatentAttention(d_model, heads, width, latent=kept, rope=rope).double()
+    return latent.small_layer(d_model, heads, width, latent=kept, rope_dim=turned)
 
 
 def tokens(batch: int = 2, length: int = 20, d_model: int = 32) -> torch.Tensor:
@@ -67,7 +65,7 @@ def test_deepseeks_own_module_gives_the_same() -> None:
         v_head_dim=8,
         max_position_embeddings=64,
         rms_norm_eps=1e-5,
-        rope_parameters={"rope_type": "default", "rope_theta": 100.0},
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         attn_implementation="eager",
     )
     torch.manual_seed(0)

@@ -110,6 +110,21 @@ class LatentAttention(nn.Module):
         return self.output_proj(mixed.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
 
+def small_layer(
+    d_model: int = 64,
+    num_heads: int = 8,
+    head_dim: int = 16,
+    *,
+    latent: int = 32,
+    rope_dim: int = 8,
+    seed: int = 0,
+) -> LatentAttention:
+    """An untrained layer in float64 for up to 64 tokens; the seed determines its weights."""
+    torch.manual_seed(seed)
+    rope = RotaryEmbedding(10000.0, rope_dim, 64)
+    return LatentAttention(d_model, num_heads, head_dim, latent=latent, rope=rope).double()
+
+
 def scores_two_ways(
     layer: LatentAttention, x: Tensor, rope: RotaryEmbedding | None = None
 ) -> tuple[Tensor, Tensor]:
