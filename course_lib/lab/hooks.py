@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from course_lib.diagnostics.hooks import watch_modules
+from course_lib.model import CausalSelfAttention
 
 
 @contextmanager
@@ -34,3 +35,8 @@ def watch_outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
     named = [("", module) for module in modules]
     with watch_modules(named, after=lambda _name, _module, output: seen.append(output.detach())):
         yield seen
+
+
+def attentions(model: nn.Module) -> list[CausalSelfAttention]:
+    """The attention of each layer of a model."""
+    return [module for module in model.modules() if isinstance(module, CausalSelfAttention)]

@@ -145,8 +145,9 @@ def _heads_cases() -> Iterator[Case]:
     ):
         q, kv = num_heads * d, num_kv_heads * d
         shapes = ((batch, length, width), (q, width), (kv, width), (kv, width), (width, q))
-        arguments = (*_tensors(seed, *shapes), num_heads, num_kv_heads)
-        yield Case(arguments, _heads(*arguments), why)
+        x, w_q, w_k, w_v, w_o = _tensors(seed, *shapes)
+        expected = _heads(x, w_q, w_k, w_v, w_o, num_heads, num_kv_heads)
+        yield Case((x, w_q, w_k, w_v, w_o, num_heads, num_kv_heads), expected, why)
 
 
 # --- one step with a cache --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.chapters.ch04_rope.experiments import copying, reference
+from course_lib.lab.hooks import attentions
 from course_lib.model import TransformerLM, rotary_frequencies
 
 
@@ -86,7 +87,7 @@ def test_a_copying_run_returns_every_way_of_reading() -> None:
 
 def test_a_window_hides_what_is_further_back() -> None:
     ours = model()
-    for attention in copying.attentions(ours):
+    for attention in attentions(ours):
         attention.window = 8
     changed = IDS.clone()
     changed[:, 0] = 63

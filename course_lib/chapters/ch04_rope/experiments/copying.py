@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.hooks import attentions
 from course_lib.lab.small_runs import one_thread, small_config
 from course_lib.model import (
-    CausalSelfAttention,
     ModelConfig,
     RopeScaling,
     RotaryEmbedding,
@@ -91,11 +91,6 @@ def speeds(arm: str, head_dim: int) -> list[Tensor]:
     elif arm == "none":
         full = still
     return [full, still if arm == "one layer" else full]
-
-
-def attentions(model: TransformerLM) -> list[CausalSelfAttention]:
-    """The attention of each layer."""
-    return [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
 
 
 def set_speeds(model: TransformerLM, radians: Sequence[Tensor], *, sharper: float = 1.0) -> None:

@@ -18,6 +18,7 @@ from course_lib.chapters.ch04_rope.experiments.copying import (
 )
 from course_lib.chapters.ch04_rope.experiments.positions import ENCODINGS, lengthened, loss_by_position
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.hooks import attentions
 from course_lib.lab.reference_runs import Experiment, product
 from course_lib.lab.small_runs import novels_run, one_thread, small_config, train_small
 from course_lib.model import TransformerLM
@@ -45,10 +46,10 @@ def copying_run(*, seed: int, arm: str, lr: float, steps: int) -> dict[str, floa
     with one_thread():
         found = {"trained": copying.accuracy(model, TRAINED_LENGTH, NEAR), **_read(model, "")}
         for window in WINDOWS:
-            for attention in copying.attentions(model):
+            for attention in attentions(model):
                 attention.window = window
             found |= _read(model, f"window {window}, ")
-        for attention in copying.attentions(model):
+        for attention in attentions(model):
             attention.window = None
         if arm == "rope":
             for name, scaling in STRETCHED.items():

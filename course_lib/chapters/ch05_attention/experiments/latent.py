@@ -135,9 +135,8 @@ def scores_two_ways(
     """
     content = layer.queries(x)[0]
     latents = layer.kept(x)[..., : layer.latent]
-    k, k_up = layer.k_up(latents), layer.k_up.weight
-    k = torch.unflatten(k, -1, (layer.num_heads, -1)).transpose(1, 2)
-    k_up = torch.unflatten(k_up, 0, (layer.num_heads, -1))
+    k = torch.unflatten(layer.k_up(latents), -1, (layer.num_heads, -1)).transpose(1, 2)
+    k_up = torch.unflatten(layer.k_up.weight, 0, (layer.num_heads, -1))
     if rope is not None:
         content, k = rope(content), rope(k)
     return content @ k.mT, (content @ k_up) @ latents.unsqueeze(1).mT

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from course_lib.chapters.ch05_attention.experiments.attention import attention_weights
 from course_lib.files import progress
+from course_lib.lab.hooks import attentions
 from course_lib.lab.small_runs import (
     SmallRun,
     held_out_batch,
@@ -30,13 +31,13 @@ WEIGHT_DECAY = 0.1
 @torch.no_grad()
 def enlarge_queries(model: TransformerLM, factor: float) -> None:
     """Multiply the query weights of every layer."""
-    for layer in model.layers:
-        layer.attn.q_proj.weight.mul_(factor)
+    for attention in attentions(model):
+        attention.q_proj.weight.mul_(factor)
 
 
 def optimizer(model: TransformerLM, *, lr: float, factor: float) -> list[AdamW]:
     """AdamW whose steps on the query weights are ``factor`` times as large, with the same decay per step."""
-    queries = [layer.attn.q_proj.weight for layer in model.layers]
+    queries = [attention.q_proj.weight for attention in attentions(model)]
     chosen = set(map(id, queries))
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     groups = [

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.hooks import attentions
 from course_lib.lab.small_runs import held_out_bytes, one_thread
 from course_lib.loss import cross_entropy
 from course_lib.model import KVCache, ModelConfig, TransformerLM
@@ -21,8 +22,8 @@ def interleaved(num_layers: int, *, window: int, every: int) -> list[int | None]
 
 def with_windows(model: TransformerLM, windows: Windows) -> TransformerLM:
     """Give each layer its own window, in place; None: it sees everything."""
-    for layer, window in zip(model.layers, windows, strict=True):
-        layer.attn.window = window
+    for attention, window in zip(attentions(model), windows, strict=True):
+        attention.window = window
     return model
 
 
