@@ -1,12 +1,15 @@
 """The experiments that judge tokenizers by a model: equal compute, equal text, and tokens that lose nothing."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib import accounting
+from course_lib.chapters.ch01_tokenizer import pictures
 from course_lib.chapters.ch01_tokenizer.experiments import judged
 from course_lib.data import split
+from course_lib.lab.run_texts import run_text
 from course_lib.lab.small_runs import small_config
 
 
@@ -72,3 +75,51 @@ WORD_PIECE = judged.LosslessWordPiece(TEXT, 50)
 @settings(max_examples=200, deadline=None)
 def test_word_piece_restores_any_text(text: str) -> None:
     assert WORD_PIECE.decode(WORD_PIECE.encode(text)) == text
+
+
+def test_arms_are_the_best_of_their_rates_beside_counts_alone() -> None:
+    points, arms = judged.SIZES.load(), judged.size_arms()
+    means = points.groupby(["text", "vocab_size", "equal", "lr"])["bits"].mean()
+    for arm in arms[arms["model"].isin(judged.MODELS.values())].itertuples():
+        equal = next(key for key, name in judged.MODELS.items() if name == arm.model)
+        of_arm = means[arm.text, arm.vocab_size, equal]
+        assert arm.mean == pytest.approx(of_arm.min()) and arm.lr == of_arm.idxmin() and arm.n == 4
+        runs = judged.best_runs(judged.SIZES, text=arm.text, vocab_size=arm.vocab_size, equal=equal)
+        assert runs.mean() == pytest.approx(arm.mean) and sorted(runs.index) == [0, 1, 2, 3]
+    assert (arms[arms["vocab_size"] == 256]["bytes_per_token"] == 1).all()
+    assert set(arms["model"]) == {
+        *judged.MODELS.values(),
+        "a quarter of the compute",
+        "token counts, no network",
+    }
+
+
+def test_counts_alone_are_a_unigram_model() -> None:
+    ids = run_text("novels_en", 1_024)
+    counts = np.bincount(ids.training, minlength=1_024) + 0.5
+    bits = -np.log2((counts / counts.sum())[ids.held_out])
+    assert judged.unigram_bits("novels_en", 1_024) == pytest.approx(bits.sum() / ids.held_out_bytes, rel=0.01)
+
+
+def test_leads_are_those_of_the_best_rates() -> None:
+    arms = judged.size_arms().set_index(["text", "model", "vocab_size"])["mean"]
+    for (text, model), lead in judged.leads(4_096).items():
+        expected = arms[text, "equal compute", 256] - arms[text, model, 4_096]
+        assert lead.mean == pytest.approx(expected)
+
+
+def test_algorithms_are_ordered_by_bits_with_their_entries() -> None:
+    arms = judged.algorithm_arms()
+    for _, rows in arms.groupby("text"):
+        assert rows["mean"].is_monotonic_increasing and set(rows["algorithm"]) == {*judged.ALGORITHMS}
+    bpe = arms[arms["algorithm"] == "BPE"]
+    assert (bpe["entries"] == judged.LEARNED + 256).all()
+
+
+def test_the_picture_draws_a_line_for_each_model_with_several_vocabularies() -> None:
+    arms = judged.size_arms()
+    panels = pictures.bits_against_ratio(arms).figure.axes
+    drawn = {line.get_label() for line in panels[0].lines if not line.get_label().startswith("_")}
+    assert drawn == {"equal compute", "a quarter of the compute", "token counts, no network"}
+    with pytest.raises(ValueError, match="lacks the columns \\['sem'\\]"):
+        pictures.bits_against_ratio(arms.drop(columns="sem"))

@@ -189,6 +189,18 @@ def algorithm_run(*, seed: int, text: str, algorithm: str, lr: float, byte_steps
     return {**_trained(ids, config, steps, lr=lr, seed=seed), "entries": float(entries)}
 
 
+def algorithm_arms() -> pd.DataFrame:
+    """The stored comparison of algorithms, each at its best rate.
+
+    Returns:
+        Columns text, algorithm, entries, bytes_per_token, lr (the best one), mean and sem (of the bits per byte) and n.
+    """
+    points, names = ALGORITHM.load(), ["text", "algorithm"]
+    sizes = points.groupby(names, as_index=False)[["entries", "bytes_per_token"]].mean()
+    arms = evidence.tuned(points, arms=names, loss="bits")
+    return sizes.merge(arms, on=names).sort_values(["text", "mean"], ascending=[False, True])
+
+
 @cache
 def _algorithm_ids(text: str, algorithm: str) -> tuple[RunText, int]:
     whole = split(text)
