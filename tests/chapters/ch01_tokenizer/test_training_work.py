@@ -115,3 +115,11 @@ def test_the_laws_picture_marks_what_was_left_out() -> None:
 def test_clauses_are_cut_at_punctuation_of_any_script() -> None:
     assert bpe.repeated_clauses("Yes, yes. No, yes!\nYes") == 0.4  # Yes and yes twice each, of five
     assert bpe.repeated_clauses("花在枝。花在枝，月在天\n") == pytest.approx(1 / 3)
+
+
+def test_repeated_pretokens_are_counted_with_and_without_letters() -> None:
+    # The pre-tokens: "the", " cat", ",", " the", " cat", ",", " 跟", ",", " 跟"
+    last = bpe.repeated_pretokens("the cat, the cat, 跟, 跟").iloc[-1]
+    assert (last.pretokens, last.distinct) == (9, 5)
+    assert last.seen_before == pytest.approx(4 / 9) and last.letters_seen_before == pytest.approx(2 / 6)
+    assert bpe.repeated_pretokens("1, 2").iloc[-1].letters_seen_before == 0

@@ -269,17 +269,22 @@ def in_blocks(text: str, size: int, *, at_spaces: bool = False) -> list[str]:
 def repeated_pretokens(text: str, *, pattern: str = "gpt2", points: int = 8) -> pd.DataFrame:
     """The share of pre-tokens in a growing text that were seen before: those that a cache can answer.
 
-    Columns: pretokens (so far), distinct, seen_before (share of the pre-tokens so far).
+    Columns: pretokens (so far), distinct, seen_before (share of the pre-tokens so far), letters_seen_before (the same
+    share of those with a letter or character: without punctuation, numbers and white space).
     """
     pieces = pretokenize(text, pattern)
     ends = {int(end) for end in np.geomspace(max(1, len(pieces) // 1_000), len(pieces), points)}
     seen: set[str] = set()
+    lettered = repeated = 0
     rows = []
     for number, piece in enumerate(pieces, 1):
+        if any(map(str.isalpha, piece)):
+            lettered += 1
+            repeated += piece in seen
         seen.add(piece)
         if number in ends:
-            rows.append((number, len(seen), 1 - len(seen) / number))
-    return pd.DataFrame(rows, columns=["pretokens", "distinct", "seen_before"])
+            rows.append((number, len(seen), 1 - len(seen) / number, repeated / max(1, lettered)))
+    return pd.DataFrame(rows, columns=["pretokens", "distinct", "seen_before", "letters_seen_before"])
 
 
 def repeated_clauses(text: str) -> float:
