@@ -27,7 +27,7 @@ from tests.torch_defaults_cases import Case, report
 
 TINY = small_config(num_layers=2, d_model=32, num_heads=2, context_length=16)
 TIMES = ("cpu_", "wall_", "milliseconds", "microseconds", "time_share", "per_second", "MFU", "start_")
-TIMES += ("relative", "per_token", "megabytes")
+TIMES += ("relative", "per_token", "megabytes", "_ms", "law")
 
 
 def numbers(*frames: Any) -> Any:
