@@ -4,6 +4,7 @@
 returns; ``ids_of`` and ``tokens_of`` make arrays and bytes of that, after the clock has stopped.
 """
 
+import base64
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,10 +103,13 @@ def source(corpus: Corpus) -> Any:
 
 def open_tiktoken(vocabulary: Vocabulary) -> Any:
     tiktoken = import_module("tiktoken")
+    # Not by tiktoken's own loader, which leaves a copy of every file that it reads in the machine's cache.
+    lines = Path(vocabulary.ranks).read_bytes().splitlines()
+    ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, lines)}
     return tiktoken.Encoding(
         vocabulary.name,
         pat_str=vocabulary.description["pattern"],
-        mergeable_ranks=import_module("tiktoken.load").load_tiktoken_bpe(vocabulary.ranks),
+        mergeable_ranks=ranks,
         special_tokens=vocabulary.description["special_tokens"],
     )
 

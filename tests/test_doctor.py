@@ -144,6 +144,7 @@ def test_an_unwritable_cache_is_a_note_and_a_missing_vocabulary_a_problem(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "tiktoken"))
     monkeypatch.setattr("course_lib.tokenizer.pretrained.package_folders", lambda package: [])
     report = check(speed=False)
     findings = by_name(report)
