@@ -41,3 +41,13 @@ def test_steps_and_decay_of_the_query_weights() -> None:
     assert [p.shape for p in queries["params"]] == [(64, 64)] * 2
     counted = sum(p.numel() for group in made.param_groups for p in group["params"])
     assert counted == model.num_parameters()
+
+
+def test_a_run_reports_the_start_and_the_end() -> None:
+    without, flat = (
+        scale.scale_run(seed=0, head_dim=64, arm=arm, lr=0.004, steps=5)
+        for arm in ("without", "without, flat start")
+    )
+    assert without["sharp"] > 0.5 > flat["sharp"]
+    assert flat["sharp_end"] != flat["sharp"]
+    assert 2 < min(without["bits"], flat["bits"]) < 9

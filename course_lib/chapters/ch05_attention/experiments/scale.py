@@ -89,3 +89,14 @@ def training_with_and_without(
         sharp = largest_weight(new_model(settings, seed))
         rows.append((arm, seed, lr, train_small(settings, seed=seed).bits_per_byte, sharp))
     return pd.DataFrame(rows, columns=["arm", "seed", "lr", "bits", "sharp"])
+
+
+def scale_run(*, seed: int, head_dim: int, arm: str, lr: float, steps: int) -> dict[str, float]:
+    """Train on novels with one of :data:`ARMS`, one head of ``head_dim`` features per layer.
+
+    Returns bits (per byte, held out), and the mean largest weight of a query: sharp, before training, and sharp_end.
+    """
+    settings = settings_of(arm, lr=lr, steps=steps, head_dim=head_dim)
+    sharp = largest_weight(new_model(settings, seed))
+    trained = train_small(settings, seed=seed)
+    return {"bits": trained.bits_per_byte, "sharp": sharp, "sharp_end": largest_weight(trained.model)}
