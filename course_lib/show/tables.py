@@ -15,7 +15,7 @@ _CSS = """<style>
 .course-table.course-table {border-collapse: collapse; margin: 4px 0 10px; font-size: 13.5px; color: inherit;
   border: 0; background: transparent}
 .course-table.course-table caption {caption-side: top; text-align: left; padding: 0 0 6px; font-size: 13.5px;
-  color: inherit; font-weight: 600}
+  color: inherit; font-weight: 600; white-space: pre-wrap}
 .course-table.course-table th, .course-table.course-table td {padding: 4px 14px 4px 6px; border: 0; text-align: left;
   color: inherit;
   background: transparent; vertical-align: top; white-space: pre-wrap}

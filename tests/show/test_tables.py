@@ -1,5 +1,7 @@
 """The table renderer: formats, emphasis, escaping, plain text."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -28,6 +30,16 @@ def test_html_escapes_text_marks_the_best_and_has_a_caption() -> None:
     assert '<td class="number best">50,257</td>' in markup
     assert '<td class="number">3</td>' in markup
     assert "<caption>Tokenizers &amp; more</caption>" in markup
+
+
+def test_spaces_stay_in_cells_and_in_the_caption() -> None:
+    """A table of pre-tokens is about its spaces, and its caption quotes the text."""
+    markup = table(pd.DataFrame({"pre-token": ["in   March"]}), caption="'in   March'").html()
+    style, body = markup.split("</style>")
+    assert body.count("in   March") == 2
+    rules = re.findall(r"([^{}]+)\{([^}]*)\}", style)
+    for element in ("caption", "td"):
+        assert any(element in names and "white-space: pre-wrap" in rule for names, rule in rules), element
 
 
 def test_colours_come_from_the_page() -> None:
