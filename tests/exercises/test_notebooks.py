@@ -1,8 +1,10 @@
 """The exercises in the notebooks: solutions pass, stubs fail with a message, and the student edition has stubs."""
 
 import ast
+import inspect
+from collections.abc import Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import nbformat
 import pytest
@@ -54,6 +56,31 @@ def test_the_stub_fails_with_its_message(path: Path, place: Place) -> None:
     with pytest.raises(CheckError, match=f"{place.function} is not written yet.*{place.exercise_id}"):
         exercises.check(place.exercise_id, stub)
     assert stub.__doc__, "the stub's docstring says what to write"
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type: a list is not a tuple, an int will do as a float."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is None:
+        return isinstance(value, int | float if hint is float else hint)
+    if not isinstance(value, origin):
+        return False
+    if origin is dict:
+        return all(fits(key, inner[0]) and fits(item, inner[1]) for key, item in value.items())
+    if origin is tuple and inner[-1] is not ...:
+        return len(value) == len(inner) and all(map(fits, value, inner))
+    return not isinstance(value, Sized) or all(fits(item, inner[0]) for item in value)
+
+
+@each_exercise
+def test_the_check_passes_what_the_answer_announces(path: Path, place: Place) -> None:
+    answer = function_of(nbformat.read(path, as_version=4), place)
+    if inspect.isclass(answer):
+        return  # what is passed to its methods, the text of the exercise says
+    hints = get_type_hints(answer)
+    announced = [hints[name] for name in inspect.signature(answer).parameters]
+    for case in EXERCISES[place.exercise_id].cases():
+        assert [*map(fits, case.arguments, announced)] == [True] * len(announced), case.arguments
 
 
 @each_exercise

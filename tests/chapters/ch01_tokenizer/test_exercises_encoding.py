@@ -3,6 +3,8 @@
 import math
 from itertools import pairwise
 
+from course_lib.chapters.ch01_tokenizer.exercises.encoding import ENCODE
+from course_lib.show.stepper import HELLO
 from course_lib.tokenizer import reference
 from tests.exercises.answers import Answers, run_tables
 
@@ -186,3 +188,9 @@ ANSWERS = {
 }
 
 test_right_answers_pass, test_wrong_answers_are_explained, test_there_are_enough = run_tables(ANSWERS)
+
+
+def test_hello_has_the_merge_list_of_the_stepper() -> None:
+    """The text, the stepper and the exercise cut the same word by the same merges."""
+    hello = next(iter(ENCODE.cases()))
+    assert hello.arguments == (b"Hello", [*HELLO])
