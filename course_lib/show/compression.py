@@ -18,6 +18,7 @@ COLUMNS = ("tokenizer", "corpus", "vocab_size", "bytes", "tokens")
 WIDTHS = (64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 _ASPECT = 64  # d_model / layers
 _FADED = 0.35
+_LOW = 18  # per cent: a note below such a point would stand on the axis
 _NEAR = 3  # points nearer than this factor have no room for their names between them
 
 
@@ -142,11 +143,14 @@ class _Drawing:
             ratio = float(np.interp(vocab_size, chosen["vocab_size"], chosen["ratio"]))
         share = 100 * float(embedding_share(vocab_size, d_model, tied=tied))
         self._share.set_data(self._grid, 100 * embedding_share(self._grid, d_model, tied=tied))
-        self._mark(0, vocab_size, ratio, f"{ratio:.2f}")
-        self._mark(1, vocab_size, share, f"{share:.0f} % (d = {d_model:,})")
+        # Behind the ends of the curves stand their names, below the lower axis its numbers.
+        at_end = len(chosen) > 0 and vocab_size >= chosen["vocab_size"].max()
+        self._mark(0, vocab_size, ratio, f"{ratio:.2f}", right=not at_end)
+        percent = f"{share:.0f}" if share >= 1 else f"{share:.1f}"
+        self._mark(1, vocab_size, share, f"{percent} % (d = {d_model:,})", above=share < _LOW)
         return (
             f"{tokenizer} with {vocab_size:,} tokens on {corpus}: {ratio:.2f} bytes per token; embedding and head "
-            f"take {share:.0f} % of a model of width {d_model}{' with tied embeddings' if tied else ''}."
+            f"take {percent} % of a model of width {d_model}{' with tied embeddings' if tied else ''}."
         )
 
     def _place_names(self, here: pd.DataFrame) -> None:
@@ -173,8 +177,12 @@ class _Drawing:
         for name, leader in self._leaders.items():
             leader.set_visible(name in near)
 
-    def _mark(self, panel: int, x: float, y: float, text: str) -> None:
+    def _mark(
+        self, panel: int, x: float, y: float, text: str, *, right: bool = True, above: bool = False
+    ) -> None:
         self._markers[panel].set_xdata([x, x])
         self._dots[panel].set_data([x], [y])
-        self._notes[panel].xy = (x, y)
-        self._notes[panel].set_text(text)
+        note = self._notes[panel]
+        note.xy = (x, y)
+        note.set(text=text, ha="left" if right else "right")
+        note.set_position((8 if right else -8, 12 if above else -11))

@@ -73,6 +73,21 @@ def test_the_lower_panel_follows_width_and_tying() -> None:
     assert np.all(np.diff(curve) > 0)
 
 
+def test_the_notes_cover_no_name_and_no_number() -> None:
+    """Also at the ends of the curves, where their names begin, and where the share is next to nothing."""
+    close = results().assign(tokens=lambda frame: frame["tokens"].where(frame["tokenizer"] != "other", 3_100))
+    explorer = show.compression_explorer(close)
+    for vocab_size, d_model in ((SIZES[0], 8192), (SIZES[-1], 8192), (SIZES[-1], 64)):
+        explorer.controls["vocab_size"].value = vocab_size
+        explorer.controls["d_model"].value = d_model
+        renderer = explorer.figure.canvas.get_renderer()
+        for panel in explorer.figure.axes:
+            *names, note = [text for text in panel.texts if text.get_visible()]
+            others = [*names, *panel.get_xticklabels()]
+            box = note.get_window_extent(renderer)
+            assert [text.get_text() for text in others if box.overlaps(text.get_window_extent(renderer))] == []
+
+
 def test_results_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(ValueError, match=r"lack the columns \['tokens'\]"):
         show.compression_explorer(results().drop(columns="tokens"))
