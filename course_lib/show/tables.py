@@ -18,7 +18,7 @@ _CSS = """<style>
   color: inherit; font-weight: 600; white-space: pre-wrap}
 .course-table.course-table th, .course-table.course-table td {padding: 4px 14px 4px 6px; border: 0; text-align: left;
   color: inherit;
-  background: transparent; vertical-align: top; white-space: pre-wrap}
+  background: transparent; vertical-align: baseline; white-space: pre-wrap}
 .course-table.course-table thead th {border-bottom: 1.5px solid rgba(127, 127, 127, .75); vertical-align: bottom}
 .course-table.course-table tbody tr:nth-child(n) {border-bottom: 1px solid rgba(127, 127, 127, .22);
   background: transparent}

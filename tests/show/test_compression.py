@@ -85,7 +85,9 @@ def test_the_notes_cover_no_name_and_no_number() -> None:
             *names, note = [text for text in panel.texts if text.get_visible()]
             others = [*names, *panel.get_xticklabels()]
             box = note.get_window_extent(renderer)
-            assert [text.get_text() for text in others if box.overlaps(text.get_window_extent(renderer))] == []
+            assert [
+                text.get_text() for text in others if box.overlaps(text.get_window_extent(renderer))
+            ] == []
 
 
 def test_results_that_cannot_be_drawn_are_refused() -> None:
