@@ -48,7 +48,7 @@ def compression_explorer(
     return explorer(
         _Drawing(data, curves),
         title=title,
-        size=(7.6, 4.5),
+        size=(7.6, 4.4),
         corpus=Choice("corpus", list(dict.fromkeys(results["corpus"]))),
         tokenizer=Choice("tokenizer", curves),
         vocab_size=Slider("vocabulary size", stops, start=stops[len(stops) // 2]),

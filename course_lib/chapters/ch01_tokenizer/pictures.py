@@ -292,7 +292,7 @@ def bits_against_ratio(arms: pd.DataFrame) -> Picture:
     arms = arms[arms.groupby("model")["vocab_size"].transform("nunique") > 1]
     texts = list(arms["text"].unique())
     models = list(arms["model"].unique())
-    fig, panels = figure(1, len(texts), size=(8.4, 4.2), squeeze=False)
+    fig, panels = figure(1, len(texts), size=(8.4, 3.8), squeeze=False)
     for axes, text in zip(panels[0], texts, strict=True):
         rows = arms[arms["text"] == text]
         for name, line in rows.groupby("model", sort=False):
@@ -301,7 +301,9 @@ def bits_against_ratio(arms: pd.DataFrame) -> Picture:
             axes.plot(x, y, "o-", color=colour, markersize=5, label=str(name))
         main = rows[rows["model"] == models[0]]
         for size, x, y in zip(main["vocab_size"], main["bytes_per_token"], main["mean"], strict=True):
-            label_point(axes, f"{size:,}", (x, y), (-3, -14), ha="center")
+            at_end = size == main["vocab_size"].max()  # the line comes from the left, and may rise
+            offset, side = ((5, -13), "left") if at_end else ((-8, -14), "center")
+            label_point(axes, f"{size:,}", (x, y), offset, ha=side)
         low = float(rows["mean"].min())
         high = float(rows[rows["sem"].notna()]["mean"].max())
         margin = 0.12 * (high - low)

@@ -101,6 +101,16 @@ def test_counts_alone_are_a_unigram_model() -> None:
     assert judged.unigram_bits("novels_en", 1_024) == pytest.approx(bits.sum() / ids.held_out_bytes, rel=0.01)
 
 
+def test_other_windows_would_move_a_mean_by_the_window_error() -> None:
+    ids = run_text("novels_en", 1_024)
+    counts = np.bincount(ids.training, minlength=1_024) + 0.5
+    bits = -np.log2((counts / counts.sum())[ids.held_out]) * len(ids.held_out) / ids.held_out_bytes
+    random, length = np.random.default_rng(0), small_config().context_length
+    places = random.integers(0, len(bits) - length, size=(150, judged.WINDOWS, 1)) + np.arange(length)
+    spread = bits[places].mean(axis=(1, 2)).std()
+    assert judged.window_error("novels_en", 1_024) == pytest.approx(spread, rel=0.2)
+
+
 def test_leads_are_those_of_the_best_rates() -> None:
     arms = judged.size_arms().set_index(["text", "model", "vocab_size"])["mean"]
     for (text, model), lead in judged.leads(4_096).items():

@@ -15,7 +15,7 @@ from course_lib.lab import evidence
 from course_lib.lab.floors import ngram_floors
 from course_lib.lab.reference_runs import Experiment, Value, product
 from course_lib.lab.run_texts import BYTES, RunText, run_text
-from course_lib.lab.small_runs import linear_to_zero, novels_run, small_config, train_small
+from course_lib.lab.small_runs import held_out_batch, linear_to_zero, novels_run, small_config, train_small
 from course_lib.model import ModelConfig
 from course_lib.tokenizer import pretokenize, train_bpe
 from course_lib.tokenizer.unigram import UnigramTokenizer
@@ -173,6 +173,19 @@ def unigram_bits(text: str, vocab_size: int) -> float:
     ids = run_text(text, vocab_size)
     floor = ngram_floors(ids.training, ids.held_out, vocab_size, num_bytes=ids.held_out_bytes, orders=(1,))
     return float(floor["bits_per_byte"].iloc[0])
+
+
+def window_error(text: str, vocab_size: int) -> float:
+    """Standard error of bits per byte from the choice of the held-out windows, as token counts have it.
+
+    Seeds do not show it: all runs of a vocabulary are judged on the same windows, those of another one on others.
+    """
+    ids = run_text(text, vocab_size)
+    counts = np.bincount(ids.training, minlength=vocab_size) + 0.5
+    nats = -np.log(counts / counts.sum())
+    _, targets = held_out_batch(WINDOWS, small_config().context_length, text=ids)
+    means = nats[targets.numpy()].mean(axis=1)
+    return ids.bits_per_byte(float(means.std(ddof=1)) / WINDOWS**0.5)
 
 
 # --- algorithms -------------------------------------------------------------------------------------------------------
