@@ -9,7 +9,7 @@ import torch
 
 from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
 from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
-from course_lib.chapters.ch03_gating.experiments import activations, gating
+from course_lib.chapters.ch03_gating.experiments import activations, gates, gating, products
 from course_lib.chapters.ch04_rope.experiments import positions, rope
 from course_lib.chapters.ch05_attention.experiments import attention, decoding, kv_heads, windows
 from course_lib.chapters.ch06_loss.experiments import cross_entropy, logit_growth
@@ -75,8 +75,10 @@ def layers_and_positions() -> dict[str, Case]:
         "chain": lambda: numbers(activations.size_through_chain(("relu",), depth=2, width=8, seeds=(0,))),
         "ffn costs": lambda: numbers(activations.ffn_costs(width=32, tokens=8, repeats=1)),
         "hidden units": lambda: numbers(gating.hidden_stats(model), gating.keep_largest({"swiglu": model})),
-        "product": lambda: numbers(gating.learn_product({"swiglu": 4}, seeds=1, steps=3)),
-        "multiplier": lambda: list(gating.multiplier().parameters()),
+        "width costs": lambda: numbers(activations.width_costs((24, 32), d_model=16, tokens=8, repeats=1)),
+        "product": lambda: numbers(products.learn("product", {"swiglu": 4}, seeds=1, steps=3)),
+        "multiplier": lambda: list(products.multiplier().parameters()),
+        "gate": lambda: gates.gate_run(seed=0, gate="tanh(z)", lr=0.01, steps=2),
         "reading further": lambda: numbers(positions.beyond_training([encoded], 64)),
         "other layout": lambda: numbers(positions.other_layout([encoded])),
         "slowed pairs": lambda: numbers(positions.slowed_pairs(16)),

@@ -1,9 +1,19 @@
-"""The exercises of chapter 3, Gating and activations. Results: published models, torch's autograd, hand calculation."""
+"""The exercises of chapter 3, Gating and activations.
+
+Results: published models, torch's autograd, NumPy in float64, hand calculation.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from course_lib.answers.checking import Case, Exercise, Mistake
+from course_lib.answers.methods import Methods
 
 # --- the width of a gated layer ---------------------------------------------------------------------------------------
 
@@ -69,8 +79,6 @@ def _silu_slope_cases() -> Iterator[Case]:
 
 
 def _silu_slope_by_autograd(z: float) -> float:
-    import torch
-
     x = torch.tensor(z, dtype=torch.float64, device="cpu", requires_grad=True)
     return float(torch.autograd.grad(torch.nn.functional.silu(x), x)[0])
 
@@ -225,4 +233,109 @@ DEAD_SHARE = Exercise(
     ),
 )
 
-EXERCISES = (GATED_WIDTH, SILU_SLOPE, GATE_BACKWARD, DEAD_SHARE)
+# --- a SwiGLU layer ---------------------------------------------------------------------------------------------------
+
+Array = NDArray[Any]
+Weights = tuple[Tensor, Tensor, Tensor]
+
+
+def _logistic(z: Array) -> Array:
+    return (1 + np.tanh(z / 2)) / 2  # without exp, which overflows
+
+
+def _silu(z: Array) -> Array:
+    return z * _logistic(z)
+
+
+def _by(formula: Callable[[Array, Array], Array]) -> Callable[[Weights, Tensor], dict[str, Array]]:
+    """A layer whose hidden values are ``formula(gate, value)``, as a function of a case's arguments."""
+
+    def layer(weights: Weights, x: Tensor) -> dict[str, Array]:
+        gate, value, out = (np.asarray(weight, dtype=np.float64) for weight in weights)
+        rows = np.asarray(x, dtype=np.float64)
+        return {"forward": formula(rows @ gate.T, rows @ value.T) @ out.T}
+
+    return layer
+
+
+_swiglu = _by(lambda gate, value: _silu(gate) * value)
+
+
+def _untransposed(weights: Weights, x: Tensor) -> dict[str, Array]:
+    gate, value, out = (np.asarray(weight, dtype=np.float64) for weight in weights)
+    rows = np.asarray(x, dtype=np.float64)
+    if rows.shape[-1] != len(gate):
+        raise RuntimeError("shapes do not fit")
+    return {"forward": (_silu(rows @ gate) * (rows @ value)) @ out}
+
+
+def _swiglu_cases() -> Iterator[Case]:
+    one = [torch.tensor([[value]]) for value in (1.0, -3.0, 2.0)]
+    x = torch.tensor([[2.0], [-1.0]])
+    why = "One unit: the gate lets silu(x) pass, the value is -3 x, and the result is twice their product."
+    yield Case((tuple(one), x), _swiglu((one[0], one[1], one[2]), x), why)
+    rng = np.random.default_rng(0)
+    for shape, width, size, why in (
+        (
+            (2, 3),
+            3,
+            1.0,
+            "Weights are (out, in), as in torch: x W^T, also where a square matrix would take both.",
+        ),
+        ((2, 5, 4), 7, 1.0, "Leading dimensions, such as batch and position, stay as they are."),
+        ((4,), 6, 1.0, "A single token without a batch has shape (d,)."),
+        ((3, 4), 5, 90.0, "Gates of plus and minus hundreds: exp of them is infinite, the sigmoid is not."),
+    ):
+        d = shape[-1]
+        made = [
+            rng.standard_normal((width, d)),
+            rng.standard_normal((width, d)),
+            rng.standard_normal((d, width)),
+        ]
+        weights = tuple(torch.from_numpy(matrix.astype(np.float32)) for matrix in made)
+        inputs = torch.from_numpy((size * rng.standard_normal(shape)).astype(np.float32))
+        yield Case((weights, inputs), _swiglu((weights[0], weights[1], weights[2]), inputs), why)
+
+
+SWIGLU = Exercise(
+    id="gate-swiglu",
+    chapter=3,
+    cases=_swiglu_cases,
+    methods=Methods(("forward",)),
+    hint="forward(x) is three products and one SiLU: silu(x @ w_gate.T) * (x @ w_value.T), and all of it @ w_out.T. "
+    "torch.nn.functional.silu is z times the sigmoid of z.",
+    mistakes=(
+        Mistake(
+            _by(lambda gate, value: _logistic(gate) * value),
+            "This gate is the sigmoid: a GLU. SiLU multiplies the sigmoid by its input.",
+        ),
+        Mistake(
+            _by(lambda gate, value: gate * _silu(value)),
+            "SiLU belongs around the gate, the product with w_gate; the value passes as it is.",
+        ),
+        Mistake(
+            _by(lambda gate, value: _silu(gate) * _silu(value)),
+            "Only the gate goes through SiLU; the value passes as it is.",
+        ),
+        Mistake(
+            _by(lambda gate, value: _silu(gate * value)),
+            "SiLU goes around the gate alone, before the product with the value.",
+        ),
+        Mistake(_by(lambda gate, value: gate * value), "Without SiLU this is the bilinear layer."),
+        Mistake(
+            _by(lambda gate, value: np.maximum(gate, 0) * value),
+            "This gate is ReLU: a ReGLU.",
+        ),
+        Mistake(
+            _by(lambda gate, value: _silu(gate)),
+            "This is a plain layer: the value, the product with w_value, is missing.",
+        ),
+        Mistake(
+            _by(lambda gate, value: _silu(gate) + value),
+            "Gate and value are multiplied, number by number, not added.",
+        ),
+        Mistake(_untransposed, "Weights are (out, in), as torch keeps them: multiply by their transposes."),
+    ),
+)
+
+EXERCISES = (GATED_WIDTH, SILU_SLOPE, GATE_BACKWARD, DEAD_SHARE, SWIGLU)

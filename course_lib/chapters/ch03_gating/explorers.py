@@ -59,7 +59,7 @@ class _Drawing:
 
     def __call__(self, figure: Figure) -> Callable[..., str]:
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        left.set(xlim=(-4, 4), ylim=(-1.6, 4), xlabel="input z", ylabel="value f(z) and slope f′(z)")
+        left.set(xlim=(-4, 4), ylim=(-2.1, 4), xlabel="input z", ylabel="value f(z) and slope f′(z)")
         right.set(xlim=(-3, 6), ylim=(1e-4, 1.5), yscale="log", xlabel="hidden value / root mean square")
         right.set_ylabel("share of the values")
         left.axhline(0, color=PALETTE["grey"], linewidth=0.8)
@@ -70,15 +70,8 @@ class _Drawing:
         (self._tangent,) = left.plot([], [], color=INK, linewidth=1)
         (self._dot,) = left.plot([], [], "o", color=INK, markersize=6)
         self._note = left.text(0.03, 0.96, "", transform=left.transAxes, va="top", linespacing=1.5)
-        left.text(
-            0.985,
-            0.03,
-            "grey: the model's inputs",
-            transform=left.transAxes,
-            ha="right",
-            color=PALETTE["grey"],
-            fontsize=NOTE_SIZE,
-        )
+        below = {"ha": "center", "va": "top", "color": PALETTE["grey"], "fontsize": NOTE_SIZE}
+        left.text(0, -1.65, "grey: the model's inputs", **below)
         (self._hidden,) = right.plot([], [], drawstyle="steps-mid")
         self._share = right.text(
             0.97, 0.96, "", transform=right.transAxes, ha="right", va="top", linespacing=1.5

@@ -1,14 +1,21 @@
 """Pictures of chapter 3: activation functions, gated layers compared, hidden units."""
 
-import pandas as pd
+import textwrap
+from collections.abc import Iterable
 
-from course_lib.show.look import PALETTE, Picture, direct_labels, figure
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from course_lib.model.config import GATED_ACTIVATIONS
+from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
 
 ACTIVATION_COLOURS = {
     "relu": PALETTE["blue"],
     "gelu": PALETTE["green"],
     "silu": PALETTE["pink"],
     "relu2": PALETTE["orange"],
+    "leaky relu": PALETTE["ochre"],
+    "bilinear": PALETTE["ochre"],
     "glu": PALETTE["grey"],
     "reglu": PALETTE["blue"],
     "geglu": PALETTE["green"],
@@ -21,6 +28,8 @@ NAMES = {
     "gelu": "GELU",
     "silu": "SiLU",
     "relu2": "ReLU²",
+    "leaky relu": "leaky ReLU",
+    "bilinear": "Bilinear",
     "glu": "GLU",
     "reglu": "ReGLU",
     "geglu": "GEGLU",
@@ -76,54 +85,73 @@ def _inside(line: "pd.Series[float]", low: float, high: float) -> "pd.Series[flo
     return line[line.between(low, high).cummin()]
 
 
-def comparison(differences: pd.DataFrame) -> Picture:
-    """Loss minus that of ReLU with the same seed: one dot per seed, with mean and standard error as bars.
+def named(points: pd.DataFrame) -> pd.DataFrame:
+    """Stored runs with the papers' names in the column activation, and a column kind: "plain" or "gated"."""
+    kinds = points["activation"].isin(GATED_ACTIVATIONS).map({False: "plain", True: "gated"})
+    return points.assign(kind=kinds, activation=points["activation"].map(NAMES))
 
-    ``differences``: columns activation, seed, difference.
+
+def by_name(activations: Iterable[str]) -> dict[str, str]:
+    """The colours of activations by the names of the papers."""
+    return {NAMES[name]: ACTIVATION_COLOURS[name] for name in activations}
+
+
+def beside_published(differences: pd.DataFrame) -> Picture:
+    """Differences from ReLU, ours with intervals beside published ones: one panel each.
+
+    ``differences``: columns panel, activation, difference, low, high (NaN: no interval is known).
     """
-    fig, axes = figure(size=(7.6, 3.8))
-    names = list(dict.fromkeys(differences["activation"]))
-    for place, name in enumerate(reversed(names)):
-        values = differences.loc[differences["activation"] == name, "difference"]
-        colour = ACTIVATION_COLOURS[name]
-        axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.45, markersize=5)
-        axes.errorbar(
-            values.mean(),
-            place,
-            xerr=values.sem(),
-            fmt="|",
-            color=colour,
-            markersize=18,
-            capsize=0,
-            elinewidth=3,
-        )
-    axes.axvline(0, color=PALETTE["grey"], linewidth=1)
-    axes.set_yticks(range(len(names)), labels=[NAMES[name] for name in reversed(names)])
-    axes.set(xlabel="loss on held-out stories minus ReLU's (nats/byte); left is better")
-    axes.grid(visible=False, axis="y")
+    panels = list(dict.fromkeys(differences["panel"]))
+    names = list(dict.fromkeys(differences["activation"]))[::-1]
+    fig, grid = figure(1, len(panels), size=(9.6, 3.9), sharey=True, squeeze=False)
+    for axes, panel in zip(grid[0], panels, strict=True):
+        for row in differences[differences["panel"] == panel].itertuples():
+            place, colour = names.index(row.activation), ACTIVATION_COLOURS[row.activation]
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=3, alpha=0.45)
+            axes.plot(row.difference, place, "o", color=colour, markersize=6)
+        axes.axvline(0, **REFERENCE)
+        axes.set_title(textwrap.fill(panel, 24), fontsize=NOTE_SIZE)
+        axes.set_xlabel("less ReLU's loss")
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    grid[0][0].set_yticks(range(len(names)), labels=[NAMES[name] for name in names])
+    grid[0][0].set_ylim(-0.6, len(names) - 0.4)
+    lowest = differences.loc[differences.groupby("panel", sort=False)["difference"].idxmin()]
+    told = "; ".join(
+        f"{row.panel}: {NAMES[row.activation]}, {row.difference:+.3f}" for row in lowest.itertuples()
+    )
     return Picture(
         fig,
-        caption="Equal parameters and equal data; each dot is one seed, compared with ReLU and the same seed. Bars: "
-        "mean and standard error.",
+        caption="Loss less ReLU's; left of the line is better than ReLU. Bars: 95 % intervals of ours.",
+        alt=f"The lowest loss in each panel, less ReLU's. {told}.",
     )
 
 
-def dead_units(results: pd.DataFrame) -> Picture:
-    """Share of dead units against the learning rate. ``results``: columns activation, lr, seed, dead."""
-    fig, axes = figure(size=(7.6, 3.4))
-    for name, runs in results.groupby("activation", sort=False):
-        colour = ACTIVATION_COLOURS[str(name)]
-        axes.plot(runs["lr"], 100 * runs["dead"], ".", color=colour, alpha=0.5)
-        means = 100 * runs.groupby("lr")["dead"].mean()
-        axes.plot(means.index, means, "o-", color=colour, label=NAMES[str(name)])
-    rates = sorted(set(results["lr"]))
-    axes.set(xscale="log", xlim=(rates[0] / 1.2, rates[-1] * 1.6), xlabel="learning rate")
-    axes.set(ylabel="dead units of the last layer (%)")
-    axes.set_xticks(rates, labels=[f"{rate:g}" for rate in rates])
-    axes.minorticks_off()
-    direct_labels(axes)
+def dead_units(points: pd.DataFrame) -> Picture:
+    """Dead units early in a run and at its end, against the rate. Columns: activation, lr, dead_early, dead."""
+    fig, panels = figure(1, 2, size=(8.4, 3.5), sharey=True)
+    rates = sorted(set(points["lr"]))
+    told = []
+    titles = {"dead_early": "after a tenth of the run", "dead": "at its end"}
+    for axes, (column, title) in zip(panels, titles.items(), strict=True):
+        for name, runs in points.groupby("activation", sort=False):
+            colour = ACTIVATION_COLOURS[str(name)]
+            axes.plot(runs["lr"], 100 * runs[column], ".", color=colour, alpha=0.5)
+            means = 100 * runs.groupby("lr")[column].mean()
+            line = "--" if name in GATED_ACTIVATIONS else "-"
+            axes.plot(means.index, means, "o" + line, color=colour, label=NAMES[str(name)])
+            told.append(f"{NAMES[str(name)]} {title} {means.iloc[-1]:.0f} %")
+        axes.set(
+            xscale="log", xlim=(rates[0] / 1.2, rates[-1] * 2.6), xlabel="peak learning rate", title=title
+        )
+        axes.set_xticks(rates, labels=[f"{rate:g}" for rate in rates])
+        axes.minorticks_off()
+    panels[0].set_ylabel("dead units (%)")
+    direct_labels(*panels)
     return Picture(
-        fig, caption="Units with output 0 for all of 2,048 tokens, after 60 steps; dots are seeds."
+        fig,
+        caption="Units of both layers whose output is 0 for all of 4,096 held-out tokens; dots are seeds.",
+        alt=f"Dead units at the highest rate: {', '.join(told)}.",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.exercises.answers import Answers, run_tables
@@ -263,6 +264,104 @@ def dead_rounded(hidden: Hidden) -> float:
     return round(float(dead_with_numpy(hidden)), 2)
 
 
+# --- a SwiGLU layer ---------------------------------------------------------------------------------------------------
+
+
+class GatedModule(nn.Module):
+    """The base of the answers that are torch modules."""
+
+    def __init__(self, w_gate: Tensor, w_value: Tensor, w_out: Tensor) -> None:
+        super().__init__()
+        self.w_gate, self.w_value, self.w_out = map(nn.Parameter, (w_gate, w_value, w_out))
+
+
+class SwigluModule(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.silu(x @ self.w_gate.T) * (x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluByFunctional(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        gate = F.linear(x, self.w_gate)
+        return F.linear(gate * torch.sigmoid(gate) * F.linear(x, self.w_value), self.w_out)
+
+
+class SwigluByNumpy:
+    def __init__(self, *weights: Tensor) -> None:
+        self.weights = [weight.numpy() for weight in weights]
+
+    def forward(self, x: Tensor) -> np.ndarray:
+        gate, value, out = self.weights
+        g = x.numpy() @ gate.T
+        with np.errstate(over="ignore"):
+            return (g / (1 + np.exp(-g)) * (x.numpy() @ value.T)) @ out.T
+
+
+class SwigluTogether:
+    def __init__(self, w_gate: Tensor, w_value: Tensor, w_out: Tensor) -> None:
+        self.both, self.w_out = torch.cat((w_gate, w_value)), w_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = torch.einsum("...d,fd->...f", x, self.both).chunk(2, -1)
+        return torch.einsum("...f,df->...d", F.silu(gate) * value, self.w_out)
+
+
+class SwigluSigmoid(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (torch.sigmoid(x @ self.w_gate.T) * (x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluSwapped(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return ((x @ self.w_gate.T) * F.silu(x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluTwice(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.silu(x @ self.w_gate.T) * F.silu(x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluAfterwards(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu((x @ self.w_gate.T) * (x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluBilinear(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return ((x @ self.w_gate.T) * (x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluRelu(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.relu(x @ self.w_gate.T) * (x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluPlain(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x @ self.w_gate.T) @ self.w_out.T
+
+
+class SwigluSum(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.silu(x @ self.w_gate.T) + x @ self.w_value.T) @ self.w_out.T
+
+
+class SwigluUntransposed(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.silu(x @ self.w_gate) * (x @ self.w_value)) @ self.w_out
+
+
+class SwigluOverflows(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        e = torch.exp(x @ self.w_gate.T)
+        return (x @ self.w_gate.T * e / (1 + e) * (x @ self.w_value.T)) @ self.w_out.T
+
+
+class SwigluGelu(GatedModule):
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.gelu(x @ self.w_gate.T) * (x @ self.w_value.T)) @ self.w_out.T
+
+
 ANSWERS = {
     "gate-width": Answers(
         right=(width_by_counting, width_by_fraction, width_with_numpy, width_like_llama_but_up),
@@ -319,6 +418,22 @@ ANSWERS = {
             (dead_nearly, "Unit 1 fires once, ever so little"),
             (dead_of_tokens, "This divides by the number of tokens"),
             (dead_rounded, "This is right but rounded"),
+        ),
+    ),
+    "gate-swiglu": Answers(
+        right=(SwigluModule, SwigluByFunctional, SwigluByNumpy, SwigluTogether),
+        wrong=(
+            (SwigluSigmoid, "This gate is the sigmoid: a GLU"),
+            (SwigluSwapped, "SiLU belongs around the gate"),
+            (SwigluTwice, "Only the gate goes through SiLU"),
+            (SwigluAfterwards, "SiLU goes around the gate alone"),
+            (SwigluBilinear, "Without SiLU this is the bilinear layer"),
+            (SwigluRelu, "This gate is ReLU"),
+            (SwigluPlain, "This is a plain layer"),
+            (SwigluSum, "Gate and value are multiplied"),
+            (SwigluUntransposed, "Weights are (out, in), as torch keeps them"),
+            (SwigluOverflows, "Gates of plus and minus hundreds"),
+            (SwigluGelu, "One unit: the gate lets silu(x) pass"),
         ),
     ),
 }

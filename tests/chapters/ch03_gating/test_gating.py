@@ -1,10 +1,8 @@
 """Chapter 3's experiments: against torch, closed forms and layers worked out by hand."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -13,7 +11,7 @@ from torch.nn import functional
 from course_lib.chapters.ch03_gating.experiments import activations, gating
 from course_lib.lab.hooks import watch_outputs
 from course_lib.lab.small_runs import SmallRun, new_model, small_config, validation_loss
-from course_lib.model import FFN, GatedFFN, TransformerLM
+from course_lib.model import TransformerLM
 
 
 @pytest.fixture
@@ -56,62 +54,63 @@ class TestCurves:
         assert relu["size"].between(0.4, 2.5).all() and relu["gradient"].eq(1).all()
         assert (frame.loc[frame["layer"] == 0, "size"] - 1).abs().max() < 0.1
 
+    def test_landmarks_are_the_zeros_of_the_slope(self) -> None:
+        frame = activations.landmarks(activations.curves(points=8001)).set_index("activation")
+        for name in ("gelu", "silu"):
+            z = torch.tensor(frame.loc[name, "at"], dtype=torch.float64, requires_grad=True)
+            value = getattr(functional, name)(z)
+            (slope,) = torch.autograd.grad(value, z)
+            assert abs(float(slope)) < 1e-3 and value.item() == pytest.approx(
+                frame.loc[name, "lowest"], abs=1e-6
+            )
+        assert frame.loc["relu"].tolist() == [0, -2, 1]
+
+    def test_a_function_without_a_scale_keeps_sizes(self) -> None:
+        frame = activations.size_through_chain((activations.LEAKY,), depth=6, width=128, seeds=(0, 1))
+        assert frame.loc[frame["layer"] == 6, "size"].between(0.4, 2.5).all()
+
+    def test_widths_are_timed_for_each_parameter(self) -> None:
+        frame = activations.width_costs((32, 33, 48), d_model=16, tokens=8, repeats=1)
+        assert frame["divides"].tolist() == [32, 1, 16]
+        assert frame["parameters"].tolist() == [3 * 16 * width for width in (32, 33, 48)]
+        times = frame["cpu_seconds"] / frame["parameters"]
+        assert frame["relative_time"].tolist() == pytest.approx((times / times[0]).tolist())
+
     def test_costs_name_the_bytes(self) -> None:
         frame = activations.ffn_costs(width=24, tokens=8, repeats=1).set_index("ffn")
-        assert frame["parameters"].nunique() == 1  # 8/3 of 24 is a whole number
+        assert frame["parameters"].nunique() == 1  # 8/3 of 24 is 64
         assert frame["megabytes"]["swiglu"] == pytest.approx(8 * 4 * 8 * 64 / 1e6)
         assert frame["megabytes"]["swiglu, formula"] > 2 * frame["megabytes"]["swiglu"]
         # ReLU forward reads and writes 8 x 96; backward it reads gradient and result and writes.
         assert frame["megabytes"]["relu"] == pytest.approx(5 * 4 * 8 * 96 / 1e6, rel=0.01)
 
 
-class TestComparison:
-    def test_parameters_are_equal(self) -> None:
-        counts = {
-            name: TransformerLM(gating.gating_config(name)).num_parameters() for name in gating.ACTIVATIONS
-        }
-        assert max(counts.values()) / min(counts.values()) < 1.002
-
-    def test_differences_are_paired_by_seed_and_rate(self) -> None:
-        rows = [("relu", 0.1, 0, 2.0), ("relu", 0.1, 1, 3.0), ("relu", 0.2, 0, 4.0)]
-        rows += [("silu", 0.2, 0, 5.0), ("silu", 0.1, 1, 2.5), ("silu", 0.1, 0, 2.1)]
-        finals = pd.DataFrame(rows, columns=["activation", "lr", "seed", "validation_loss"])
-        frame = gating.differences(finals)
-        assert frame["difference"].tolist() == pytest.approx([1.0, -0.5, 0.1])
-        assert set(frame["activation"]) == {"silu"}
-
-    def test_the_rate_falls_to_zero(self) -> None:
-        run = gating.gating_run("silu", lr=0.02)
-        assert run.schedule(0) == 1 and run.schedule(run.steps - 1) == pytest.approx(1 / run.steps)
-
-    def test_runs_carry_labels(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        full = gating.gating_run
-        monkeypatch.setattr(
-            gating, "gating_run", lambda *args, **options: replace(full(*args, **options), steps=2)
-        )
-        runs = gating.gating_runs(("relu", "glu"), (0.01, 0.02), seeds=(5,))
-        assert runs.finals[["activation", "lr", "seed"]].to_numpy().tolist() == [
-            ["relu", 0.01, 5],
-            ["glu", 0.01, 5],
-            ["relu", 0.02, 5],
-            ["glu", 0.02, 5],
-        ]
-
-
 class TestHiddenUnits:
-    def test_stats_are_counted_on_the_hidden_values(self, model: TransformerLM) -> None:
-        ffn = model.layers[1].ffn
-        with torch.no_grad():
-            ffn.w1.weight[:3] = 0  # three of twelve units can never be anything but 0
-        with watch_outputs([ffn.w1]) as seen:
+    def test_stats_are_counted_on_the_units(self, model: TransformerLM) -> None:
+        with watch_outputs([layer.ffn.w1 for layer in model.layers]) as seen:
             frame = gating.hidden_stats(model)
-        assert frame["layer"].tolist() == [1, 2] and frame["dead"][1] == pytest.approx(0.25)
-        assert frame["zeros"][1] == pytest.approx(float((seen[0] <= 0).float().mean()))
+        assert frame["layer"].tolist() == [1, 2]
+        z = seen[1].flatten(0, -2).numpy()
+        hidden = np.maximum(z, 0)
+        assert frame["positive"][1] == pytest.approx((z > 0).mean())
+        assert frame["zeros"][1] == pytest.approx((z <= 0).mean())
+        assert frame["slope"][1] == float(np.quantile(z, 0.5, method="lower") > 0)
+        assert frame["small"][1] == pytest.approx(
+            (hidden < 0.1 * np.sqrt((hidden**2).mean())).mean(), abs=1e-4
+        )
+        assert frame["tail"][1] == pytest.approx((hidden**4).mean() / (hidden**2).mean() ** 2, rel=1e-3)
         assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
+
+    def test_a_normal_input_has_the_kurtosis_3(
+        self, monkeypatch: pytest.MonkeyPatch, model: TransformerLM
+    ) -> None:
+        values = torch.randn(100_000, 4, generator=torch.Generator().manual_seed(0))
+        monkeypatch.setattr(gating, "units", lambda *_, **__: [values])
+        assert gating.hidden_stats(model)["tail"][0] == pytest.approx(3, abs=0.1)
 
     def test_keeping_everything_changes_nothing(self, model: TransformerLM) -> None:
         frame = gating.keep_largest({"relu": model}, (0.25, 1.0)).set_index("kept")["loss"]
-        assert frame[1.0] == pytest.approx(validation_loss(model), rel=1e-6)
+        assert frame[1.0] == pytest.approx(validation_loss(model, text=gating.TEXT), rel=1e-6)
         assert frame[0.25] != frame[1.0]
 
     def test_the_largest_values_are_kept(self) -> None:
@@ -129,26 +128,3 @@ class TestHiddenUnits:
         np.testing.assert_array_equal(before, after)
         negative = frame[(frame["what"] == "hidden") & (frame["x"] < -0.5)]
         assert negative["share"].max() == 0
-
-    def test_dead_units_come_with_large_steps(self) -> None:
-        frame = gating.dead_units(("relu",), (0.003, 0.1), (0,)).set_index("lr")["dead"]
-        assert frame[0.1] > frame[0.003] + 0.1
-
-
-class TestGates:
-    def test_two_units_multiply(self) -> None:
-        x = torch.tensor([[3.0, -2.0], [-1.5, -4.0], [0.0, 7.0], [-2.0, 0.5]])
-        assert gating.multiplier()(x).tolist() == [[-6.0, 0.0], [6.0, 0.0], [0.0, 0.0], [-1.0, 0.0]]
-
-    def test_a_gate_learns_the_product_better(self) -> None:
-        frame = gating.learn_product({"relu": 12, "swiglu": 8}, seeds=3, steps=200)
-        assert frame.groupby("activation")["seed"].apply(list).tolist() == [[0, 1, 2]] * 2
-        median = frame.groupby("activation")["error"].median()
-        assert median["swiglu"] < 0.5 * median["relu"] < 0.5
-        pd.testing.assert_frame_equal(
-            frame, gating.learn_product({"relu": 12, "swiglu": 8}, seeds=3, steps=200)
-        )
-
-    def test_equal_layers_have_equal_parameters(self) -> None:
-        plain, gated = FFN(2, 12, "relu"), GatedFFN(2, 8, "swiglu")
-        assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in gated.parameters())

@@ -21,20 +21,33 @@ def test_a_chain_ends_where_it_leaves_the_picture() -> None:
         assert list(map(float, line.get_ydata())) == [1.0, 10.0]
 
 
-def test_comparison_marks_seeds_means_and_zero() -> None:
-    rows = [("silu", 0, -0.1), ("silu", 1, 0.3), ("glu", 0, 0.2), ("glu", 1, 0.2)]
-    picture = pictures.comparison(pd.DataFrame(rows, columns=["activation", "seed", "difference"]))
-    axes = picture.figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["GLU", "SiLU"]
-    seen = [list(map(float, np.atleast_1d(line.get_xdata()))) for line in axes.get_lines()]
-    assert [-0.1, 0.3] in seen and any(np.allclose(x, [0.1]) for x in seen) and [0.0, 0.0] in seen
+def test_published_differences_have_dots_and_ours_have_bars() -> None:
+    rows = [("ours", "silu", 0.2, 0.1, 0.3), ("ours", "glu", -0.1, -0.3, 0.1)]
+    rows += [("theirs", "silu", 0.05, np.nan, np.nan), ("theirs", "glu", -0.02, np.nan, np.nan)]
+    frame = pd.DataFrame(rows, columns=["panel", "activation", "difference", "low", "high"])
+    picture = pictures.beside_published(frame)
+    left, right = picture.figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["GLU", "SiLU"]
+    seen = [list(map(float, np.atleast_1d(line.get_xdata()))) for line in left.get_lines()]
+    assert [0.1, 0.3] in seen and [0.2] in seen and [0.0, 0.0] in seen
+    assert right.get_title() == "theirs" and "ours: GLU, -0.100" in picture.alt
 
 
 def test_dead_units_are_in_per_cent() -> None:
-    rows = [("relu", rate, seed, rate + seed / 10) for rate in (0.1, 0.2) for seed in (0, 1)]
-    picture = pictures.dead_units(pd.DataFrame(rows, columns=["activation", "lr", "seed", "dead"]))
-    _, means = picture.figure.axes[0].get_lines()
-    np.testing.assert_allclose(means.get_ydata(), [15, 25])
+    rows = [("relu", rate, seed, rate + seed / 10, rate / 2) for rate in (0.1, 0.2) for seed in (0, 1)]
+    frame = pd.DataFrame(rows, columns=["activation", "lr", "seed", "dead_early", "dead"])
+    left, right = pictures.dead_units(frame).figure.axes
+    np.testing.assert_allclose(left.get_lines()[-1].get_ydata(), [15, 25])
+    np.testing.assert_allclose(right.get_lines()[-1].get_ydata(), [5, 10])
+
+
+def test_stored_runs_get_the_names_of_the_papers() -> None:
+    frame = pictures.named(pd.DataFrame({"activation": ["relu2", "bilinear"], "bits": [1.0, 2.0]}))
+    assert frame["activation"].tolist() == ["ReLU²", "Bilinear"] and frame["kind"].tolist() == [
+        "plain",
+        "gated",
+    ]
+    assert set(pictures.by_name(["relu2", "bilinear"])) == set(frame["activation"])
 
 
 def test_sparsity_is_relative_to_all_units() -> None:

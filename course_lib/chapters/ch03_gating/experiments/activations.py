@@ -7,15 +7,24 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from course_lib.diagnostics import moved_bytes
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
-from course_lib.model import ACTIVATIONS, FFN, GatedFFN
+from course_lib.model import ACTIVATIONS, FFN, GatedFFN, gated_width
 
 NAMES = ("relu", "gelu", "silu", "relu2")
 """The plain activations that the chapter compares; the tanh form of GELU is visually the same as the exact one."""
+
+LEAKY = "leaky relu"
+"""z if z > 0, else z / 4: not used by language models, but like ReLU it has no scale of its own."""
+
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    **ACTIVATIONS,
+    LEAKY: lambda z: functional.leaky_relu(z, 0.25),
+}
 
 
 @float32_on_cpu()
@@ -30,7 +39,7 @@ def curves(
     frames = []
     for name in names:
         z = torch.linspace(low, high, points, dtype=torch.float64, requires_grad=True)
-        value = ACTIVATIONS[name](z)
+        value = _FUNCTIONS[name](z)
         (slope,) = torch.autograd.grad(value.sum(), z)
         columns = {"z": z.detach(), "value": value.detach(), "slope": slope}
         frames.append(pd.DataFrame({"activation": name} | {key: x.numpy() for key, x in columns.items()}))
@@ -78,7 +87,7 @@ def size_through_chain(
                 steps = [(math.sqrt(power) * torch.randn(16, width)).requires_grad_()]
                 for _ in range(depth):
                     weight = torch.randn(width, width) / math.sqrt(width * power)
-                    steps.append(ACTIVATIONS[name](steps[-1] @ weight))
+                    steps.append(_FUNCTIONS[name](steps[-1] @ weight))
                 gradients = torch.autograd.grad(steps[-1], steps, torch.randn(16, width))
                 last = float(gradients[-1].norm())
                 for layer, (h, gradient) in enumerate(zip(steps, gradients, strict=True)):
@@ -87,16 +96,65 @@ def size_through_chain(
     return pd.DataFrame(rows, columns=["activation", "seed", "layer", "size", "gradient"])
 
 
+def landmarks(curves: pd.DataFrame) -> pd.DataFrame:
+    """Where each curve is lowest and where it is steepest.
+
+    Args:
+        curves: From :func:`curves`.
+
+    Returns:
+        One row per activation: activation, lowest (value), at (its z, the middle of the places if there are several),
+        largest_slope. A value or slope at an end of the grid says nothing beyond it.
+    """
+    rows = []
+    for name, curve in curves.groupby("activation", sort=False):
+        lowest = curve["value"].min()
+        at = curve.loc[curve["value"] == lowest, "z"].mean()
+        rows.append((name, lowest, at, curve["slope"].max()))
+    return pd.DataFrame(rows, columns=["activation", "lowest", "at", "largest_slope"])
+
+
+@float32_on_cpu()
+def width_costs(
+    widths: Sequence[int] = (640, 683, 684, 688, 704, 768),
+    *,
+    d_model: int = 256,
+    tokens: int = 1024,
+    repeats: int = 9,
+) -> pd.DataFrame:
+    """Forward and backward pass of SwiGLU layers of different hidden width, on one thread, in turns.
+
+    Returns:
+        Columns width, divides (the largest power of two that divides it), parameters, cpu_seconds (median of the
+        turns) and relative_time (cpu_seconds / parameters over the first width's).
+    """
+    torch.manual_seed(0)
+    x, dy = torch.randn(tokens, d_model, requires_grad=True), torch.randn(tokens, d_model)
+    layers = {width: GatedFFN(d_model, width, "swiglu") for width in widths}
+    with one_thread():
+        seconds = take_turns({width: _round_trip(layer, x, dy) for width, layer in layers.items()}, repeats)
+    times = {width: float(np.median(turns)) for width, turns in seconds.items()}
+    # All matrices have one side that is the width, so that parameters go with it.
+    unit = times[widths[0]] / widths[0]
+    rows = [
+        (width, width & -width, 3 * d_model * width, times[width], times[width] / width / unit)
+        for width in widths
+    ]
+    return pd.DataFrame(rows, columns=["width", "divides", "parameters", "cpu_seconds", "relative_time"])
+
+
 @float32_on_cpu()
 def ffn_costs(*, width: int = 256, tokens: int = 1024, repeats: int = 7) -> pd.DataFrame:
-    """Forward and backward pass of feed-forward layers with (nearly) equal parameters on one thread, in turns.
+    """Forward and backward pass of feed-forward layers of about as many parameters on one thread, in turns.
+
+    Gated layers have the width that the 2/3 rule gives, rounded up to a multiple of 64.
 
     Returns:
         Columns ffn, parameters, megabytes (read and written outside matrix products; the fused SwiGLU kernel is
-        counted by hand) and cpu_seconds (least of all turns).
+        counted by hand) and cpu_seconds (median of the turns).
     """
     torch.manual_seed(0)
-    hidden, gated = 4 * width, round(8 * width / 3)
+    hidden, gated = 4 * width, gated_width(width)
     layers: dict[str, FFN | GatedFFN] = {
         name: FFN(width, hidden, name) for name in ("relu", "relu2", "silu", "gelu")
     }
@@ -114,7 +172,9 @@ def ffn_costs(*, width: int = 256, tokens: int = 1024, repeats: int = 7) -> pd.D
     for name, layer in layers.items():
         # Forward it reads gate and up and writes their product; backward it reads three tensors and writes two.
         moved = 8 * 4 * tokens * gated if name == "swiglu" else _elementwise_bytes(work[name])
-        rows.append((name, sum(p.numel() for p in layer.parameters()), moved / 1e6, min(seconds[name])))
+        rows.append(
+            (name, sum(p.numel() for p in layer.parameters()), moved / 1e6, float(np.median(seconds[name])))
+        )
     return pd.DataFrame(rows, columns=["ffn", "parameters", "megabytes", "cpu_seconds"])
 
 

@@ -1,4 +1,4 @@
-"""Chapter 3: plain and gated feed-forward layers in training, their hidden units, and layers that learn products."""
+"""Chapter 3: plain and gated feed-forward layers with equally many parameters, and what their hidden units do."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,25 +8,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from course_lib.lab.defaults import float32_on_cpu
+from course_lib.files import progress
 from course_lib.lab.hooks import hooked, watch_inputs, watch_outputs
 from course_lib.lab.scale import choose
 from course_lib.lab.small_runs import (
-    Comparison,
     SmallRun,
-    compare,
-    constant_after,
     held_out_batch,
     new_model,
+    novels_run,
     one_thread,
     small_config,
+    train_small,
 )
 from course_lib.loss import cross_entropy
-from course_lib.model import FFN, GatedFFN, ModelConfig, TransformerLM
-from course_lib.optim import linear
+from course_lib.model import FFN, GatedFFN, TransformerLM
 
-ACTIVATIONS = ("relu", "gelu", "silu", "relu2", "glu", "reglu", "geglu", "swiglu")
-"""Plain ones first, then gated linear units, in the order of the chapter's tables."""
+INSIDE = ("relu", "silu", "relu2", "reglu", "swiglu")
+"""The activations whose hidden units the chapter looks at."""
+
+TEXT = "novels_en"
+"""What these models read, and are looked at with (the held-out part)."""
 
 D_MODEL = 64
 
@@ -44,50 +45,6 @@ def equal_width(activation: str, d_model: int = D_MODEL) -> int:
 
 def _is_gated(activation: str) -> bool:
     return small_config(activation=activation).is_gated
-
-
-def gating_config(activation: str) -> ModelConfig:
-    """The model of the chapter's comparison: two layers of width 64, T = 32, hidden widths for equal parameters."""
-    return small_config(
-        activation=activation, d_model=D_MODEL, d_ff=equal_width(activation), context_length=32
-    )
-
-
-def gating_run(activation: str, *, lr: float = 0.01) -> SmallRun:
-    """300 steps with a learning rate that falls linearly to 0: less than two seconds of CPU time."""
-    steps = choose(small=300, large=10_000)
-    return SmallRun(
-        config=gating_config(activation),
-        steps=steps,
-        lr=lr,
-        schedule=lambda step: linear(step, max_lr=1.0, warmup_steps=0, total_steps=steps),
-    )
-
-
-def gating_runs(
-    activations: Sequence[str] = ACTIVATIONS, lrs: Sequence[float] = (0.01,), seeds: Sequence[int] = (0, 1, 2)
-) -> Comparison:
-    """Every activation at every learning rate with every seed; labels activation, lr."""
-    cases = [
-        ({"activation": activation, "lr": lr}, gating_run(activation, lr=lr))
-        for lr in lrs
-        for activation in activations
-    ]
-    return compare(cases, seeds, description="activations")
-
-
-def differences(finals: pd.DataFrame, *, reference: str = "relu") -> pd.DataFrame:
-    """Validation loss minus the reference's, of runs with the same seed (weights and batches) and learning rate.
-
-    Returns:
-        Columns activation, lr, seed, difference; without the reference itself.
-    """
-    keys = ["lr", "seed"]
-    base = finals[finals["activation"] == reference].set_index(keys)["validation_loss"]
-    others = finals[finals["activation"] != reference]
-    paired = others.join(base.rename("base"), on=keys)
-    difference = paired["validation_loss"] - paired["base"]
-    return paired[["activation", "lr", "seed"]].assign(difference=difference).reset_index(drop=True)
 
 
 # --- hidden units -----------------------------------------------------------------------------------------------------
@@ -112,49 +69,47 @@ def _feed_forward(model: TransformerLM) -> list[FFN | GatedFFN]:
     return [module for module in model.modules() if isinstance(module, FFN | GatedFFN)]
 
 
+def inside_run(activation: str) -> SmallRun:
+    """The chapter's default run at half its length, for models that are looked into: about four seconds of CPU time."""
+    config = small_config(activation=activation, d_ff=equal_width(activation))
+    return novels_run(choose(small=300, large=6_000), config=config)
+
+
+def inside_models(activations: Sequence[str] = INSIDE, *, seed: int = 0) -> dict[str, TransformerLM]:
+    """A trained model for each activation."""
+    names = progress(activations, description="models to look into", unit="run")
+    return {name: train_small(inside_run(name), seed=seed).model for name in names}
+
+
 def hidden_stats(model: TransformerLM) -> pd.DataFrame:
-    """Statistics of each layer's hidden units on 2,048 tokens of held-out stories.
+    """Statistics of each layer's units on 4,096 tokens of held-out text.
 
     Returns:
-        Columns layer (1 … L), zeros (share of hidden values that are exactly 0), small (share below a tenth of the root
-        mean square), dead (share of units that are 0 for every token).
+        Columns layer (1 … L), positive (share of the activation's inputs above 0), slope (of the curve, or of the
+        gate's, where the middle one of the inputs lies), zeros (share of hidden values that are exactly 0), small
+        (share below a tenth of the root mean square) and tail (kurtosis: mean fourth power over squared mean square).
     """
     rows = []
-    for layer, h in enumerate(units(model, "hidden"), 1):
-        rms = h.square().mean().sqrt()
-        shares = ((h == 0), (h.abs() < 0.1 * rms), (h == 0).all(0))
-        rows.append((layer, *(float(share.float().mean()) for share in shares)))
-    return pd.DataFrame(rows, columns=["layer", "zeros", "small", "dead"])
-
-
-def dead_units(
-    activations: Sequence[str] = ("relu", "relu2", "silu"),
-    lrs: Sequence[float] = (0.003, 0.01, 0.03, 0.1),
-    seeds: Sequence[int] = (0, 1),
-) -> pd.DataFrame:
-    """The share of dead units in the last layer after 60 steps at a constant learning rate.
-
-    Returns:
-        Columns activation, lr, seed, dead.
-    """
-    cases = [
-        (
-            {"activation": activation, "lr": lr},
-            SmallRun(config=gating_config(activation), steps=60, lr=lr, schedule=constant_after()),
-        )
-        for activation in activations
-        for lr in lrs
-    ]
-    runs = compare(cases, seeds, description="dead units")
-    dead = [hidden_stats(model)["dead"].iloc[-1] for model in runs.models]
-    return runs.finals[["activation", "lr", "seed"]].assign(dead=dead)
+    act = _feed_forward(model)[0].act
+    for layer, (z, h) in enumerate(
+        zip(units(model, "input", text=TEXT), units(model, "hidden", text=TEXT), strict=True), 1
+    ):
+        middle = z.median().requires_grad_()
+        (slope,) = torch.autograd.grad(act(middle), middle)
+        square = h.square()
+        rms = square.mean().sqrt()
+        shares = ((z > 0), (h == 0), (h.abs() < 0.1 * rms))
+        positive, zeros, small = (float(share.float().mean()) for share in shares)
+        tail = float(square.square().mean() / square.mean() ** 2)
+        rows.append((layer, positive, float(slope), zeros, small, tail))
+    return pd.DataFrame(rows, columns=["layer", "positive", "slope", "zeros", "small", "tail"])
 
 
 @torch.no_grad()
 def keep_largest(
     models: Mapping[str, TransformerLM], shares: Iterable[float] = (0.05, 0.1, 0.2, 0.4, 1.0)
 ) -> pd.DataFrame:
-    """Loss on held-out stories when each token keeps only the largest hidden values of each FFN.
+    """Loss on held-out text when each token keeps only the largest hidden values of each FFN.
 
     Returns:
         Columns activation, kept (share of the hidden units), loss (nats per byte).
@@ -162,7 +117,7 @@ def keep_largest(
     rows = []
     with one_thread():
         for name, model in models.items():
-            x, y = held_out_batch(_WINDOWS, model.config.context_length)
+            x, y = held_out_batch(_WINDOWS, model.config.context_length, text=TEXT)
             for share in shares:
                 keep = _Keep(share)
                 with hooked(layer.w2.register_forward_pre_hook(keep) for layer in _feed_forward(model)):
@@ -203,7 +158,7 @@ def histograms(models: Mapping[str, TransformerLM], *, bins: int = 80) -> pd.Dat
         for when, state in (("before training", fresh), ("after training", model)):
             for what, low, high in (("input", -6.0, 6.0), ("hidden", -3.0, 6.0)):
                 edges = np.linspace(low, high, bins + 1)
-                for layer, h in enumerate(units(state, what), 1):
+                for layer, h in enumerate(units(state, what, text=TEXT), 1):
                     values = h if what == "input" else h / h.square().mean().sqrt()
                     labels = {"activation": name, "when": when, "layer": layer, "what": what}
                     frames.append(pd.DataFrame(labels | _histogram(values, edges)))
@@ -214,63 +169,3 @@ def _histogram(values: Tensor, edges: NDArray[np.float64]) -> dict[str, NDArray[
     """The middle of each bin, and its share of all values."""
     counts, _ = np.histogram(values.numpy(), edges)
     return {"x": (edges[1:] + edges[:-1]) / 2, "share": counts / values.numel()}
-
-
-# --- products ---------------------------------------------------------------------------------------------------------
-
-
-@float32_on_cpu()
-def multiplier() -> GatedFFN:
-    """A ReGLU of two units that multiplies: (x1, x2) → (x1 · x2, 0), exactly.
-
-    relu(x1) x2 + relu(-x1) (-x2) = x1 x2: the gate chooses the sign, the value brings the factor.
-    """
-    layer = GatedFFN(2, 2, "reglu")
-    with torch.no_grad():
-        layer.w1.weight.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
-        layer.w3.weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
-        layer.w2.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
-    return layer
-
-
-@float32_on_cpu()
-def learn_product(
-    widths: Mapping[str, int], *, seeds: int = 5, steps: int = 500, lr: float = 0.03
-) -> pd.DataFrame:
-    """Teach small layers the product of two numbers in [-1, 1], all seeds side by side.
-
-    Args:
-        widths: Hidden width by activation.
-        seeds: Number of initializations.
-        steps: Of Adam on 256 points, with a linearly falling learning rate.
-        lr: Initial learning rate.
-
-    Returns:
-        Columns activation, seed, error: root mean square on a grid, relative to the product's own.
-    """
-    rows = []
-    side = torch.linspace(-1, 1, 21)
-    grid = torch.cartesian_prod(side, side)
-    truth = grid.prod(-1)
-    for name, width in widths.items():
-        torch.manual_seed(0)
-        layers = nn.ModuleList(_layer(name, width) for _ in range(seeds))
-        optimizer = torch.optim.Adam(layers.parameters(), lr=lr)
-        with one_thread():
-            for step in range(steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = linear(step, max_lr=lr, warmup_steps=0, total_steps=steps)
-                x = 2 * torch.rand(256, 2) - 1
-                losses = [(layer(x)[:, 0] - x.prod(-1)).square().mean() for layer in layers]
-                optimizer.zero_grad()
-                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-            with torch.no_grad():
-                for seed, layer in enumerate(layers):
-                    error = (layer(grid)[:, 0] - truth).square().mean().sqrt() / truth.square().mean().sqrt()
-                    rows.append((name, seed, float(error)))
-    return pd.DataFrame(rows, columns=["activation", "seed", "error"])
-
-
-def _layer(activation: str, width: int) -> FFN | GatedFFN:
-    return (GatedFFN if _is_gated(activation) else FFN)(2, width, activation)

@@ -1,7 +1,4 @@
-"""Chapter 3: every activation at its own best rate, and which hidden units die and come back.
-
-Declared here; the experiments become part of the chapter with their points.
-"""
+"""Chapter 3: every activation at its own best rate, and which hidden units die and come back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,7 +84,7 @@ ACTIVATIONS_LONGER = Experiment(
     name="activations_longer",
     question="Does the order of the activations hold in runs three times as long?",
     run=activation_run,
-    grid=product(activation=[*ARMS], lr=[0.004, 0.008, 0.016]),
+    grid=product(activation=[*ARMS], lr=[0.002, 0.004, 0.008, 0.016]),
     seeds=_SEEDS[:4],
     scientific=["activation"],
     nuisance=["lr"],
