@@ -68,7 +68,7 @@ def chain(sizes: pd.DataFrame) -> Picture:
     axes.set(
         yscale="log",
         ylim=(low, high),
-        xlim=(0, last * 1.12),
+        xlim=(0, last * 1.16),
         xlabel="layer",
         ylabel="mean square, relative to the input",
     )
@@ -113,6 +113,7 @@ def beside_published(differences: pd.DataFrame) -> Picture:
         axes.set_title(textwrap.fill(panel, 24), fontsize=NOTE_SIZE)
         axes.set_xlabel("less ReLU's loss")
         axes.grid(visible=False, axis="y")
+        axes.set_xlim(*_with_room(differences, panel))
         axes.xaxis.set_major_locator(MaxNLocator(3))
     grid[0][0].set_yticks(range(len(names)), labels=[NAMES[name] for name in names])
     grid[0][0].set_ylim(-0.6, len(names) - 0.4)
@@ -125,6 +126,15 @@ def beside_published(differences: pd.DataFrame) -> Picture:
         caption="Loss less ReLU's; left of the line is better than ReLU. Bars: 95 % intervals of ours.",
         alt=f"The lowest loss in each panel, less ReLU's. {told}.",
     )
+
+
+def _with_room(differences: pd.DataFrame, panel: str) -> tuple[float, float]:
+    """Limits that a panel shares with all others with intervals, or with all others without."""
+    published = differences["low"].isna()
+    inside = differences[published == published[differences["panel"] == panel].all()]
+    ends = inside[["difference", "low", "high"]].stack()
+    room = 0.06 * (max(ends.max(), 0) - min(ends.min(), 0))
+    return min(ends.min(), 0) - room, max(ends.max(), 0) + room
 
 
 def dead_units(points: pd.DataFrame) -> Picture:

@@ -98,7 +98,7 @@ class TestHiddenUnits:
         assert frame["small"][1] == pytest.approx(
             (hidden < 0.1 * np.sqrt((hidden**2).mean())).mean(), abs=1e-4
         )
-        assert frame["tail"][1] == pytest.approx((hidden**4).mean() / (hidden**2).mean() ** 2, rel=1e-3)
+        assert frame["kurtosis"][1] == pytest.approx((hidden**4).mean() / (hidden**2).mean() ** 2, rel=1e-3)
         assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
 
     def test_a_normal_input_has_the_kurtosis_3(
@@ -106,7 +106,7 @@ class TestHiddenUnits:
     ) -> None:
         values = torch.randn(100_000, 4, generator=torch.Generator().manual_seed(0))
         monkeypatch.setattr(gating, "units", lambda *_, **__: [values])
-        assert gating.hidden_stats(model)["tail"][0] == pytest.approx(3, abs=0.1)
+        assert gating.hidden_stats(model)["kurtosis"][0] == pytest.approx(3, abs=0.1)
 
     def test_keeping_everything_changes_nothing(self, model: TransformerLM) -> None:
         frame = gating.keep_largest({"relu": model}, (0.25, 1.0)).set_index("kept")["loss"]

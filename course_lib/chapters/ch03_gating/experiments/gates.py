@@ -44,7 +44,7 @@ SIGMOID = Experiment(
     question="Does a gate suffer from being half open, or from saturating?",
     run=gate_run,
     grid=product(gate=[*GATES], lr=[0.004, 0.008, 0.016, 0.032]),
-    seeds=(0, 1, 2, 3),
+    seeds=(0, 1, 2, 3, 4, 5),
     scientific=["gate"],
     nuisance=["lr"],
     fixed={"steps": 600},

@@ -87,7 +87,7 @@ def hidden_stats(model: TransformerLM) -> pd.DataFrame:
     Returns:
         Columns layer (1 … L), positive (share of the activation's inputs above 0), slope (of the curve, or of the
         gate's, where the middle one of the inputs lies), zeros (share of hidden values that are exactly 0), small
-        (share below a tenth of the root mean square) and tail (kurtosis: mean fourth power over squared mean square).
+        (share below a tenth of the root mean square) and kurtosis (mean fourth power over squared mean square).
     """
     rows = []
     act = _feed_forward(model)[0].act
@@ -100,9 +100,9 @@ def hidden_stats(model: TransformerLM) -> pd.DataFrame:
         rms = square.mean().sqrt()
         shares = ((z > 0), (h == 0), (h.abs() < 0.1 * rms))
         positive, zeros, small = (float(share.float().mean()) for share in shares)
-        tail = float(square.square().mean() / square.mean() ** 2)
-        rows.append((layer, positive, float(slope), zeros, small, tail))
-    return pd.DataFrame(rows, columns=["layer", "positive", "slope", "zeros", "small", "tail"])
+        kurtosis = float(square.square().mean() / square.mean() ** 2)
+        rows.append((layer, positive, float(slope), zeros, small, kurtosis))
+    return pd.DataFrame(rows, columns=["layer", "positive", "slope", "zeros", "small", "kurtosis"])
 
 
 @torch.no_grad()
