@@ -28,11 +28,10 @@ def test_each_activation_stands_at_its_own_best_rate() -> None:
     assert found["swiglu"].mean == pytest.approx(-0.305) and found["swiglu"].n == 2
 
 
-def test_a_best_rate_at_the_edge_is_refused_unless_it_is_accepted() -> None:
+def test_a_best_rate_at_the_edge_is_refused() -> None:
     narrow = points()[lambda frame: frame["lr"] < 0.3]
     with pytest.raises(ValueError, match="relu: the best lr"):
         comparison.best_runs(narrow.replace({"activation": {"swiglu": "glu"}}))
-    assert comparison.best_runs(narrow, edges=True).loc[0, "swiglu"] == 1.9
 
 
 def test_pairs_do_away_with_what_seeds_share() -> None:

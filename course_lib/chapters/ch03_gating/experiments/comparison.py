@@ -36,12 +36,12 @@ def published() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["activation", "steps", "nats", "behind"])
 
 
-def best_runs(points: pd.DataFrame, *, edges: bool = False) -> pd.DataFrame:
+def best_runs(points: pd.DataFrame) -> pd.DataFrame:
     """Bits per byte of each activation at its own best rate: one row per seed, one column per activation.
 
-    Raises ValueError if a best rate is at the edge of the grid, unless ``edges`` accepts it.
+    Raises ValueError if a best rate is at the edge of the grid.
     """
-    best = evidence.tuned(points, arms="activation", loss="bits", edges=edges)
+    best = evidence.tuned(points, arms="activation", loss="bits")
     chosen = evidence.at_best(points, best, arms="activation")
     return chosen.pivot(index="seed", columns="activation", values="bits")[list(best["activation"])]
 

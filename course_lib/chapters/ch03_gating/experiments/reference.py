@@ -84,7 +84,7 @@ ACTIVATIONS_LONGER = Experiment(
     name="activations_longer",
     question="Does the order of the activations hold in runs three times as long?",
     run=activation_run,
-    grid=product(activation=[*ARMS], lr=[0.002, 0.004, 0.008, 0.016]),
+    grid=product(activation=[*ARMS], lr=[0.002, 0.004, 0.008, 0.016, 0.032]),
     seeds=_SEEDS[:4],
     scientific=["activation"],
     nuisance=["lr"],
