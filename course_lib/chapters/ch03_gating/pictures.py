@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
@@ -119,7 +120,7 @@ def beside_published(differences: pd.DataFrame) -> Picture:
     grid[0][0].set_ylim(-0.6, len(names) - 0.4)
     lowest = differences.loc[differences.groupby("panel", sort=False)["difference"].idxmin()]
     told = "; ".join(
-        f"{row.panel}: {NAMES[row.activation]}, {row.difference:+.3f}" for row in lowest.itertuples()
+        f"{row.panel}: {NAMES[str(row.activation)]}, {row.difference:+.3f}" for row in lowest.itertuples()
     )
     return Picture(
         fig,
@@ -132,9 +133,10 @@ def _with_room(differences: pd.DataFrame, panel: str) -> tuple[float, float]:
     """Limits that a panel shares with all others with intervals, or with all others without."""
     published = differences["low"].isna()
     inside = differences[published == published[differences["panel"] == panel].all()]
-    ends = inside[["difference", "low", "high"]].stack()
-    room = 0.06 * (max(ends.max(), 0) - min(ends.min(), 0))
-    return min(ends.min(), 0) - room, max(ends.max(), 0) + room
+    ends = inside[["difference", "low", "high"]].to_numpy(float)
+    left, right = min(float(np.nanmin(ends)), 0.0), max(float(np.nanmax(ends)), 0.0)
+    room = 0.06 * (right - left)
+    return left - room, right + room
 
 
 def dead_units(points: pd.DataFrame) -> Picture:

@@ -80,14 +80,11 @@ class _Hold(torch.optim.Optimizer):
 
     def _masks(self) -> list[tuple[Tensor, Tensor]]:
         """Each parameter with its held entries."""
-        own = {}
-        layers = [module for module in self._model.modules() if isinstance(module, FFN)]
-        for layer, dead in zip(
-            layers, self.dead.split([layer.w1.weight.shape[0] for layer in layers]), strict=True
-        ):
-            own[layer.w1.weight] = dead[:, None].expand_as(layer.w1.weight)
+        weights = [module.w1.weight for module in self._model.modules() if isinstance(module, FFN)]
+        units = torch.split_with_sizes(self.dead, [len(weight) for weight in weights])
+        own = {weight: dead[:, None].expand_as(weight) for weight, dead in zip(weights, units, strict=True)}
         none = torch.zeros((), dtype=torch.bool)
-        masks = [(p, own.get(p, none)) for p in self._model.parameters()]
+        masks: list[tuple[Tensor, Tensor]] = [(p, own.get(p, none)) for p in self._model.parameters()]
         if self._arm == ALL:
             return []
         return masks if self._arm == HELD else [(p, ~mask) for p, mask in masks]
