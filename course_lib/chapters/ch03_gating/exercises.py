@@ -270,8 +270,11 @@ def _untransposed(weights: Weights, x: Tensor) -> dict[str, Array]:
 
 
 def _swiglu_cases() -> Iterator[Case]:
-    one = [torch.tensor([[value]]) for value in (1.0, -3.0, 2.0)]
-    x = torch.tensor([[2.0], [-1.0]])
+    def tensor(rows: list[list[float]]) -> Tensor:
+        return torch.from_numpy(np.array(rows, np.float32))  # whatever torch's defaults are
+
+    one = [tensor([[value]]) for value in (1.0, -3.0, 2.0)]
+    x = tensor([[2.0], [-1.0]])
     why = "One unit: the gate lets silu(x) pass, the value is -3 x, and the result is twice their product."
     yield Case((tuple(one), x), _swiglu((one[0], one[1], one[2]), x), why)
     rng = np.random.default_rng(0)
