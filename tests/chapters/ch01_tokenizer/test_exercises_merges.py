@@ -1,12 +1,14 @@
 """Right and wrong answers to chapter 1's exercises on training BPE."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 
+from course_lib import exercises
 from course_lib.tokenizer import reference
 from tests.exercises.answers import Answers, run_tables
 
@@ -68,6 +70,11 @@ def best_longest(words: Mapping[Word, int]) -> Pair:
 def best_shortest(words: Mapping[Word, int]) -> Pair:
     counts = _counts(words)
     return max(counts, key=lambda pair: (counts[pair], -sum(map(len, pair)), pair))
+
+
+def best_shortest_right_part(words: Mapping[Word, int]) -> Pair:
+    counts = _counts(words)
+    return max(counts, key=lambda pair: (counts[pair], -len(pair[1]), pair))
 
 
 def best_joined(words: Mapping[Word, int]) -> Pair:
@@ -213,6 +220,7 @@ ANSWERS = {
             ),
             (best_longest, "Of equal counts this prefers the longer text"),
             (best_shortest, "Three pairs occur 4 times"),
+            (best_shortest_right_part, "The left parts are equal, so the right ones decide"),
             (best_joined, "Of equal counts this compares the joined bytes"),
             (best_smallest, "The count is the highest, but of equal counts this takes the smaller pair"),
             (best_unweighted, "This counts every distinct word once"),
@@ -240,3 +248,24 @@ ANSWERS = {
 }
 
 test_right_answers_pass, test_wrong_answers_are_explained, test_there_are_enough = run_tables(ANSWERS)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    "length",
+    [
+        lambda left, right: len(left),
+        lambda left, right: len(right),
+        lambda left, right: len(left + right),
+        lambda left, right: max(len(left), len(right)),
+        lambda left, right: min(len(left), len(right)),
+    ],
+    ids=["left", "right", "both", "longer", "shorter"],
+)
+def test_no_length_may_break_a_tie(length: Callable[[bytes, bytes], int], sign: int) -> None:
+    def answer(words: Mapping[Word, int]) -> Pair:
+        counts = _counts(words)
+        return max(counts, key=lambda pair: (counts[pair], sign * length(*pair), pair))
+
+    with pytest.raises(exercises.CheckError):
+        exercises.check("tok-best-pair", answer)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from course_lib.exercises import EXERCISES
 from tests.exercises.answers import Answers, run_tables
 
 Word = tuple[bytes, ...]
@@ -273,3 +275,11 @@ ANSWERS = {
 }
 
 test_right_answers_pass, test_wrong_answers_are_explained, test_there_are_enough = run_tables(ANSWERS)
+
+
+def test_the_longest_word_asks_for_a_dynamic_program_and_leaves_it_time() -> None:
+    *_, longest = EXERCISES["tok-viterbi"].cases()
+    assert len(longest.arguments[0]) > 200 and longest.at_most_seconds is not None
+    started = time.process_time()
+    assert viterbi_with_ways(*longest.arguments) == longest.expected
+    assert time.process_time() - started < longest.at_most_seconds / 5

@@ -102,6 +102,11 @@ def _best_pair_cases() -> Iterator[Case]:
         "bbb holds b + b twice. A word of one token has no pair.",
     )
     yield Case(
+        ({(b"st", b"e"): 5, (b"st", b"ep"): 5, (b"st", b"a"): 5, (b"st", b"arch"): 5},),
+        (b"st", b"ep"),
+        "The left parts are equal, so the right ones decide: b'ep' is greater than b'e', with which it begins.",
+    )
+    yield Case(
         ({(b"\xff", b"a"): 1, (b"z", b"a"): 1},), (b"\xff", b"a"), "Bytes above 127 are greater than letters."
     )
     for text in TEXTS:

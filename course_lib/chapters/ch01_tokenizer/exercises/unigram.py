@@ -56,7 +56,7 @@ def _viterbi_cases() -> Iterator[Case]:
     whys = {
         4: "There are 2^20 ways to cut 21 characters: too many to try. Each place in the word has a best way that "
         "leads to it; find it once, from the best ways to the places before.",
-        24: "In about n² steps, 17,000 here, this takes a moment; solving the same rest again and again takes for "
+        37: "In about n² steps, 40,000 here, this takes a moment; solving the same rest again and again takes for "
         "ever. Solve each beginning (or each rest) once and keep the result.",
     }
     for parts, why in whys.items():
