@@ -42,6 +42,9 @@ PACKAGES = (
 COMPARED = ("tiktoken", "tokenizers")
 """Packages that chapter 1 compares its tokenizer with; a missing one is only a note."""
 
+_MODULES = {"ipython": "IPython", "pillow": "PIL"}
+"""Names to import, where they are not the package's own."""
+
 _CAPABILITY = "COURSE_CPU_CAPABILITY"
 _SPEED_TEST_BYTES = 5_000_000
 _SPEED_TEST_VOCABULARY = 10_000
@@ -101,7 +104,15 @@ def check(*, speed: bool = True) -> Report:
     ]
     if speed:
         parts.append(_speed)
-    return Report(tuple(finding for part in parts for finding in part()))
+    return Report(tuple(finding for part in parts for finding in _without_imports(part)))
+
+
+def _without_imports(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of ``part`` as far as it gets: what it fails to import is reported already."""
+    try:
+        yield from part()
+    except ImportError:
+        return
 
 
 def _versions() -> Iterator[Finding]:
@@ -121,9 +132,14 @@ def _versions() -> Iterator[Finding]:
 
 def _package(name: str, status: Status, missing: str) -> Finding:
     version = _version(name)
-    if version:
-        return Finding(name, version)
-    return Finding(name, missing, status, pip_command(_requirement(name)))
+    if not version:
+        return Finding(name, missing, status, pip_command(_requirement(name)))
+    module = _MODULES.get(name, name.replace("-", "_"))
+    if importlib.util.find_spec(module) is None:
+        # pip takes it for installed, so it must be told to.
+        again = pip_command("--force-reinstall", "--no-deps", _requirement(name))
+        return Finding(name, f"{version}, but without its module {module}", status, again)
+    return Finding(name, version)
 
 
 def _requirement(package: str) -> str:
@@ -212,10 +228,8 @@ def _cache() -> Iterator[Finding]:
 
 
 def _vocabularies() -> Iterator[Finding]:
-    try:
-        from course_lib.tokenizer.pretrained import PRETRAINED, find_pretrained, install_command
-    except ImportError:
-        return  # the engine is missing, which is reported already
+    from course_lib.tokenizer.pretrained import PRETRAINED, find_pretrained, install_command
+
     for name in PRETRAINED:
         path = find_pretrained(name)
         if path is None:
@@ -226,11 +240,9 @@ def _vocabularies() -> Iterator[Finding]:
 
 def _speed() -> Iterator[Finding]:
     """Train on and encode a small generated text, on one thread so that machines can be compared."""
-    try:
-        from course_lib.data import stories
-        from course_lib.tokenizer import train_bpe
-    except ImportError:
-        return
+    from course_lib.data import stories
+    from course_lib.tokenizer import train_bpe
+
     documents = list(stories(_SPEED_TEST_BYTES, seed=1))
     text = "\n".join(documents)
     megabytes = len(text.encode()) / 1e6

@@ -97,6 +97,24 @@ def test_a_missing_package_is_a_problem_or_a_note_with_the_command_that_installs
         assert subprocess.run(shell, shell=True, capture_output=True).returncode == 0
 
 
+@pytest.mark.parametrize("name", [*doctor.PACKAGES, *doctor.COMPARED])
+def test_the_report_is_whole_whichever_package_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete, version = by_name(check(speed=False)), doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package == name else version(package))
+    monkeypatch.setitem(sys.modules, doctor._MODULES.get(name, name.replace("-", "_")), None)
+    findings = by_name(check(speed=False))
+    assert findings[name].status == ("note" if name in doctor.COMPARED else "problem")
+    assert findings[name].value.startswith("missing") and name in findings[name].advice
+    assert {other for other in findings if findings[other] != complete[other]} == {name}
+
+
+def test_a_package_of_which_only_the_metadata_are_there_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    finding = by_name(check(speed=False))["jieba"]
+    assert finding.status == "problem" and finding.value.endswith("but without its module jieba")
+    assert "install --force-reinstall --no-deps" in finding.advice
+
+
 def imported() -> set[str]:
     """The distributions that the library and the chapters import or look for, the standard library's aside."""
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "course_lib").rglob("*.py")]
