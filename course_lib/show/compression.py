@@ -146,7 +146,7 @@ class _Drawing:
         # Behind the ends of the curves stand their names, below the lower axis its numbers.
         at_end = len(chosen) > 0 and vocab_size >= chosen["vocab_size"].max()
         self._mark(0, vocab_size, ratio, f"{ratio:.2f}", right=not at_end)
-        percent = f"{share:.0f}" if share >= 1 else f"{share:.1f}"
+        percent = f"{share:.0f}" if share >= 1 else f"{share:.1g}"
         self._mark(1, vocab_size, share, f"{percent} % (d = {d_model:,})", above=share < _LOW)
         return (
             f"{tokenizer} with {vocab_size:,} tokens on {corpus}: {ratio:.2f} bytes per token; embedding and head "
@@ -163,7 +163,7 @@ class _Drawing:
         near = [name for name in points if sizes[name] * _NEAR > largest]
         for name in set(points) - set(near):
             self._names[name].set(position=(1.12 * sizes[name], ends["ratio"][name]), ha="left", va="center")
-        groups = (([name for name in self._curves if name in ends.index], 1.06), (near, 1.25))
+        groups = (([name for name in self._curves if name in ends.index], 1.1), (near, 1.25))
         for names, gap in groups:
             names = sorted(names, key=lambda name: ends["ratio"][name])
             column = gap * max((sizes[name] for name in names), default=1)

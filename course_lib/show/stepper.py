@@ -225,12 +225,15 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else noun + "s"
 
 
+_PLUS = "\N{NO-BREAK SPACE}+\N{NO-BREAK SPACE}"  # no line ends within a pair
+
+
 def _pair_text(pair: Pair) -> str:
-    return " + ".join(face(token) for token in pair)
+    return _PLUS.join(face(token) for token in pair)
 
 
 def _bytes_text(pair: Pair) -> str:
-    return f"({' + '.join(token.hex(' ').upper() for token in pair)})"
+    return f"({_PLUS.join(token.hex(' ').upper() for token in pair)})"
 
 
 def _cut(tokens: Sequence[bytes]) -> str:

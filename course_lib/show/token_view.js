@@ -68,14 +68,15 @@ function render({ model, el }) {
   if (samples.length > 1) {
     tools.append(...samples.map((sample) => button(sample, () => { input.value = sample; send(); })));
   }
-  tools.append(element("span", "ct-gap"), element("span", "", "below each token:"));
   const choices = UNDER.map((name) => button(name, () => choose(name)));
   const choose = (name) => {
     root.dataset.under = name;
     choices.forEach((choice) => choice.setAttribute("aria-pressed", choice.textContent === name));
   };
   choose("id");
-  tools.append(...choices);
+  const below = element("span", "ct-below", "below each token:");
+  below.append(...choices);
+  tools.append(element("span", "ct-gap"), below);
 
   const rows = element("div");
   rows.setAttribute("aria-live", "polite");

@@ -1,37 +1,50 @@
 """Chapters 1 and 1b as a reader uses them: Run All without an error, then each of their interactive pieces."""
 
+import re
 import statistics
 
 import numpy as np
 import pytest
+from playwright.sync_api import Locator, expect
 
 from tests.browser.jupyterlab_page import Lab, box, describe
 
 pytestmark = pytest.mark.browser
 
 
-def test_chapter_01_runs_and_its_two_pieces_answer(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def faces(view: Locator, tokenizer: str) -> Locator:
+    """The tokens that a token view shows in the row of ``tokenizer``."""
+    row = view.locator(".ct-row", has=view.page.get_by_text(tokenizer, exact=True))
+    return row.locator(".ct-face")
+
+
+def test_chapter_01_runs_and_its_three_pieces_answer(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.open("01_tokenizer.ipynb")
     assert lab.run_all() == []
     page = lab.page
 
-    view = page.locator(".course-tokens").first
-    view.scroll_into_view_if_needed()
-    typed = view.get_by_label("Text to tokenize")
-    typed.fill("跟我来 <script>")
-    view.locator(".ct-row", has_text="deepseek").get_by_text("跟我", exact=True).wait_for()
-    by_name = {
-        row.locator("b").inner_text(): row.locator(".ct-face").all_text_contents()
-        for row in view.locator(".ct-row").all()
-    }
-    assert by_name["deepseek"][:2] == ["跟我", "来"]
-    assert by_name["o200k_base"][:3] == ["跟", "我", "来"]
+    four_cuts, subwords = page.locator(".course-tokens").all()
+    four_cuts.scroll_into_view_if_needed()
+    expect(faces(four_cuts, "deepseek")).to_have_text(["跟我", "学习", "语文"])
+    four_cuts.get_by_role("button", name="跟我来").click()
+    expect(faces(four_cuts, "deepseek")).to_have_text(["跟我", "来"])
+    expect(faces(four_cuts, "o200k_base")).to_have_text(["跟", "我", "来"])
+    four_cuts.get_by_label("Text to tokenize").fill("跟我来 <script>")
+    expect(faces(four_cuts, "deepseek")).to_have_text(["跟我", "来", " <", "script", ">"])
     assert page.locator(".course-tokens script").count() == 0
-    lab.pixels(view, "tokens")
+    ids = lab.pixels(four_cuts, "tokens")
+    four_cuts.get_by_role("button", name="bytes", exact=True).click()
+    assert ids.shape != (shown := lab.pixels(four_cuts, "tokens_bytes")).shape or np.any(ids != shown)
+
+    subwords.scroll_into_view_if_needed()
+    subwords.get_by_label("Text to tokenize").fill(" understandingly")
+    expect(faces(subwords, "Unigram")).to_have_text([" understand", "ing", "ly"])
+    expect(faces(subwords, "BPE")).to_have_text([" understand", "ingly"])
+    lab.pixels(subwords, "subwords")
 
     picture = page.locator("img.course-picture").first
     picture.scroll_into_view_if_needed()
-    before, place = lab.pixels(picture, "explorer_before"), box(picture)
+    place = box(picture)
     cell = picture.locator("xpath=ancestor::div[contains(@class, 'jp-Cell ')]")
     handles = cell.locator(".noUi-handle")
     assert handles.count() == 2
@@ -40,14 +53,20 @@ def test_chapter_01_runs_and_its_two_pieces_answer(lab: Lab, capsys: pytest.Capt
         for number in (0, 1)
         for key in ("ArrowRight", "ArrowRight", "ArrowLeft")
     ]
-    shown = picture.get_attribute("src")
-    cell.locator("select").first.select_option("Python code")
-    page.wait_for_function(
-        "([image, old]) => image.src !== old && image.complete", arg=[picture.element_handle(), shown]
-    )
-    assert "on Python code" in str(picture.get_attribute("title"))
+    corpus, tokenizer = cell.locator("select").all()
+    for control, entry, says in (
+        (corpus, "Python code", "on Python code"),
+        (tokenizer, "ours, Chinese", "ours, Chinese with"),
+        (cell.get_by_role("checkbox"), "", "with tied embeddings"),
+    ):
+        before = lab.pixels(picture)
+        if entry:
+            control.select_option(entry)
+        else:
+            control.check()
+        expect(picture).to_have_attribute("title", re.compile(says))
+        assert np.any(before != lab.pixels(picture)), says
     assert box(picture) == place
-    assert np.any(before != lab.pixels(picture, "explorer_after"))
     lab.pixels(cell, "explorer_cell")
     with capsys.disabled():
         print(f"\nchapter 1, compression explorer: {describe(latencies)}")
@@ -66,6 +85,10 @@ def test_chapter_01b_runs_and_its_stepper_answers(lab: Lab) -> None:
     assert newest.all_text_contents() == list("newest")
     stepper.get_by_label("Next step").click()
     assert newest.all_text_contents() == [*"newe", "st"]
+    slider = stepper.get_by_label("Merges done")
+    before = lab.pixels(stepper)
+    slider.fill("5")
+    assert stepper.locator(".ms-merge").count() == 5 and np.any(before != lab.pixels(stepper))
     stepper.get_by_role("button", name="Encoding", exact=True).click()
     page.keyboard.press("End")
     assert stepper.get_by_text("llo", exact=True).first.is_visible()

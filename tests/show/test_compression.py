@@ -68,6 +68,9 @@ def test_the_lower_panel_follows_width_and_tying() -> None:
     explorer.controls["tied"].value = True
     share = 100 * 16000 * 64 / (16000 * 64 + 12 * 64 * 64)
     assert f"{share:.0f} % (d = 64)" in texts(explorer, 1)
+    explorer.controls["vocab_size"].value, explorer.controls["d_model"].value = SIZES[0], 8192
+    small = 100 * SIZES[0] / (SIZES[0] + 128 * 12 * 8192)
+    assert f"{small:.1g} % (d = 8,192)" in texts(explorer, 1) and float(f"{small:.1g}") > 0
     wide = max(map(len, lines(explorer, 1)))
     curve = next(np.array(line) for line in lines(explorer, 1) if len(line) == wide)
     assert np.all(np.diff(curve) > 0)
