@@ -1,6 +1,7 @@
 """Several processes that train together under ``torchrun``, or one process alone."""
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,6 +76,9 @@ def processes(device: str) -> Iterator[Processes]:
         torch.cuda.set_device(chosen)
     made = not dist.is_initialized()
     if made:
+        # DistributedDataParallel imports it. Imported while there is a process group, it keeps a reference to the group
+        # for ever (torch 2.13): gloo's threads then outlive the group and can abort the process at its end.
+        importlib.import_module("torch._dynamo")
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -40,9 +40,13 @@ from course_lib.train.optimizers import learning_rate
 from tests.train.conftest import Corpus, losses
 
 SCRIPT = """
-import sys
+import gc, sys
+from pathlib import Path
 from course_lib.train import TrainConfig, train
 train(TrainConfig.from_toml(sys.argv[1]), resume=True)
+gc.collect()
+threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]  # on Linux only
+assert not any("gloo" in name for name in threads), f"threads outlive the process group: {threads}"
 """
 
 
