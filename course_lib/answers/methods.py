@@ -14,9 +14,11 @@ class Methods:
 
     The first argument of a case is the tuple of what the class is called with; each further one goes to one of the
     methods ``names``, in their order. The result is a dict: what each method returned, by its name.
+    ``several``: each further argument of a case is a tuple of what its method is called with.
     """
 
     names: tuple[str, ...]
+    several: bool = False
 
     def function(self, answer: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
         """A function of a case's arguments that makes the object and calls its methods."""
@@ -24,7 +26,7 @@ class Methods:
         def call(made_of: Sequence[Any], *arguments: Any) -> dict[str, Any]:
             made = answer(*made_of)
             given = zip(self.names, arguments, strict=True)
-            return {name: settle(getattr(made, name)(argument)) for name, argument in given}
+            return {name: settle(getattr(made, name)(*self._each(argument))) for name, argument in given}
 
         return call
 
@@ -32,6 +34,10 @@ class Methods:
         """The calls of a case as Python writes them, shortened, one a line."""
         made_of, *given = arguments
         calls = (
-            f"made.{method}({show(argument)})" for method, argument in zip(self.names, given, strict=True)
+            f"made.{method}({', '.join(map(show, self._each(argument)))})"
+            for method, argument in zip(self.names, given, strict=True)
         )
         return "\n".join([f"made = {show_call(name, made_of)}", *calls])
+
+    def _each(self, argument: Any) -> tuple[Any, ...]:
+        return argument if self.several else (argument,)

@@ -89,3 +89,28 @@ def test_a_wrong_class_is_explained(answer: type[Right], message: str) -> None:
     with pytest.raises(CheckError) as told:
         run_check(COUNTER, answer)
     assert message in str(told.value)
+
+
+def test_a_method_may_take_several_arguments() -> None:
+    adding = Exercise(
+        id="x-adding",
+        chapter=1,
+        cases=lambda: [Case(((3,), (2, 4)), {"add": 9}, "add gives the sum of all three.")],
+        hint="Add.",
+        methods=Methods(("add",), several=True),
+    )
+
+    class Adds:
+        def __init__(self, start: int) -> None:
+            self.start = start
+
+        def add(self, number: int, other: int) -> int:
+            return self.start + number + other
+
+    class AddsOne(Adds):
+        def add(self, number: int, other: int) -> int:
+            return self.start + number
+
+    assert run_check(adding, Adds).cases == 1
+    with pytest.raises(CheckError, match=r"made\.add\(2, 4\)\n  should give"):
+        run_check(adding, AddsOne)

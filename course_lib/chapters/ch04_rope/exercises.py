@@ -1,10 +1,16 @@
 """The exercises of chapter 4, RoPE. Results come from complex numbers, search and counting, not from the formulas."""
 
-import cmath
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
 
 from course_lib.answers.checking import Case, Exercise, Mistake
+from course_lib.answers.methods import Methods
+from course_lib.chapters.ch04_rope.stretching_exercises import STRETCHING
+
+# --- pairs that come round --------------------------------------------------------------------------------------------
 
 
 def _pairs_cases() -> Iterator[Case]:
@@ -41,78 +47,131 @@ def _without_bounds(theta: float, head_dim: int, length: int) -> int:
     return math.floor(head_dim / 2 * math.log(length / (2 * math.pi)) / math.log(theta)) + 1
 
 
-def _turn(vector: Sequence[float], position: float, theta: float) -> list[float]:
-    """Multiplication by complex numbers."""
-    turned: list[float] = []
-    for i in range(len(vector) // 2):
-        number = complex(*vector[2 * i : 2 * i + 2])
-        number *= cmath.exp(1j * position * theta ** (-2 * i / len(vector)))
-        turned += [number.real, number.imag]
-    return turned
+# --- a module that turns tensors --------------------------------------------------------------------------------------
+
+_Made = tuple[float, int, int]
+_Given = tuple[Tensor, Tensor]
 
 
-def _rotate_cases() -> Iterator[Case]:
-    yield Case(
-        ([1.0, 0.0], 1, 10_000.0), [math.cos(1), math.sin(1)], "The first pair turns by one radian per token."
+def _module_cases() -> Iterator[Case]:
+    def case(theta: float, x: Tensor, positions: Tensor, why: str, length: int = 16) -> Case:
+        made = (theta, x.shape[-1], length)
+        return Case((made, (x, positions)), _result(_turned(x, positions, theta)), why)
+
+    yield case(
+        10_000.0,
+        torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
+        torch.tensor([0, 1]),
+        "The first pair turns by one radian per position: (0, 1) at position 1 becomes (-sin 1, cos 1).",
     )
-    yield Case(([3.0, -2.0, 5.0, 7.0], 0, 10_000.0), [3.0, -2.0, 5.0, 7.0], "Position 0 turns nothing.")
-    yield Case(
-        ([0.0, 1.0, 0.0, 1.0], 2, 100.0),
-        [-math.sin(2), math.cos(2), -math.sin(0.2), math.cos(0.2)],
-        "With four features and theta = 100 the second pair turns by 100^(-2/4) = 0.1 a token.",
+    yield case(
+        100.0,
+        torch.tensor([[3.0, -2.0, 5.0, 7.0], [0.5, 1.0, 0.25, -1.0]]),
+        torch.tensor([2, 0]),
+        "With four features and theta = 100 the second pair turns by 100^(-2/4) = 0.1 per position.",
     )
-    for vector, position, theta in (
-        ([0.5, -1.5, 2.0, 0.25, -0.75, 1.0], 7, 10_000.0),
-        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 13, 500.0),
-    ):
-        yield Case(
-            (vector, position, theta),
-            _turn(vector, position, theta),
-            "Pair i turns by position * theta^(-2i/d): (a, b) becomes (a cos - b sin, a sin + b cos).",
-        )
-
-
-def _backwards(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    return _turn(vector, -position, theta)
-
-
-def _one_speed(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    return [x for i in range(0, len(vector), 2) for x in _turn(vector[i : i + 2], position, theta)]
-
-
-def _overwritten(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    """The second line of each pair reads what the first has just written."""
-    turned = list(vector)
-    for i in range(0, len(vector), 2):
-        angle = position * theta ** (-i / len(vector))
-        turned[i] = turned[i] * math.cos(angle) - turned[i + 1] * math.sin(angle)
-        turned[i + 1] = turned[i] * math.sin(angle) + turned[i + 1] * math.cos(angle)
-    return turned
-
-
-def _twice_the_exponent(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    return _turn(vector, position, theta**2)
-
-
-def _in_degrees(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    return _turn(vector, math.radians(position), theta)
-
-
-def _first_elements_first(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    turned = _turn(vector, position, theta)
-    return turned[0::2] + turned[1::2]
-
-
-def _half_apart(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    half = len(vector) // 2
-    turned = _turn(
-        [x for pair in zip(vector[:half], vector[half:], strict=True) for x in pair], position, theta
+    yield case(
+        10_000.0,
+        _numbers(2, 3, 6),
+        torch.tensor([[0, 1, 2], [7, 3, 11]]),
+        "Each row of token_positions (B, T) belongs to one sequence of x (B, T, d).",
     )
-    return turned[0::2] + turned[1::2]
+    yield case(
+        500.0,
+        _numbers(2, 2, 3, 8),
+        torch.tensor([4, 5, 6]),
+        "x may have any number of leading dimensions, such as batch and heads: (B, H, T, d).",
+    )
+    yield case(
+        10_000.0,
+        _numbers(3, 2),
+        torch.tensor([501, 3, 0]),
+        "Position 501 is within max_seq_len = 512, and is not 500 or 502: angles need float32.",
+        length=512,
+    )
 
 
-def _half_speed_exponent(vector: Sequence[float], position: int, theta: float) -> list[float]:
-    return _turn(vector, position, math.sqrt(theta))
+def _numbers(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float32)
+
+
+def _result(x: Tensor) -> dict[str, Tensor]:
+    return {"forward": x.float()}
+
+
+def _turned(
+    x: Tensor,
+    positions: Tensor,
+    theta: float,
+    exponent: Callable[[int, int], float] = lambda pair, width: 2 * pair / width,
+) -> Tensor:
+    """Multiplication by complex numbers, in float64."""
+    width = x.shape[-1]
+    pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
+    speeds = torch.tensor(
+        [theta ** -exponent(pair, width) for pair in range(width // 2)], dtype=torch.float64
+    )
+    angles = positions.double().unsqueeze(-1) * speeds
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
+
+
+def _ignores_positions(made: _Made, given: _Given) -> dict[str, Tensor]:
+    x, _ = given
+    return _result(_turned(x, torch.arange(x.shape[-2]), made[0]))
+
+
+def _counts_from_one(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(given[0], given[1] + 1, made[0]))
+
+
+def _backwards(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(given[0], -given[1], made[0]))
+
+
+def _half_exponent(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(*given, made[0], lambda pair, width: pair / width))
+
+
+def _twice_exponent(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(*given, made[0], lambda pair, width: 4 * pair / width))
+
+
+def _from_the_second_power(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(*given, made[0], lambda pair, width: 2 * (pair + 1) / width))
+
+
+def _one_speed(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(*given, made[0], lambda _pair, _width: 0.0))
+
+
+def _half_apart(made: _Made, given: _Given) -> dict[str, Tensor]:
+    x, positions = given
+    neighbours = x.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    turned = _turned(neighbours, positions, made[0])
+    return _result(turned.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2))
+
+
+def _first_elements_first(made: _Made, given: _Given) -> dict[str, Tensor]:
+    turned = _turned(*given, made[0])
+    return _result(torch.cat((turned[..., 0::2], turned[..., 1::2]), -1))
+
+
+def _overwritten(made: _Made, given: _Given) -> dict[str, Tensor]:
+    """The second line reads what the first has just written."""
+    (theta, width, _), (x, positions) = made, given
+    powers = torch.arange(0, width, 2, dtype=torch.float64) / width
+    angles = positions.double().unsqueeze(-1) * theta**-powers
+    turned = x.double().clone()
+    turned[..., 0::2] = turned[..., 0::2] * angles.cos() - turned[..., 1::2] * angles.sin()
+    turned[..., 1::2] = turned[..., 0::2] * angles.sin() + turned[..., 1::2] * angles.cos()
+    return _result(turned)
+
+
+def _coarse_positions(made: _Made, given: _Given) -> dict[str, Tensor]:
+    return _result(_turned(given[0], given[1].bfloat16(), made[0]))
+
+
+# --- the permutation --------------------------------------------------------------------------------------------------
 
 
 def _reorder_cases() -> Iterator[Case]:
@@ -134,49 +193,6 @@ def _inverse_order(head_dim: int) -> list[int]:
 
 def _odd_first(head_dim: int) -> list[int]:
     return [*range(1, head_dim, 2), *range(0, head_dim, 2)]
-
-
-def _slowest(theta: float, head_dim: int) -> float:
-    """Tokens that the slowest pair needs for a radian."""
-    return max(float(theta ** (2 * i / head_dim)) for i in range(head_dim // 2))
-
-
-def _search(theta: float, head_dim: int, factor: float) -> float:
-    """By bisection on a logarithmic scale."""
-    low, high = theta, theta * factor**3
-    for _ in range(200):
-        middle = math.sqrt(low * high)
-        slow_enough = _slowest(middle, head_dim) >= factor * _slowest(theta, head_dim)
-        low, high = (low, middle) if slow_enough else (middle, high)
-    return high
-
-
-def _ntk_cases() -> Iterator[Case]:
-    # With four features the slowest pair has the wavelength 2 pi sqrt(theta).
-    yield Case(
-        (10_000.0, 4, 2.0),
-        40_000.0,
-        "With d = 4 the slowest pair turns in 2 pi sqrt(theta) tokens; for twice as many the base must be 4 theta.",
-    )
-    yield Case((10_000.0, 4, 1.0), 10_000.0, "A factor of 1 changes nothing.")
-    for theta, head_dim, factor in ((10_000.0, 128, 4.0), (10_000.0, 64, 8.0), (500_000.0, 128, 16.0)):
-        yield Case(
-            (theta, head_dim, factor),
-            _search(theta, head_dim, factor),
-            "The slowest of d/2 pairs has i = d/2 - 1, so its wavelength is 2 pi theta^((d - 2)/d).",
-        )
-
-
-def _times_factor(theta: float, head_dim: int, factor: float) -> float:  # noqa: ARG001
-    return theta * factor
-
-
-def _inverse_exponent(theta: float, head_dim: int, factor: float) -> float:
-    return float(theta * factor ** ((head_dim - 2) / head_dim))
-
-
-def _whole_power(theta: float, head_dim: int, factor: float) -> float:  # noqa: ARG001
-    return float(theta**factor)
 
 
 EXERCISES = (
@@ -204,39 +220,49 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        id="rope-rotate",
+        id="rope-module",
         chapter=4,
-        cases=_rotate_cases,
-        hint="For i = 0, 2, 4, … the angle is position * theta^(-i/d); (a, b) becomes (a cos - b sin, a sin + b cos). "
-        "Both results need the old a and b.",
+        cases=_module_cases,
+        methods=Methods(("forward",), several=True),
+        hint="In __init__: angles = outer(positions 0 … max_seq_len - 1, theta^(-2i/d) for i = 0, …, d/2 - 1), their "
+        "cosines and sines as buffers. In forward: cos[token_positions] and sin[token_positions] have shape (..., T, "
+        "d/2); x[..., 0::2] and x[..., 1::2] are the first and second elements of the pairs.",
         mistakes=(
+            Mistake(
+                _ignores_positions,
+                "Row t is turned as if it were at position t. Where it is, token_positions says.",
+            ),
+            Mistake(_counts_from_one, "Positions begin with 0, and position 0 turns nothing."),
             Mistake(
                 _backwards, "This turns the other way: (a, b) must become (a cos - b sin, a sin + b cos)."
             ),
             Mistake(
                 _overwritten,
                 "The second element of a pair is computed from the first after that has been overwritten: keep the old "
-                "a until b is done.",
+                "one until both are done.",
             ),
             Mistake(
                 _first_elements_first,
                 "The pairs are turned correctly but returned in another order: 0 and 1 stay side by side.",
             ),
             Mistake(
-                _twice_the_exponent,
-                "Pair i turns by theta^(-2i/d). An index that runs over 0, 2, 4, … is 2i already.",
-            ),
-            Mistake(
-                _in_degrees, "The angle is in radians: a position of 1 turns the first pair by one radian."
+                _half_apart,
+                "These pairs are half a vector apart. Here neighbours are pairs: 0 and 1, 2 and 3.",
             ),
             Mistake(
                 _one_speed, "All pairs turn at the speed of the first. Pair i turns by theta^(-2i/d) a token."
             ),
+            Mistake(_half_exponent, "The exponent of pair i is -2i/d, not -i/d."),
             Mistake(
-                _half_apart,
-                "These pairs are half a vector apart. Here neighbours are pairs: 0 and 1, 2 and 3.",
+                _twice_exponent,
+                "Pair i turns by theta^(-2i/d). An index that runs over 0, 2, 4, … is 2i already.",
             ),
-            Mistake(_half_speed_exponent, "The exponent of pair i is -2i/d, not -i/d."),
+            Mistake(_from_the_second_power, "The first pair has i = 0: it turns by a whole radian."),
+            Mistake(
+                _coarse_positions,
+                "Positions are rounded before they become angles: bfloat16 cannot tell 501 from 502. Compute angles "
+                "in float32.",
+            ),
         ),
     ),
     Exercise(
@@ -253,21 +279,5 @@ EXERCISES = (
             Mistake(_odd_first, "The first element of each pair comes first: the even rows."),
         ),
     ),
-    Exercise(
-        id="rope-ntk",
-        chapter=4,
-        cases=_ntk_cases,
-        hint="The slowest pair has i = d/2 - 1, its exponent is (d - 2)/d. Set theta'^((d - 2)/d) equal to "
-        "s theta^((d - 2)/d).",
-        mistakes=(
-            Mistake(
-                _times_factor, "s * theta slows the slowest pair by s^((d - 2)/d), a little less than s."
-            ),
-            Mistake(
-                _inverse_exponent,
-                "The exponent is upside down: solve theta'^((d - 2)/d) = s theta^((d - 2)/d) for theta'.",
-            ),
-            Mistake(_whole_power, "theta^s is far too much: the factor multiplies the wavelength."),
-        ),
-    ),
+    *STRETCHING,
 )

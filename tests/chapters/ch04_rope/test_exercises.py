@@ -2,16 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from course_lib.model import RotaryEmbedding
+from course_lib.model import RopeScaling, RotaryEmbedding, rotary_frequencies
 from tests.exercises.answers import Answers, run_tables
-
-Vector = Sequence[float]
 
 # --- pairs that come round --------------------------------------------------------------------------------------------
 
@@ -73,115 +71,158 @@ def pairs_as_fraction(theta: float, head_dim: int, length: int) -> float:
     return head_dim / 2 * math.log(length / math.tau, theta) + 1
 
 
-# --- turning ----------------------------------------------------------------------------------------------------------
+# --- a module that turns tensors --------------------------------------------------------------------------------------
 
 
-def rotate_by_library(vector: Vector, position: int, theta: float) -> torch.Tensor:
-    rope = RotaryEmbedding(theta, len(vector), max_seq_len=16)
-    return rope(torch.tensor([vector]), torch.tensor([position]))[0]
+class WithTables(torch.nn.Module):
+    """As in the assignment of Stanford's CS336; its subclasses make one mistake each."""
+
+    exponent = 2.0
+    first = 0
+
+    def __init__(self, theta: float, d_k: int, max_seq_len: int) -> None:
+        super().__init__()
+        pairs = torch.arange(d_k // 2, dtype=torch.float32) + self.first
+        angles = torch.outer(torch.arange(max_seq_len).float(), theta ** (-self.exponent * pairs / d_k))
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def tables(self, x: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cos[token_positions], self.sin[token_positions]
+
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        cos, sin = self.tables(x, token_positions)
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
 
 
-def rotate_with_numpy(vector: Vector, position: int, theta: float) -> np.ndarray:
-    x = np.array(vector, dtype=np.float32).reshape(-1, 2)
-    angles = position * theta ** (-np.arange(len(x)) * 2 / len(vector))
-    cos, sin = np.cos(angles), np.sin(angles)
-    return np.stack([x[:, 0] * cos - x[:, 1] * sin, x[:, 0] * sin + x[:, 1] * cos], axis=1).ravel()
+class Complex:
+    def __init__(self, theta: float, d_k: int, max_seq_len: int) -> None:
+        self.speeds = theta ** (-torch.arange(0, d_k, 2) / d_k)
+
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        angles = token_positions.unsqueeze(-1) * self.speeds
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * torch.exp(1j * angles)).flatten(-2)
 
 
-def rotate_by_complex(vector: Vector, position: int, theta: float) -> tuple[float, ...]:
-    turned: tuple[float, ...] = ()
-    for i, (a, b) in enumerate(zip(vector[::2], vector[1::2], strict=True)):
-        z = complex(a, b) * complex(math.cos(1), math.sin(1)) ** (position / theta ** (2 * i / len(vector)))
-        turned += (z.real, z.imag)
-    return turned
+class WithNumPy:
+    def __init__(self, theta: float, d_k: int, max_seq_len: int) -> None:
+        self.angles = np.arange(max_seq_len)[:, None] * theta ** (-np.arange(0, d_k, 2) / d_k)
+
+    def forward(self, x: Tensor, token_positions: Tensor) -> np.ndarray:
+        angles, values = self.angles[token_positions.numpy()], x.numpy()
+        out = np.empty_like(values)
+        out[..., 0::2] = values[..., 0::2] * np.cos(angles) - values[..., 1::2] * np.sin(angles)
+        out[..., 1::2] = values[..., 0::2] * np.sin(angles) + values[..., 1::2] * np.cos(angles)
+        return out
 
 
-def rotate_by_torch_polar(vector: Vector, position: int, theta: float) -> torch.Tensor:
-    x = torch.view_as_complex(torch.tensor(vector, dtype=torch.float64).view(-1, 2))
-    speeds = theta ** (-torch.arange(len(x), dtype=torch.float64) / len(x))
-    return torch.view_as_real(x * torch.polar(torch.ones_like(speeds), position * speeds)).flatten()
+class ByLibrary(RotaryEmbedding):
+    pass
 
 
-def _rotate(vector: Vector, angle_of: Any, sign: int = 1) -> list[float]:
-    turned = []
-    for i in range(0, len(vector), 2):
-        a, b, angle = vector[i], vector[i + 1], angle_of(i)
-        turned += [
-            a * math.cos(angle) - sign * b * math.sin(angle),
-            sign * a * math.sin(angle) + b * math.cos(angle),
+class ByMatrices:
+    def __init__(self, theta: float, d_k: int, max_seq_len: int) -> None:
+        self.theta, self.width = theta, d_k
+
+    def matrix(self, position: int) -> Tensor:
+        blocks = []
+        for pair in range(self.width // 2):
+            angle = position / self.theta ** (2 * pair / self.width)
+            cos, sin = math.cos(angle), math.sin(angle)
+            blocks.append(torch.tensor([[cos, -sin], [sin, cos]]))
+        return torch.block_diag(*blocks)
+
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        places = token_positions.expand(x.shape[:-1])
+        turned = [
+            self.matrix(int(m)) @ row for m, row in zip(places.flatten(), x.flatten(0, -2), strict=True)
         ]
-    return turned
+        return torch.stack(turned).view(x.shape)
 
 
-def rotate_backwards(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda i: position * theta ** (-i / len(vector)), -1)
+class IgnoresPositions(WithTables):
+    def tables(self, x: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]
 
 
-def rotate_overwriting(vector: Vector, position: int, theta: float) -> list[float]:
-    out = list(vector)
-    for i in range(0, len(out), 2):
-        angle = position * theta ** (-i / len(out))
-        out[i] = out[i] * math.cos(angle) - out[i + 1] * math.sin(angle)
-        out[i + 1] = out[i] * math.sin(angle) + out[i + 1] * math.cos(angle)
-    return out
+class FromOne(WithTables):
+    def tables(self, x: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cos[token_positions + 1], self.sin[token_positions + 1]
 
 
-def rotate_in_place(vector: list[float], position: int, theta: float) -> list[float]:
-    vector[:] = _rotate(vector, lambda i: position * theta ** (-i / len(vector)))
-    return vector
+class Backwards(WithTables):
+    def tables(self, x: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cos[token_positions], -self.sin[token_positions]
 
 
-def rotate_one_speed(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda _: position)
+class HalfExponent(WithTables):
+    exponent = 1.0
 
 
-def rotate_half_split(vector: Vector, position: int, theta: float) -> np.ndarray:
-    x, half = np.array(vector), len(vector) // 2
-    angles = position * theta ** (-np.arange(half) / half)
-    a, b = x[:half], x[half:]
-    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), a * np.sin(angles) + b * np.cos(angles)])
+class TwiceExponent(WithTables):
+    exponent = 4.0
 
 
-def rotate_half_exponent(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda i: position * theta ** (-(i // 2) / len(vector)))
+class FirstPairSlow(WithTables):
+    first = 1
 
 
-def rotate_twice_exponent(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda i: position * theta ** (-2 * i / len(vector)))
+class OneSpeed(WithTables):
+    exponent = 0.0
 
 
-def rotate_in_degrees(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda i: math.radians(position * theta ** (-i / len(vector))))
+class HalfSplit(WithTables):
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        cos, sin = self.tables(x, token_positions)
+        a, b = x.chunk(2, -1)
+        return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
-def rotate_concatenated(vector: Vector, position: int, theta: float) -> list[float]:
-    turned = _rotate(vector, lambda i: position * theta ** (-i / len(vector)))
-    return turned[::2] + turned[1::2]
+class Concatenates(WithTables):
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        cos, sin = self.tables(x, token_positions)
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
-def rotate_faster(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda i: position * theta ** (i / len(vector)))
+class Overwrites(WithTables):
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        cos, sin = self.tables(x, token_positions)
+        x = x.clone()
+        x[..., 0::2] = x[..., 0::2] * cos - x[..., 1::2] * sin
+        x[..., 1::2] = x[..., 0::2] * sin + x[..., 1::2] * cos
+        return x
 
 
-def rotate_reflected(vector: Vector, position: int, theta: float) -> list[float]:
-    turned = _rotate(vector, lambda i: position * theta ** (-i / len(vector)))
-    return [-x if i % 2 else x for i, x in enumerate(turned)]
+class InPlace(WithTables):
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        return x.copy_(super().forward(x, token_positions))
 
 
-def rotate_from_one(vector: Vector, position: int, theta: float) -> list[float]:
-    return _rotate(vector, lambda i: (position + 1) * theta ** (-i / len(vector)))
+class CoarsePositions(WithTables):
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        return super().forward(x, token_positions.bfloat16().long())
 
 
-def rotate_pairs(vector: Vector, position: int, theta: float) -> np.ndarray:
-    return rotate_with_numpy(vector, position, theta).reshape(-1, 2)
+class CoarseAngles(WithTables):
+    def __init__(self, theta: float, d_k: int, max_seq_len: int) -> None:
+        super().__init__(theta, d_k, max_seq_len)
+        speeds = (theta ** (-torch.arange(0, d_k, 2) / d_k)).bfloat16()
+        angles = torch.outer(torch.arange(max_seq_len).bfloat16(), speeds)
+        self.cos, self.sin = angles.cos(), angles.sin()
 
 
-def rotate_beyond(vector: Vector, position: int, theta: float) -> list[float]:
-    turned = []
-    for i in range(len(vector)):
-        a, b, angle = vector[i], vector[i + 1], position * theta ** (-i / len(vector))
-        turned += [a * math.cos(angle) - b * math.sin(angle), a * math.sin(angle) + b * math.cos(angle)]
-    return turned
+class OnlyOneSequence(WithTables):
+    def tables(self, x: Tensor, token_positions: Tensor) -> tuple[Tensor, Tensor]:
+        places = token_positions if token_positions.ndim == 1 else token_positions[0]
+        return self.cos[places], self.sin[places]
+
+
+class Unturned(WithTables):
+    def forward(self, x: Tensor, token_positions: Tensor) -> Tensor:
+        return x
 
 
 # --- reordering -------------------------------------------------------------------------------------------------------
@@ -293,6 +334,119 @@ def base_rounded(theta: float, head_dim: int, factor: float) -> int:
     return round(theta * factor ** (head_dim / (head_dim - 2)))
 
 
+# --- YaRN's speeds ----------------------------------------------------------------------------------------------------
+
+
+def speeds_and_shares(*given: Any) -> tuple[np.ndarray, np.ndarray]:
+    theta, head_dim, _, length, slow, fast = given
+    speeds = theta ** (-np.arange(0, head_dim, 2) / head_dim)
+    return speeds, (length * speeds / math.tau - slow) / (fast - slow)
+
+
+def yarn_with_numpy(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, kept = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    kept = kept.clip(0, 1)
+    return kept * speeds + (1 - kept) * speeds / factor
+
+
+def yarn_by_library(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> torch.Tensor:
+    """Llama 3's rule is YaRN's of the paper, without the temperature."""
+    rule = RopeScaling("llama3", factor, length, low_freq_factor=slow, high_freq_factor=fast)
+    return rotary_frequencies(theta, head_dim, rule)[0]
+
+
+def yarn_in_a_loop(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> list[float]:
+    found = []
+    for i in range(head_dim // 2):
+        speed = theta ** (-2 * i / head_dim)
+        turns = length * speed / (2 * math.pi)
+        if turns >= fast:
+            found.append(speed)
+        elif turns <= slow:
+            found.append(speed / factor)
+        else:
+            ramp = (fast - turns) / (fast - slow)
+            found.append(speed * (1 - ramp + ramp / factor))
+    return found
+
+
+def yarn_reversed(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, kept = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    kept = kept.clip(0, 1)
+    return (1 - kept) * speeds + kept * speeds / factor
+
+
+def yarn_unclamped(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, kept = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    return kept * speeds + (1 - kept) * speeds / factor
+
+
+def yarn_in_radians(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, _ = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    kept = ((length * speeds - slow) / (fast - slow)).clip(0, 1)
+    return kept * speeds + (1 - kept) * speeds / factor
+
+
+def yarn_with_an_edge(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, kept = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    return np.where(kept > 0, speeds, speeds / factor)
+
+
+def yarn_everywhere(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    return speeds_and_shares(theta, head_dim, factor, length, slow, fast)[0] / factor
+
+
+def yarn_of_wavelengths(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, kept = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    kept = kept.clip(0, 1)
+    waves = math.tau / speeds
+    return math.tau / (kept * waves + (1 - kept) * waves * factor)
+
+
+def yarn_half_exponent(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    return yarn_with_numpy(theta**0.5, head_dim, factor, length, slow, fast)
+
+
+def yarn_times_factor(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    speeds, kept = speeds_and_shares(theta, head_dim, factor, length, slow, fast)
+    kept = kept.clip(0, 1)
+    return kept * speeds + (1 - kept) * speeds * factor
+
+
+def yarn_as_wavelengths(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    return math.tau / yarn_with_numpy(theta, head_dim, factor, length, slow, fast)
+
+
+def yarn_thresholds_swapped(
+    theta: float, head_dim: int, factor: float, length: int, slow: float, fast: float
+) -> np.ndarray:
+    return yarn_with_numpy(theta, head_dim, factor, length, fast, slow)
+
+
 ANSWERS = {
     "rope-pairs": Answers(
         right=(pairs_with_numpy, pairs_by_logarithm, pairs_one_by_one),
@@ -309,23 +463,24 @@ ANSWERS = {
             (pairs_as_fraction, "The pairs turn in 6.3, 62.8"),
         ),
     ),
-    "rope-rotate": Answers(
-        right=(rotate_by_library, rotate_with_numpy, rotate_by_complex, rotate_by_torch_polar),
+    "rope-module": Answers(
+        right=(WithTables, Complex, WithNumPy, ByLibrary, ByMatrices),
         wrong=(
-            (rotate_backwards, "This turns the other way"),
-            (rotate_overwriting, "The second element of a pair is computed from the first after"),
-            (rotate_in_place, "Whoever called the function still needs its arguments"),
-            (rotate_one_speed, "All pairs turn at the speed of the first"),
-            (rotate_half_split, "These pairs are half a vector apart"),
-            (rotate_half_exponent, "The exponent of pair i is -2i/d, not -i/d"),
-            (rotate_twice_exponent, "Pair i turns by theta^(-2i/d). An index"),
-            (rotate_in_degrees, "The angle is in radians"),
-            (rotate_concatenated, "The pairs are turned correctly but returned in another order"),
-            (rotate_faster, "With four features and theta = 100"),
-            (rotate_reflected, "The first pair turns by one radian"),
-            (rotate_from_one, "The first pair turns by one radian"),
-            (rotate_pairs, "The first pair turns by one radian"),
-            (rotate_beyond, "The first pair turns by one radian"),
+            (IgnoresPositions, "Row t is turned as if it were at position t"),
+            (FromOne, "Positions begin with 0, and position 0 turns nothing"),
+            (Backwards, "This turns the other way"),
+            (HalfExponent, "The exponent of pair i is -2i/d, not -i/d"),
+            (TwiceExponent, "Pair i turns by theta^(-2i/d). An index"),
+            (FirstPairSlow, "The first pair has i = 0"),
+            (OneSpeed, "All pairs turn at the speed of the first"),
+            (HalfSplit, "These pairs are half a vector apart"),
+            (Concatenates, "The pairs are turned correctly but returned in another order"),
+            (Overwrites, "The second element of a pair is computed from the first after"),
+            (InPlace, "Whoever called the function still needs its arguments"),
+            (CoarsePositions, "Positions are rounded before they become angles"),
+            (CoarseAngles, "The first pair turns by one radian"),
+            (OnlyOneSequence, "Each row of token_positions (B, T) belongs to one sequence"),
+            (Unturned, "The first pair turns by one radian"),
         ),
     ),
     "rope-reorder": Answers(
@@ -351,6 +506,21 @@ ANSWERS = {
             (base_one_feature, "With d = 4 the slowest pair turns in 2 pi sqrt(theta)"),
             (base_factor_alone, "With d = 4 the slowest pair turns in 2 pi sqrt(theta)"),
             (base_divided, "With d = 4 the slowest pair turns in 2 pi sqrt(theta)"),
+        ),
+    ),
+    "rope-yarn": Answers(
+        right=(yarn_with_numpy, yarn_by_library, yarn_in_a_loop),
+        wrong=(
+            (yarn_reversed, "The ramp is reversed"),
+            (yarn_unclamped, "Between slow and fast this is right"),
+            (yarn_in_radians, "slow and fast count turns"),
+            (yarn_with_an_edge, "Between slow and fast turns lies a ramp"),
+            (yarn_everywhere, "That is position interpolation"),
+            (yarn_of_wavelengths, "This takes the mean of wavelengths"),
+            (yarn_half_exponent, "The exponent of pair i is -2i/d"),
+            (yarn_times_factor, "Within 64 tokens the pairs turn"),
+            (yarn_as_wavelengths, "Within 64 tokens the pairs turn"),
+            (yarn_thresholds_swapped, "The ramp is reversed"),
         ),
     ),
 }

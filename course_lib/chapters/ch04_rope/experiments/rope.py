@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
+from types import MethodType
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.hooks import attentions
 from course_lib.lab.measure import take_turns
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import (
+    CausalSelfAttention,
+    LayerCache,
     ModelConfig,
     RotaryEmbedding,
     SinusoidalEmbedding,
     TransformerLM,
     rotary_frequencies,
     rotate_pairs,
+    scaled_dot_product_attention,
 )
 
 _OFFSETS = (0, 1, 2, 3, *(round(2 ** (power / 4)) for power in range(8, 53)))
@@ -31,7 +36,7 @@ _OFFSETS = (0, 1, 2, 3, *(round(2 ** (power / 4)) for power in range(8, 53)))
 @float32_on_cpu()
 @torch.no_grad()
 def order_matters(
-    positions: Sequence[str] = ("none", "rope"),
+    models: Sequence[str] = ("none", "none, no mask", "rope"),
     num_layers: Sequence[int] = (1, 2, 4),
     *,
     seeds: Sequence[int] = (0, 1, 2),
@@ -39,21 +44,41 @@ def order_matters(
 ) -> pd.DataFrame:
     """The change of the last token's logits when all other tokens are shuffled.
 
-    Untrained models with random tokens. Columns: position, layers, seed, change (norm of the difference of the last
-    logits, relative to their norm).
+    Untrained models with random tokens. ``models``: position encodings; with ", no mask", every token sees all tokens.
+    Columns: model, layers, seed, change (norm of the difference of the last logits, relative to their norm).
     """
     rows = []
-    for position in positions:
+    for name in models:
+        position, _, unmasked = name.partition(", ")
         for layers in num_layers:
             for seed in seeds:
                 generator = torch.Generator().manual_seed(seed)
                 torch.manual_seed(seed)
                 model = TransformerLM(ModelConfig(100, length, 64, layers, 4, position=position))
+                if unmasked:
+                    _look_everywhere(model)
                 ids = torch.randint(100, (length,), generator=generator)
                 order = torch.randperm(length - 1, generator=generator)
                 last, shuffled = model(ids)[-1], model(torch.cat((ids[order], ids[-1:])))[-1]
-                rows.append((position, layers, seed, float((shuffled - last).norm() / last.norm())))
-    return pd.DataFrame(rows, columns=["position", "layers", "seed", "change"])
+                rows.append((name, layers, seed, float((shuffled - last).norm() / last.norm())))
+    return pd.DataFrame(rows, columns=["model", "layers", "seed", "change"])
+
+
+def _look_everywhere(model: TransformerLM) -> None:
+    """Take the causal mask away: as in an encoder, every token sees all tokens."""
+
+    def forward(
+        attention: CausalSelfAttention,
+        x: Tensor,
+        token_positions: Tensor | None = None,
+        *,
+        cache: LayerCache | None = None,  # noqa: ARG001
+    ) -> Tensor:
+        mixed = scaled_dot_product_attention(*attention.heads(x, token_positions))
+        return attention.output_proj(mixed.transpose(-3, -2).flatten(-2))  # type: ignore[no-any-return]
+
+    for attention in attentions(model):
+        attention.forward = MethodType(forward, attention)  # type: ignore[method-assign]
 
 
 # --- scores depend on the offset --------------------------------------------------------------------------------------
@@ -86,9 +111,18 @@ def diagonal_spread(scores: NDArray[np.float64]) -> float:
     return math.sqrt(within / scores.size) / float(scores.std())
 
 
+ROUNDED = (
+    "bfloat16 angles",
+    "float16 angles",
+    "float32 angles",
+    "bfloat16 table, query and key",
+)
+"""What is rounded. In the last one angles are float32, and their cosines and sines, query and key are bfloat16."""
+
+
 @float32_on_cpu()
 def score_precision(
-    dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
+    rounded: Sequence[str] = ROUNDED,
     shifts: Sequence[int] = (0, 16, 64, 256, 1024, 4096, 16384),
     *,
     head_dim: int = 64,
@@ -96,35 +130,36 @@ def score_precision(
     draws: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The error of scores when query and key are moved together by ``shift`` and angles are computed in ``dtype``.
+    """The error of scores when query and key are moved together by ``shift`` and something is ``rounded``.
 
-    Exact scores do not change. Positions, frequencies and their product are rounded to ``dtype``; everything after that
-    is computed in float64, so that the error is the angle's alone. Offsets are 0 … 31. Columns: dtype, shift, error
-    (root mean square, relative to that of the exact scores).
+    Exact scores do not change. Angles of a format: positions, frequencies and their product are rounded to it.
+    Everything that is not rounded is computed in float64, so that the error is that of the rounding alone. Offsets are
+    0 … 31. Columns: rounded, shift, error (root mean square, relative to that of the exact scores).
     """
     generator = torch.Generator().manual_seed(seed)
     q, k = torch.randn(2, draws, head_dim, generator=generator, dtype=torch.float64)
     n = torch.randint(32, (draws,), generator=generator)
     frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
 
-    def scores(shift: int, dtype: torch.dtype) -> Tensor:
+    def scores(shift: int, angle_type: torch.dtype, stored: torch.dtype) -> Tensor:
         def turned(x: Tensor, positions: Tensor) -> Tensor:
-            angles = (positions.to(dtype)[:, None] * frequencies.to(dtype)).double()
-            return rotate_pairs(x, angles.cos(), angles.sin())
+            angles = (positions.to(angle_type)[:, None] * frequencies.to(angle_type)).double()
+            cos, sin, x = (t.to(stored).double() for t in (angles.cos(), angles.sin(), x))
+            return rotate_pairs(x, cos, sin)
 
         return (turned(q, n + shift) * turned(k, torch.full((draws,), shift))).sum(-1)
 
-    exact = scores(0, torch.float64)
-    rows = [
-        (
-            str(dtype).removeprefix("torch."),
-            shift,
-            float((scores(shift, dtype) - exact).norm() / exact.norm()),
-        )
-        for dtype in dtypes
-        for shift in shifts
-    ]
-    return pd.DataFrame(rows, columns=["dtype", "shift", "error"])
+    exact = scores(0, torch.float64, torch.float64)
+    rows = []
+    for name in rounded:
+        first = name.partition(" ")[0]
+        is_table = "table" in name
+        angle_type = torch.float32 if is_table else getattr(torch, first)
+        stored = getattr(torch, first) if is_table else torch.float64
+        for shift in shifts:
+            error = scores(shift, angle_type, stored) - exact
+            rows.append((name, shift, float(error.norm() / exact.norm())))
+    return pd.DataFrame(rows, columns=["rounded", "shift", "error"])
 
 
 # --- frequencies, and scores by offset --------------------------------------------------------------------------------
