@@ -31,7 +31,8 @@ def _activation() -> Sequence[str]:
 def _dial() -> Sequence[str]:
     offset = 7 - 19
     radians = [1e6 ** (-pair / 4) for pair in range(4)]
-    angles = [f"{round(math.degrees(offset * f))}°".replace("-0°", "0°") for f in radians]
+    wrapped = [(math.degrees(offset * f) + 180) % 360 - 180 for f in radians]
+    angles = [f"{round(angle)}°".replace("-0°", "0°") for angle in wrapped]
     mean = sum(math.cos(offset * f) for f in radians) / 4
     return ["Query at 24, key at 12", ", ".join(angles), f"similarity {mean:.3f}"]
 

@@ -17,7 +17,14 @@ _DIAL_PAIRS = 4
 _TRAINED = 4096
 _LONGEST = 65536
 _OFFSETS = np.unique(np.concatenate(([0], np.geomspace(1, _LONGEST, 700).round()))).astype(int)
-_SCALINGS = {"nothing": "none", "position interpolation": "linear", "NTK-aware": "ntk", "YaRN": "yarn"}
+_SCALINGS = {
+    "nothing": "none",
+    "position interpolation": "linear",
+    "NTK-aware": "ntk",
+    "YaRN": "yarn",
+    "Llama 3": "llama3",
+}
+_NAMES = {value: name for name, value in _SCALINGS.items()}
 
 
 def frequencies(
@@ -31,6 +38,11 @@ def frequencies(
 def similarity(offsets: NDArray[np.int64], radians: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over pairs of cos(offset · frequency): the cosine similarity of a vector of equal pairs and its rotation."""
     return np.asarray(np.cos(np.outer(offsets, radians)).mean(1))
+
+
+def wrapped(angle: float) -> float:
+    """An angle in radians as degrees from -180 to 180."""
+    return math.degrees(math.remainder(angle, 2 * math.pi))
 
 
 # --- the dial ---------------------------------------------------------------------------------------------------------
@@ -56,7 +68,8 @@ def _dials(figure: Figure) -> Callable[..., str]:
     grid = figure.add_gridspec(2, _DIAL_PAIRS, height_ratios=(1.25, 1))
     dials = [_Dial(figure.add_subplot(grid[0, i])) for i in range(_DIAL_PAIRS)]
     below = figure.add_subplot(grid[1, :])
-    below.set(xlim=(-100, 100), ylim=(-1.05, 1.12), xlabel="offset n − m (tokens)", ylabel="similarity")
+    below.set(xlim=(-100, 100), ylim=(-1.05, 1.3), xlabel="offset n − m (tokens)", ylabel="similarity")
+    setting = below.text(0.01, 0.97, "", transform=below.transAxes, va="top", fontsize=NOTE_SIZE)
     offsets = np.arange(-100, 101)
     (curve,) = below.plot([], [], color=PALETTE["grey"], lw=1.4)
     (dot,) = below.plot([], [], "o", color=INK, markersize=8, zorder=4)
@@ -73,9 +86,10 @@ def _dials(figure: Figure) -> Callable[..., str]:
         dot.set_data([n - m], [here])
         note.xy = (n - m, here)
         note.set_text(f"{here:.3f}")
+        setting.set_text(f"query at {m + shift:,}, key at {n + shift:,}, theta {theta:,.0f}")
         return (
-            f"Query at {m + shift}, key at {n + shift}: the angles between them are "
-            f"{', '.join(f'{math.degrees((n - m) * f):z.0f}°' for f in radians)}, the similarity {here:.3f}."
+            f"Query at {m + shift}, key at {n + shift}, theta {theta:,.0f}: the angles between them are "
+            f"{', '.join(f'{wrapped((n - m) * f):z.0f}°' for f in radians)}, the similarity {here:.3f}."
         )
 
     return update
@@ -116,7 +130,7 @@ class _Dial:
             np.column_stack((np.append(0.45 * np.cos(arc), 0), np.append(0.45 * np.sin(arc), 0)))
         )
         self._title.set_text(f"a turn in {2 * math.pi / frequency:,.0f} tokens")
-        self._angle.set_text(f"between: {math.degrees(between):z,.0f}°")
+        self._angle.set_text(f"between: {wrapped(between):z.0f}°")
 
 
 # --- similarity against offset ----------------------------------------------------------------------------------------
@@ -133,7 +147,7 @@ def similarity_explorer() -> Explorer:
         size=(8.2, 4.4),
         theta=Slider("theta", [100, 1_000, 10_000, 100_000, 500_000, 1_000_000], start=10_000),
         head_dim=Slider("head size d", [16, 32, 64, 128, 256], start=128),
-        scaling=Choice("stretched by", _SCALINGS),
+        scaling=Choice("stretched by", _SCALINGS, start="yarn"),
         factor=Slider("stretching factor", [2, 4, 8, 16], start=4),
     )
 
@@ -172,11 +186,12 @@ def _similarity(figure: Figure) -> Callable[..., str]:
         waves_before.set_data(place, 2 * np.pi / plain)
         waves.set_data(place, 2 * np.pi / radians)
         slow = int((2 * np.pi / radians > _TRAINED).sum())
+        how = "not stretched" if scaling == "none" else f"{_NAMES[scaling]} x{factor}"
+        left.set_title(f"theta {theta:,.0f}, d = {head_dim}, {how}")
         note.set_text(f"{slow} of {len(plain)} pairs do not complete\na turn in {_TRAINED:,} tokens")
         below = _OFFSETS[similarity(_OFFSETS, radians) < 0.5]
         return (
-            f"theta {theta:,.0f}, head size {head_dim}"
-            f"{'' if scaling == 'none' else f', {scaling} by {factor}'}: similarity first falls below 1/2 at offset "
+            f"theta {theta:,.0f}, head size {head_dim}, {how}: similarity first falls below 1/2 at offset "
             f"{below[0] if len(below) else 'none shown'}; {slow} of {len(plain)} pairs do not complete "
             f"a turn in {_TRAINED:,} tokens."
         )

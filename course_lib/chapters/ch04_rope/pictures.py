@@ -1,29 +1,48 @@
-"""Pictures of chapter 4: scores by position, wavelengths, loss beyond the trained length."""
+"""Pictures of chapter 4: scores by position, wavelengths, and what is read beyond the trained length."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure, label_point
 
-_ENCODINGS = {
-    "rope": ("RoPE", PALETTE["blue"]),
-    "sinusoidal": ("sinusoidal", PALETTE["pink"]),
-    "learned": ("learned", PALETTE["orange"]),
-    "none": ("none", PALETTE["green"]),
+ENCODINGS = {
+    "rope": PALETTE["blue"],
+    "sinusoidal": PALETTE["pink"],
+    "learned": PALETTE["orange"],
+    "none": PALETTE["green"],
 }
+"""Colours of the position encodings."""
+ARMS = {
+    "rope": PALETTE["blue"],
+    "theta 100": PALETTE["violet"],
+    "theta 1e6": PALETTE["pink"],
+    "partial": PALETTE["ochre"],
+    "p-rope": PALETTE["orange"],
+    "one layer": PALETTE["green"],
+    "none": PALETTE["grey"],
+}
+"""Colours of which pairs turn."""
 METHODS = {
     "as it is": PALETTE["grey"],
-    "position interpolation": PALETTE["orange"],
-    "NTK-aware": PALETTE["blue"],
-    "YaRN": PALETTE["green"],
+    "theta 1e6": PALETTE["violet"],
+    "interpolation x4": PALETTE["orange"],
+    "NTK x4": PALETTE["pink"],
+    "NTK x8": PALETTE["pink"],
+    "NTK x12": PALETTE["pink"],
+    "YaRN x4": PALETTE["green"],
+    "Llama 3 x4": PALETTE["blue"],
 }
-"""Colours of the methods for stretching a context, by name."""
-_DTYPES = {"bfloat16": PALETTE["orange"], "float16": PALETTE["blue"], "float32": PALETTE["green"]}
+"""Colours of the ways of stretching."""
+_ROUNDED = {
+    "bfloat16 angles": PALETTE["orange"],
+    "float16 angles": PALETTE["pink"],
+    "float32 angles": PALETTE["green"],
+    "bfloat16 table, query and key": PALETTE["blue"],
+}
 
 
 def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[str, float]) -> Picture:
@@ -52,23 +71,23 @@ def placed_scores(scores: Mapping[str, NDArray[np.float64]], spreads: Mapping[st
 
 
 def precision(results: pd.DataFrame) -> Picture:
-    """Error of the scores when query and key move together, by number format. Columns: dtype, shift, error."""
-    fig, axes = figure(size=(7.6, 3.5))
+    """Error of the scores when query and key move together, by what is rounded. Columns: rounded, shift, error."""
+    fig, axes = figure(size=(7.6, 3.6))
     axes.set(
         yscale="log", xlabel="common shift of query and key (tokens)", ylabel="error of the score\n(relative)"
     )
     axes.set_xscale("symlog", linthresh=16, linscale=0.5)
-    for name, colour in _DTYPES.items():
-        rows = results[results["dtype"] == name]
+    for name, colour in _ROUNDED.items():
+        rows = results[results["rounded"] == name]
         axes.plot(rows["shift"], rows["error"], "o-", color=colour, label=name)
     axes.set_xticks(shifts := sorted(results["shift"].unique()))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlim(right=max(shifts) * 4)
+    axes.set_xlim(right=max(shifts) * 40)
     direct_labels(axes)
-    last = results[results["shift"] == max(shifts)].set_index("dtype")["error"]
+    last = results[results["shift"] == max(shifts)].set_index("rounded")["error"]
     return Picture(
         fig,
-        caption="Angles computed in three number formats, everything else in float64. The score should not change.",
+        caption="What is rounded; everything else is computed in float64. The score should not change.",
         alt=f"Relative error at a shift of {max(shifts)}: "
         + ", ".join(f"{n} {e:.1e}" for n, e in last.items()),
     )
@@ -82,7 +101,9 @@ def spectrum(results: pd.DataFrame, *, length: int) -> Picture:
         axes.plot(rows["pair"], rows["wavelength"], label=f"theta = {theta:,.0f}")
     axes.axhline(length, **REFERENCE)
     axes.text(0.4, length * 1.25, f"context: {length:,} tokens", fontsize=NOTE_SIZE)
-    axes.set_xlim(-0.5, float(results["pair"].max()) * 1.22)
+    count = int(results["pair"].max()) + 1
+    axes.set_xlim(-0.5, count * 1.22)
+    axes.set_xticks([*range(0, count, count // 4), count - 1])
     direct_labels(axes)
     slow = results[results["wavelength"] > length].groupby("theta").size()
     return Picture(
@@ -129,83 +150,116 @@ def decay(results: pd.DataFrame) -> Picture:
     )
 
 
-def beyond_training(results: pd.DataFrame, *, trained: int) -> Picture:
-    """Loss by position for each encoding, one line per seed. Columns: encoding, seed, position, loss."""
-    fig, axes = figure(size=(8.0, 4.0))
-    for encoding, (label, colour) in _ENCODINGS.items():
-        rows = results[results["encoding"] == encoding]
-        named = encoding != "learned"  # its name would overlap the dashed line
-        for number, (_, line) in enumerate(rows.groupby("seed")):
-            shown = label if named and number == 0 else f"_{label}"
-            axes.plot(line["position"], line["loss"], color=colour, lw=1.4, label=shown)
-    learned = results[results["encoding"] == "learned"]
-    if len(learned):
-        top = float(learned.loc[learned["position"] > trained / 2, "loss"].max())
-        label_point(axes, "learned", (trained, top), (-4, 4), ha="right", color=_ENCODINGS["learned"][1])
-    _finish(axes, results, trained, room=0.17)
-    axes.set_ylabel("loss (nats/byte)")
-    direct_labels(axes)
-    last = results[results["position"] == results["position"].max()].groupby("encoding")["loss"].mean()
-    return Picture(
-        fig,
-        caption=f"Trained on {trained} bytes. Held-out stories, one line per seed. Learned positions end with "
-        "their table.",
-        alt="Loss at the last positions: " + ", ".join(f"{name} {loss:.2f}" for name, loss in last.items()),
-    )
+def near_and_far(results: pd.DataFrame, *, chance: float) -> Picture:
+    """Shares predicted in long strings, near and far, as models are and through a window: a row per arm.
 
-
-def stretched(results: pd.DataFrame, *, trained: int) -> Picture:
-    """Loss by position for each stretching method, before and after tuning, one line per seed.
-
-    ``results``: columns method, tuned (steps), seed, position, loss.
+    ``results``: columns arm, seed, way (two of them), near, far. ``chance``: the share that a guess gets right.
     """
-    fig, panels = figure(1, 2, size=(9.6, 4.0), sharey=True)
-    for axes, steps in zip(panels, sorted(results["tuned"].unique()), strict=True):
-        part = results[results["tuned"] == steps]
-        for method, colour in METHODS.items():
-            for number, (_, line) in enumerate(part[part["method"] == method].groupby("seed")):
-                label = method if number == 0 else f"_{method}"
-                axes.plot(line["position"], line["loss"], color=colour, lw=1.4, label=label)
-        _finish(axes, part, trained, room=0.5)
-        axes.set_title(f"after {steps} steps at the new length" if steps else "without further training")
-    panels[0].set_ylabel("loss (nats/byte)")
-    direct_labels(*panels)
-    last = results[results["position"] > 2 * trained].groupby(["tuned", "method"])["loss"].mean()
+    arms, ways = list(dict.fromkeys(results["arm"])), list(dict.fromkeys(results["way"]))
+    fig, panels = figure(1, 2, size=(8.2, 0.9 + 0.36 * len(arms)), sharey=True)
+    for axes, column, title in zip(
+        panels, ("near", "far"), ("periods 8–32, as trained", "periods 70–100"), strict=True
+    ):
+        for number, way in enumerate(ways):
+            rows = results[results["way"] == way]
+            places = rows["arm"].map(arms.index) + 0.28 * (number - 0.5)
+            colour = (PALETTE["blue"], PALETTE["orange"])[number]
+            axes.plot(rows[column], places, "o", color=colour, alpha=0.55, markersize=5, mew=0)
+        axes.axvline(chance, **REFERENCE)
+        axes.set(xlim=(-0.03, 1.03), title=title, xlabel="share of symbols predicted")
+    label_point(panels[1], "chance", (chance, -0.62), (4, 0), va="center")
+    panels[0].set_yticks(range(len(arms)), arms)
+    panels[0].set_ylim(len(arms) - 0.5, -0.85)
+    means = results.groupby(["arm", "way"], sort=False)[["near", "far"]].mean()
     return Picture(
         fig,
-        caption="A context stretched four times: loss by position on held-out stories, one line per seed.",
-        alt="Mean loss beyond twice the trained length, by steps of tuning and method: "
-        + ", ".join(f"{key}: {loss:.2f}" for key, loss in last.items()),
+        caption=f"Strings of four times the trained length; a dot per seed. Blue: {ways[0]}; orange: {ways[1]}.",
+        alt="; ".join(
+            f"{arm}, {way}: near {near:.2f}, far {far:.2f}" for (arm, way), near, far in means.itertuples()
+        ),
     )
 
 
-def _finish(axes: Axes, results: pd.DataFrame, trained: int, *, room: float) -> None:
-    axes.axvline(trained, **REFERENCE)
-    label_point(axes, "trained up to here", (trained, 0), (4, 4), xycoords=("data", "axes fraction"))
-    axes.set(xlabel="position (bytes)", xlim=(0, float(results["position"].max()) * (1 + room)))
-    axes.set_xticks(range(0, round(float(results["position"].max())) + 5, trained))
+def one_pair(results: pd.DataFrame, *, plain: float, trained: int, read: int) -> Picture:
+    """The share predicted when one pair alone is interpolated, against that pair's wavelength.
 
-
-def stretched_frequencies(results: pd.DataFrame, *, factor: float) -> Picture:
-    """The factor by which each stretching method slows each pair.
-
-    ``results``: columns method, wavelength (before), ratio (after / before).
+    ``results``: columns pair, wavelength, seed, near, far. ``plain``: the mean of far, with all pairs as trained;
+    ``trained`` and ``read``: the lengths.
     """
-    fig, axes = figure(size=(7.6, 3.3))
-    for method, colour in METHODS.items():
-        rows = results[results["method"] == method]
-        axes.plot(rows["wavelength"], rows["ratio"], "o-", color=colour, label=method, markersize=4)
-    axes.set(
-        xscale="log", xlabel="tokens for a full turn, before", ylabel="speed after / before", ylim=(0, 1.1)
+    fig, axes = figure(size=(7.6, 3.9))
+    means = results.groupby("wavelength")["far"].mean()
+    axes.plot(
+        results["wavelength"], results["far"], "o", color=PALETTE["blue"], alpha=0.4, markersize=5, mew=0
     )
-    axes.axhline(1 / factor, **REFERENCE)
-    axes.set_xlim(right=float(results["wavelength"].max()) * 40)
-    axes.text(float(results["wavelength"].min()), 1 / factor + 0.03, f"1/{factor:g}", fontsize=NOTE_SIZE)
-    direct_labels(axes)
+    axes.plot(means.index, means, color=PALETTE["blue"])
+    axes.axhline(plain, **REFERENCE)
+    axes.axvspan(trained, read, color=PALETTE["ochre"], alpha=0.13, lw=0)
+    pairs = results.groupby("wavelength")["pair"].first()
+    for wavelength, pair in pairs.items():
+        label_point(axes, f"{pair}", (wavelength, 0), (0, 4), xycoords=("data", "axes fraction"), ha="center")
+    top = {"xycoords": ("data", "axes fraction"), "va": "top"}
+    label_point(axes, f"a turn in {trained}\nto {read} tokens", (trained * 1.06, 1), (2, -4), **top)
+    label_point(axes, "all pairs as trained", (float(pairs.index.max()), plain), (0, 5), ha="right")
+    axes.set(xscale="log", xlabel="tokens for a full turn (numbers: the pairs)", ylim=(0, None))
+    axes.set_ylabel("share predicted,\nperiods 70–100")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlim(right=float(pairs.index.max()) * 1.6)
+    best = means.sort_values().index[-2:]
     return Picture(
         fig,
-        caption="Horizontal: the tokens per turn of each pair of features; vertical: the factor that slows it.",
-        alt="Position interpolation slows all pairs equally, NTK-aware the slower ones more; YaRN has a short ramp.",
+        caption="One pair is slowed to a quarter, all others turn as trained. Dots: seeds; line: their mean.",
+        alt=f"As trained {plain:.2f}; most with pairs {', '.join(str(pairs[one]) for one in best)}: "
+        f"{', '.join(f'{means[one]:.2f}' for one in best)}.",
+    )
+
+
+def ways_to_stretch(results: pd.DataFrame, slowed: pd.DataFrame, *, plain: float) -> Picture:
+    """How each way of stretching slows the pairs, a panel each, with what is then read far and near.
+
+    ``results``: columns way, seed, near, far; ``slowed``: columns way, wavelength, ratio; ``plain``: far, unstretched.
+    """
+    ways = list(dict.fromkeys(slowed["way"]))
+    fig, panels = figure(2, 3, size=(8.4, 4.9), sharex=True, sharey=True)
+    means = results.groupby("way")[["near", "far"]].mean()
+    for axes, way in zip(panels.flat, ways, strict=True):
+        rows = slowed[slowed["way"] == way]
+        for other in ways:
+            grey = slowed[slowed["way"] == other]
+            axes.plot(grey["wavelength"], grey["ratio"], color=PALETTE["grey"], lw=0.7, alpha=0.35)
+        axes.plot(rows["wavelength"], rows["ratio"], "o-", color=METHODS[way], markersize=4, lw=1.8)
+        axes.set(title=way, ylim=(0, 1.3), xscale="log")
+        told = f"far {means.far[way]:.2f}, near {means.near[way]:.2f}"
+        axes.text(0.97, 0.96, told, transform=axes.transAxes, ha="right", va="top", fontsize=NOTE_SIZE)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    for axes in panels[-1]:
+        axes.set_xlabel("tokens for a full turn")
+    for row in panels:
+        row[0].set_ylabel("speed after / before")
+    return Picture(
+        fig,
+        caption=f"Eight pairs each; in grey the other ways. Share of symbols predicted, unstretched: far {plain:.2f}.",
+        alt=f"Unstretched far {plain:.2f}; "
+        + "; ".join(f"{way}: far {means.far[way]:.2f}, near {means.near[way]:.2f}" for way in ways),
+    )
+
+
+def novels_beyond(results: pd.DataFrame) -> Picture:
+    """Bits far out in novels, a row per encoding and way of reading. Columns: encoding, way, seed, bits."""
+    shown = results.assign(row=results["encoding"] + ", " + results["way"])
+    order = shown.groupby("row")["bits"].mean().sort_values().index.tolist()
+    fig, axes = figure(size=(7.6, 0.9 + 0.27 * len(order)))
+    for encoding, rows in shown.groupby("encoding", sort=False):
+        places = rows["row"].map(order.index)
+        axes.plot(rows["bits"], places, "o", color=ENCODINGS[str(encoding)], alpha=0.55, markersize=5, mew=0)
+    axes.set_yticks(range(len(order)), order)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.set_xlabel("bits per byte, bytes 129 to 256")
+    means = shown.groupby("row")["bits"].mean()
+    return Picture(
+        fig,
+        caption="Models trained on 64 bytes read 256; a dot per seed, the best on top.",
+        alt="; ".join(f"{row} {means[row]:.2f}" for row in order),
     )
 
 

@@ -36,14 +36,30 @@ def test_the_similarity_explorer_shows_both_curves() -> None:
     explorer = explorers.similarity_explorer()
     left = explorer.figure.axes[0]
     before, after = (np.asarray(line.get_ydata(), dtype=float) for line in left.get_lines()[1:3])
-    assert np.array_equal(before, after)
+    assert not np.allclose(before, after)  # it starts stretched, so that its factor moves something
+    alt = explorer.alt
+    explorer.controls["factor"].value = 16
+    assert explorer.alt != alt
+    explorer.controls["scaling"].value = "none"
+    before, after = (np.asarray(line.get_ydata(), dtype=float) for line in left.get_lines()[1:3])
+    assert np.array_equal(before, after) and "not stretched" in explorer.alt
     explorer.controls["scaling"].value = "linear"
     explorer.controls["factor"].value = 8
     offsets, after = (np.asarray(d, dtype=float) for d in left.get_lines()[2].get_data())
     assert after == pytest.approx(
         explorers.similarity(offsets.astype(int), explorers.frequencies(10_000, 128) / 8), abs=1e-6
     )
-    assert "linear by 8" in explorer.alt
-    for name in ("ntk", "yarn"):
+    assert "position interpolation x8" in explorer.alt
+    for name in ("ntk", "yarn", "llama3"):
         explorer.controls["scaling"].value = name
         assert explorer.error is None
+
+
+def test_the_dial_writes_angles_within_half_a_turn() -> None:
+    assert explorers.wrapped(math.radians(-688)) == pytest.approx(32)
+    assert explorers.wrapped(math.radians(200)) == pytest.approx(-160)
+    dial = explorers.rotation_dial()
+    dial.controls["m"].value, dial.controls["n"].value = 0, 100
+    assert f"{round(math.degrees(100) - 5760)}°" in dial.alt
+    written = [text.get_text() for axes in dial.figure.axes for text in axes.texts]
+    assert "query at 0, key at 100, theta 10,000" in written

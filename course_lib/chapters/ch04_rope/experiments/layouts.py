@@ -38,7 +38,7 @@ def in_the_other_layout(model: TransformerLM) -> dict[str, TransformerLM]:
 @float32_on_cpu()
 @torch.no_grad()
 def other_layout(model: TransformerLM, *, period: int = 12, length: int = 24) -> pd.DataFrame:
-    """What the layouts do to a model of repeated strings.
+    """How well a model of repeated strings does in each layout.
 
     Columns: weights, accuracy (share of repeated symbols that are predicted, at the trained length), continues (two
     periods of random symbols, which the model then continues by ``length`` symbols, one after the other).

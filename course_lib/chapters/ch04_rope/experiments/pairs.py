@@ -10,6 +10,7 @@ from torch import Tensor
 from course_lib.chapters.ch04_rope.experiments.copying import (
     FAR,
     READ_LENGTH,
+    STRETCHED,
     TRAINED_LENGTH,
     accuracy,
     copying_config,
@@ -20,7 +21,7 @@ from course_lib.chapters.ch04_rope.experiments.copying import (
 )
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.small_runs import one_thread
-from course_lib.model import RopeScaling, TransformerLM, rotary_frequencies
+from course_lib.model import TransformerLM, rotary_frequencies
 
 FACTOR = READ_LENGTH / TRAINED_LENGTH
 
@@ -29,6 +30,12 @@ def wavelengths(theta: float, head_dim: int) -> list[float]:
     """Tokens for a full turn of each pair."""
     radians, _ = rotary_frequencies(theta, head_dim)
     return (2 * math.pi / radians).tolist()  # type: ignore[no-any-return]
+
+
+def partly_turned(theta: float, head_dim: int = 16) -> tuple[int, ...]:
+    """The pairs that turned partly within the trained length: between a tenth of a turn and about one."""
+    turns = [TRAINED_LENGTH / wavelength for wavelength in wavelengths(theta, head_dim)]
+    return tuple(pair for pair, count in enumerate(turns) if 0.1 < count < 1.1)
 
 
 @float32_on_cpu()
@@ -67,11 +74,21 @@ def some_pairs_slower(
     return pd.DataFrame(rows, columns=["pairs", "far"])
 
 
-def without_sharpening(model: TransformerLM, scaling: RopeScaling, head_dim: int = 16) -> pd.DataFrame:
-    """The accuracy with far periods of a way of stretching, with and without its factor on cosines and sines.
+def yarn_changed(model: TransformerLM, head_dim: int = 16) -> pd.DataFrame:
+    """The accuracy with far periods under YaRN, with one thing changed at a time, and under Llama 3's rule.
 
-    Columns: factor, far.
+    "not sharper": cosines and sines are not multiplied by YaRN's factor. "pair 2 interpolated": the pair that is halfway
+    up YaRN's ramp turns at a quarter of its speed. Columns: way, far.
     """
-    radians, sharper = stretched_speeds(scaling, head_dim)
-    rows = [(factor, reads_far(model, radians[0], sharper=factor)) for factor in (sharper, 1.0)]
-    return pd.DataFrame(rows, columns=["factor", "far"])
+    radians, sharper = stretched_speeds(STRETCHED["YaRN x4"], head_dim)
+    fully = radians[0].clone()
+    fully[2] = slower("rope", [2], head_dim)[2]
+    llama, _ = stretched_speeds(STRETCHED["Llama 3 x4"], head_dim)
+    ways = {
+        "YaRN x4": (radians[0], sharper),
+        "not sharper": (radians[0], 1.0),
+        "pair 2 interpolated": (fully, sharper),
+        "Llama 3 x4": (llama[0], 1.0),
+    }
+    rows = [(way, reads_far(model, speed, sharper=factor)) for way, (speed, factor) in ways.items()]
+    return pd.DataFrame(rows, columns=["way", "far"])

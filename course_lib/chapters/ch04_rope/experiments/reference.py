@@ -1,7 +1,4 @@
-"""Chapter 4: what models trained on 64 symbols read in 256, in strings that repeat and in novels.
-
-Declared here; the experiments become part of the chapter with their points.
-"""
+"""Chapter 4: what models trained on 64 symbols read in 256, in strings that repeat and in novels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +133,7 @@ COPYING = Experiment(
     name="copying",
     question="Which pairs must turn so that a model reads further back than it was trained to?",
     run=copying_run,
-    grid=product(arm=[*copying.ARMS], lr=[0.004, 0.008, 0.016]),
+    grid=product(arm=[*copying.ARMS], lr=[0.004, 0.008, 0.016, 0.032]),
     seeds=_SEEDS,
     scientific=["arm"],
     nuisance=["lr"],
@@ -177,7 +174,10 @@ READING_LONGER = replace(
     READING,
     name="reading_longer",
     question="Does the order of the encodings hold in runs four times as long?",
-    grid=product(encoding=[*ENCODINGS], lr=[0.004, 0.008, 0.016]),
+    grid=product(encoding=[*ENCODINGS], lr=[0.002, 0.004, 0.008, 0.016]),
     fixed={"steps": 2400},
     seconds=40,
 )
+
+REFERENCE = (COPYING, TUNING, READING, READING_LONGER)
+"""The experiments of this chapter."""
