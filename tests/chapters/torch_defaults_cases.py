@@ -10,7 +10,7 @@ import torch
 from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
 from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
 from course_lib.chapters.ch03_gating.experiments import activations, gates, gating, products
-from course_lib.chapters.ch04_rope.experiments import positions, rope
+from course_lib.chapters.ch04_rope.experiments import compared, layouts, pairs, positions, rope, turning
 from course_lib.chapters.ch05_attention.experiments import attention, decoding, kv_heads, windows
 from course_lib.chapters.ch06_loss.experiments import cross_entropy, logit_growth
 from course_lib.chapters.ch07_adamw_and_l2.experiments import optimizers, weight_decay
@@ -54,7 +54,7 @@ def kit() -> dict[str, Case]:
 
 def layers_and_positions() -> dict[str, Case]:
     model = small_runs.new_model(SmallRun(config=TINY), 0)
-    encoded = positions.EncodedModel("rope", 0, model, 0.0)
+    copying_model = pairs.live_model(steps=1)
     return {
         "norm costs": lambda: numbers(norm_cost.norm_costs(8, 16, repeats=1)),
         "share of a step": lambda: numbers(
@@ -79,9 +79,15 @@ def layers_and_positions() -> dict[str, Case]:
         "product": lambda: numbers(products.learn("product", {"swiglu": 4}, seeds=1, steps=3)),
         "multiplier": lambda: list(products.multiplier().parameters()),
         "gate": lambda: gates.gate_run(seed=0, gate="tanh(z)", lr=0.01, steps=2),
-        "reading further": lambda: numbers(positions.beyond_training([encoded], 64)),
-        "other layout": lambda: numbers(positions.other_layout([encoded])),
-        "slowed pairs": lambda: numbers(positions.slowed_pairs(16)),
+        "reading further": lambda: numbers(
+            positions.loss_by_position(positions.lengthened(model, 64), 64, windows=4)
+        ),
+        "other layout": lambda: numbers(layouts.other_layout(copying_model, length=2)),
+        "some pairs slower": lambda: numbers(pairs.some_pairs_slower(copying_model, "rope", [(2,)])),
+        "turned values": lambda: numbers(turning.turned_values(9, length=4)),
+        "moved keys": lambda: numbers(turning.moved_keys(5, count=4)),
+        "families": lambda: [torch.from_numpy(x) for x in turning.families(6, 4).values()],
+        "slowed pairs": lambda: numbers(compared.slowed_pairs(16)),
         "order": lambda: numbers(rope.order_matters(num_layers=(1,), seeds=(0,))),
         "placed scores": lambda: [torch.from_numpy(x) for x in rope.placed_scores(8, 8).values()],
         "score precision": lambda: numbers(rope.score_precision(draws=8)),

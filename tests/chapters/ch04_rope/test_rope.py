@@ -10,9 +10,10 @@ from course_lib.chapters.ch04_rope.experiments import rope
 
 
 def test_one_layer_without_positions_sees_a_bag_of_tokens() -> None:
-    changes = rope.order_matters(num_layers=(1, 2), seeds=(0,), length=12).set_index(["position", "layers"])
-    assert changes.change["none", 1] < 1e-5
-    assert (changes.change.drop(("none", 1)) > 0.01).all()
+    changes = rope.order_matters(num_layers=(1, 2), seeds=(0,), length=12).set_index(["model", "layers"])
+    bags = [("none", 1), ("none, no mask", 1), ("none, no mask", 2)]
+    assert (changes.change[bags] < 1e-5).all()
+    assert (changes.change.drop(bags) > 0.01).all()
 
 
 @pytest.mark.parametrize("matrix", ["offset only", "row only"])
@@ -31,11 +32,13 @@ def test_rotated_scores_are_constant_along_diagonals_and_added_ones_are_not() ->
 
 
 def test_precision_at_no_shift_is_that_of_the_format() -> None:
-    errors = rope.score_precision(shifts=(0, 2048), draws=50).set_index(["dtype", "shift"]).error
+    errors = rope.score_precision(shifts=(0, 2048), draws=50).set_index(["rounded", "shift"]).error
     for name, bits in (("float32", 24), ("float16", 11), ("bfloat16", 8)):
-        assert 0 < errors[name, 0] < 10 * 2.0**-bits
+        assert 0 < errors[f"{name} angles", 0] < 10 * 2.0**-bits
     # bfloat16 cannot represent 2048 + 1: positions that differ by the offset become the same.
-    assert errors["bfloat16", 2048] > 0.5
+    assert errors["bfloat16 angles", 2048] > 0.5
+    # Where only the table, query and key are bfloat16, the error is that of the format at any position.
+    assert 2.0**-10 < errors["bfloat16 table, query and key", 2048] < 4 * 2.0**-8
 
 
 def test_spectrum_is_geometric() -> None:

@@ -77,7 +77,7 @@ def some_pairs_slower(
 def yarn_changed(model: TransformerLM, head_dim: int = 16) -> pd.DataFrame:
     """The accuracy with far periods under YaRN, with one thing changed at a time, and under Llama 3's rule.
 
-    "not sharper": cosines and sines are not multiplied by YaRN's factor. "pair 2 interpolated": the pair that is halfway
+    "not sharper": cosines and sines without YaRN's factor. "pair 2 interpolated": the pair that is halfway
     up YaRN's ramp turns at a quarter of its speed. Columns: way, far.
     """
     radians, sharper = stretched_speeds(STRETCHED["YaRN x4"], head_dim)

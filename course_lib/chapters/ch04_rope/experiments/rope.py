@@ -117,7 +117,7 @@ ROUNDED = (
     "float32 angles",
     "bfloat16 table, query and key",
 )
-"""The things that are rounded. In the last one angles are float32, and their cosines and sines, query and key are bfloat16."""
+"""The things that are rounded. In the last one only angles are float32."""
 
 
 @float32_on_cpu()
