@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from course_lib.chapters.ch04_rope.experiments.copying import NEAR, TRAINED_LENGTH, accuracy
+from course_lib.chapters.ch04_rope.experiments.copying import NEAR, SYMBOLS, TRAINED_LENGTH, accuracy
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import TransformerLM, interleaved_to_half
@@ -37,20 +37,23 @@ def in_the_other_layout(model: TransformerLM) -> dict[str, TransformerLM]:
 
 @float32_on_cpu()
 @torch.no_grad()
-def other_layout(model: TransformerLM, *, period: int = 12, length: int = 24) -> pd.DataFrame:
+def other_layout(model: TransformerLM, *, length: int = 24) -> pd.DataFrame:
     """How well a model of repeated strings does in each layout.
 
-    Columns: weights, accuracy (share of repeated symbols that are predicted, at the trained length), continues (two
-    periods of random symbols, which the model then continues by ``length`` symbols, one after the other).
+    Columns: weights, accuracy (share of repeated symbols that are predicted, at the trained length), continues (the
+    ``length`` symbols that the model writes after :func:`prompt`).
     """
-    generator = torch.Generator().manual_seed(0)
-    prompt = torch.randint(model.config.vocab_size, (period,), generator=generator).repeat(2)
     rows = []
     with one_thread():
         for name, one in in_the_other_layout(model).items():
-            written = continued(one.eval(), prompt, length)
+            written = continued(one.eval(), prompt(), length)
             rows.append((name, accuracy(one, TRAINED_LENGTH, NEAR), spelled(written)))
     return pd.DataFrame(rows, columns=["weights", "accuracy", "continues"])
+
+
+def prompt(period: int = 12) -> Tensor:
+    """Two periods of random symbols, (2 * period,)."""
+    return torch.randint(SYMBOLS, (period,), generator=torch.Generator().manual_seed(0)).repeat(2)
 
 
 def continued(model: TransformerLM, ids: Tensor, length: int) -> Tensor:
