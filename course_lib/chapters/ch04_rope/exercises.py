@@ -107,7 +107,7 @@ def _turned(
 ) -> Tensor:
     """Multiplication by complex numbers, in float64."""
     width = x.shape[-1]
-    pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
+    pairs = torch.view_as_complex(torch.unflatten(x.double(), -1, (-1, 2)).contiguous())
     speeds = torch.tensor(
         [theta ** -exponent(pair, width) for pair in range(width // 2)], dtype=torch.float64
     )
@@ -146,9 +146,9 @@ def _one_speed(made: _Made, given: _Given) -> dict[str, Tensor]:
 
 def _half_apart(made: _Made, given: _Given) -> dict[str, Tensor]:
     x, positions = given
-    neighbours = x.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    neighbours = torch.unflatten(x, -1, (2, -1)).transpose(-1, -2).flatten(-2)
     turned = _turned(neighbours, positions, made[0])
-    return _result(turned.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2))
+    return _result(torch.unflatten(turned, -1, (-1, 2)).transpose(-1, -2).flatten(-2))
 
 
 def _first_elements_first(made: _Made, given: _Given) -> dict[str, Tensor]:
