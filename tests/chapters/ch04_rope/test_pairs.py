@@ -17,27 +17,33 @@ def model() -> TransformerLM:
     return TransformerLM(copying.copying_config())
 
 
-def angles(model: TransformerLM) -> torch.Tensor:
-    """Radians per position of each pair in the last layer."""
-    table = attentions(model)[-1].rope
-    assert table is not None
-    return torch.atan2(table.sin[1], table.cos[1])
-
-
 def test_wavelengths_and_the_pairs_that_turned_partly() -> None:
     assert pairs.wavelengths(100.0, 4) == pytest.approx([2 * math.pi, 20 * math.pi])
     assert pairs.partly_turned(10_000.0) == (2, 3, 4) and pairs.partly_turned(100.0) == (4, 5, 6, 7)
 
 
-def test_some_pairs_are_slowed_in_every_layer_and_the_others_turn_as_trained(model: TransformerLM) -> None:
+def test_some_pairs_are_slowed_in_every_layer_and_the_others_turn_as_trained(
+    model: TransformerLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = []
+
+    def accuracy(model: TransformerLM, length: int, periods: tuple[int, int]) -> float:
+        assert (length, periods) == (copying.READ_LENGTH, copying.FAR)
+        tables.append([attention.rope for attention in attentions(model)])
+        return 0.5
+
+    as_trained = [attention.rope for attention in attentions(model)]
+    monkeypatch.setattr(pairs, "accuracy", accuracy)
     table = pairs.some_pairs_slower(model, "rope", [(), (1, 3)])
+    assert table.pairs.tolist() == [(), (1, 3)] and table.far.tolist() == [0.5, 0.5]
+    assert [attention.rope for attention in attentions(model)] == as_trained
     plain = copying.speeds("rope", 16)[0]
-    ratio = angles(model) / plain
-    assert ratio.tolist() == pytest.approx([1, 0.25, 1, 0.25, 1, 1, 1, 1], rel=1e-3)
-    assert table.pairs.tolist() == [(), (1, 3)]
-    untouched = TransformerLM(model.config)
-    untouched.load_state_dict(model.state_dict())
-    assert table.far[0] == copying.accuracy(untouched, copying.READ_LENGTH, copying.FAR)
+    for ropes, slow in zip(tables, ((), (1, 3)), strict=True):
+        expected = [0.25 if pair in slow else 1.0 for pair in range(8)]
+        for rope in ropes:
+            assert rope is not None
+            angles = torch.atan2(rope.sin[1], rope.cos[1])
+            assert (angles / plain).tolist() == pytest.approx(expected, rel=1e-3)
 
 
 def test_yarn_is_changed_in_one_thing_at_a_time(

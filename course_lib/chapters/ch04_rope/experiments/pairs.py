@@ -20,6 +20,7 @@ from course_lib.chapters.ch04_rope.experiments.copying import (
     train_copying,
 )
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.hooks import attentions
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import TransformerLM, rotary_frequencies
 
@@ -29,7 +30,7 @@ FACTOR = READ_LENGTH / TRAINED_LENGTH
 def wavelengths(theta: float, head_dim: int) -> list[float]:
     """Tokens for a full turn of each pair."""
     radians, _ = rotary_frequencies(theta, head_dim)
-    return (2 * math.pi / radians).tolist()  # type: ignore[no-any-return]
+    return (2 * math.pi / radians).tolist()
 
 
 def partly_turned(theta: float, head_dim: int = 16) -> tuple[int, ...]:
@@ -50,10 +51,15 @@ def live_model(arm: str = "rope", *, seed: int = 0, steps: int = 600, lr: float 
 
 @float32_on_cpu()
 def reads_far(model: TransformerLM, radians: Tensor, *, sharper: float = 1.0) -> float:
-    """The accuracy with far periods of a model whose pairs turn at other speeds; the model stays changed."""
+    """The accuracy with far periods when a model's pairs turn at other speeds; the model stays as it was."""
+    as_trained = [attention.rope for attention in attentions(model)]
     set_speeds(model, [radians, radians], sharper=sharper)
-    with one_thread():
-        return accuracy(model, READ_LENGTH, FAR)
+    try:
+        with one_thread():
+            return accuracy(model, READ_LENGTH, FAR)
+    finally:
+        for attention, rope in zip(attentions(model), as_trained, strict=True):
+            attention.rope = rope
 
 
 def slower(arm: str, pairs: Iterable[int], head_dim: int = 16) -> Tensor:
