@@ -60,7 +60,7 @@ CHAPTERS = (
         4,
         "RoPE (旋转位置编码)",
         "04_rope",
-        "Where does attention learn where a token is?",
+        "Where does attention learn where a token is, and how far can it read?",
     ),
     Chapter(
         5,
