@@ -8,13 +8,14 @@ import torch
 
 from course_lib.chapters.ch04_rope.experiments import compared, copying, pairs
 from course_lib.lab.hooks import attentions
+from course_lib.lab.repeated_strings import FAR, READ_LENGTH, copying_config
 from course_lib.model import RopeScaling, TransformerLM
 
 
 @pytest.fixture
 def model() -> TransformerLM:
     torch.manual_seed(0)
-    return TransformerLM(copying.copying_config())
+    return TransformerLM(copying_config())
 
 
 def test_wavelengths_and_the_pairs_that_turned_partly() -> None:
@@ -28,7 +29,7 @@ def test_some_pairs_are_slowed_in_every_layer_and_the_others_turn_as_trained(
     tables = []
 
     def accuracy(model: TransformerLM, length: int, periods: tuple[int, int]) -> float:
-        assert (length, periods) == (copying.READ_LENGTH, copying.FAR)
+        assert (length, periods) == (READ_LENGTH, FAR)
         tables.append([attention.rope for attention in attentions(model)])
         return 0.5
 

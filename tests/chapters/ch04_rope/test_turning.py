@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from course_lib.chapters.ch04_rope.experiments import layouts, rope, turning
-from course_lib.chapters.ch04_rope.experiments.copying import SYMBOLS, copying_config
+from course_lib.lab.repeated_strings import SYMBOLS, copying_config
 from course_lib.model import TransformerLM
 
 

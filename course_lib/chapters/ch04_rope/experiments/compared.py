@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from course_lib.chapters.ch04_rope.experiments.copying import STRETCHED, THETA, TRAINED_LENGTH
+from course_lib.chapters.ch04_rope.experiments.copying import STRETCHED, THETA
 from course_lib.chapters.ch04_rope.experiments.pairs import wavelengths
 from course_lib.chapters.ch04_rope.experiments.positions import ENCODINGS
 from course_lib.lab import evidence
+from course_lib.lab.repeated_strings import TRAINED_LENGTH
 from course_lib.model import RopeScaling, rotary_frequencies
 
 PLAIN = "as it is"

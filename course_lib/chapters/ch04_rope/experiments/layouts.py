@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from course_lib.chapters.ch04_rope.experiments.copying import NEAR, SYMBOLS, TRAINED_LENGTH, accuracy
 from course_lib.lab.defaults import float32_on_cpu
+from course_lib.lab.repeated_strings import NEAR, SYMBOLS, TRAINED_LENGTH, accuracy
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import TransformerLM, interleaved_to_half
 

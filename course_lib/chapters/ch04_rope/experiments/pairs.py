@@ -4,23 +4,18 @@ import math
 from collections.abc import Iterable
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from course_lib.chapters.ch04_rope.experiments.copying import (
-    FAR,
-    READ_LENGTH,
     STRETCHED,
-    TRAINED_LENGTH,
-    accuracy,
-    copying_config,
     set_speeds,
     speeds,
     stretched_speeds,
-    train_copying,
+    trained_on_copying,
 )
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.hooks import attentions
+from course_lib.lab.repeated_strings import FAR, READ_LENGTH, TRAINED_LENGTH, accuracy
 from course_lib.lab.small_runs import one_thread
 from course_lib.model import TransformerLM, rotary_frequencies
 
@@ -39,14 +34,9 @@ def partly_turned(theta: float, head_dim: int = 16) -> tuple[int, ...]:
     return tuple(pair for pair, count in enumerate(turns) if 0.1 < count < 1.1)
 
 
-@float32_on_cpu()
 def live_model(arm: str = "rope", *, seed: int = 0, steps: int = 600, lr: float = 0.008) -> TransformerLM:
     """A model of one of ``copying.ARMS``, trained as the stored ones but for half as long."""
-    torch.manual_seed(seed)
-    model = TransformerLM(copying_config())
-    set_speeds(model, speeds(arm, model.config.head_width))
-    train_copying(model, steps, lr=lr, seed=seed)
-    return model.eval()
+    return trained_on_copying(arm, lr=lr, seed=seed, steps=steps)
 
 
 @float32_on_cpu()

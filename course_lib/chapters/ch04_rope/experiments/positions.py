@@ -14,7 +14,6 @@ from course_lib.lab.small_runs import (
 from course_lib.model import RopeScaling, TransformerLM
 
 ENCODINGS = ("rope", "learned", "sinusoidal", "none")
-TRAINED_LENGTH = 64
 
 
 @float32_on_cpu()

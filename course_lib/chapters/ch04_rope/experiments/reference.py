@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from course_lib.chapters.ch04_rope.experiments import copying
-from course_lib.chapters.ch04_rope.experiments.copying import (
-    FAR,
-    NEAR,
-    READ_LENGTH,
-    STRETCHED,
-    TRAINED_LENGTH,
-)
+from course_lib.chapters.ch04_rope.experiments.copying import STRETCHED
 from course_lib.chapters.ch04_rope.experiments.positions import ENCODINGS, lengthened, loss_by_position
 from course_lib.lab.defaults import float32_on_cpu
 from course_lib.lab.hooks import attentions
 from course_lib.lab.reference_runs import Experiment, product
+from course_lib.lab.repeated_strings import (
+    FAR,
+    NEAR,
+    READ_LENGTH,
+    TRAINED_LENGTH,
+    accuracy,
+    train_copying,
+)
 from course_lib.lab.small_runs import novels_run, one_thread, small_config, train_small
 from course_lib.model import TransformerLM
 
@@ -41,7 +43,7 @@ def copying_run(*, seed: int, arm: str, lr: float, steps: int) -> dict[str, floa
     model = copying.trained_on_copying(arm, lr=lr, seed=seed, steps=steps)
     head_dim = model.config.head_width
     with one_thread():
-        found = {"trained": copying.accuracy(model, TRAINED_LENGTH, NEAR), **_read(model, "")}
+        found = {"trained": accuracy(model, TRAINED_LENGTH, NEAR), **_read(model, "")}
         for window in WINDOWS:
             for attention in attentions(model):
                 attention.window = window
@@ -60,7 +62,7 @@ def copying_run(*, seed: int, arm: str, lr: float, steps: int) -> dict[str, floa
 
 
 def _read(model: TransformerLM, label: str) -> dict[str, float]:
-    near, far = (copying.accuracy(model, READ_LENGTH, periods) for periods in (NEAR, FAR))
+    near, far = (accuracy(model, READ_LENGTH, periods) for periods in (NEAR, FAR))
     return {f"{label}near": near, f"{label}far": far}
 
 
@@ -76,7 +78,7 @@ def tuning_run(*, seed: int, method: str, lr: float, steps: int, tuning_steps: i
     """
     model = copying.trained_on_copying("rope", lr=0.008, seed=seed, steps=steps)
     head_dim = model.config.head_width
-    found = {"trained": copying.accuracy(model, TRAINED_LENGTH, NEAR)}
+    found = {"trained": accuracy(model, TRAINED_LENGTH, NEAR)}
     if method in STRETCHED:
         radians, sharper = copying.stretched_speeds(STRETCHED[method], head_dim)
         copying.set_speeds(model, radians, sharper=sharper)
@@ -84,7 +86,7 @@ def tuning_run(*, seed: int, method: str, lr: float, steps: int, tuning_steps: i
         copying.set_speeds(model, copying.speeds(method, head_dim))
     with one_thread():
         found |= {f"{name}_before": value for name, value in _read(model, "").items()}
-        copying.train_copying(
+        train_copying(
             model,
             tuning_steps,
             lr=lr,
