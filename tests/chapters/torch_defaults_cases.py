@@ -11,7 +11,13 @@ from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
 from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
 from course_lib.chapters.ch03_gating.experiments import activations, gates, gating, products
 from course_lib.chapters.ch04_rope.experiments import compared, layouts, pairs, positions, rope, turning
-from course_lib.chapters.ch05_attention.experiments import attention, decoding, kv_heads, windows
+from course_lib.chapters.ch05_attention.experiments import (
+    attention,
+    decoding,
+    induction,
+    kv_heads,
+    windows,
+)
 from course_lib.chapters.ch06_loss.experiments import cross_entropy, logit_growth
 from course_lib.chapters.ch07_adamw_and_l2.experiments import optimizers, weight_decay
 from course_lib.chapters.ch08_muon.experiments import muon, newton_schulz, trajectories
@@ -101,6 +107,7 @@ def attention_and_loss() -> dict[str, Case]:
     model = small_runs.new_model(SmallRun(config=TINY), 0)
     heads = small_runs.new_model(SmallRun(config=replace(TINY, num_heads=4)), 0)
     weight = torch.randn(8, 6, dtype=torch.float32, device="cpu")
+    copiers = induction.copying_models(steps=1, lr=0.01, seeds=(0,))
     return {
         "scale": lambda: numbers(attention.scale_effect((4,), draws=4, seeds=(0,))),
         "leaks": lambda: numbers(attention.future_leaks(seeds=(0,))),
@@ -112,6 +119,11 @@ def attention_and_loss() -> dict[str, Case]:
         "reach": lambda: numbers(attention.reach((4,), (1,), length=8)),
         "a layer": lambda: (torch.manual_seed(0), list(attention.with_rope().parameters()))[1],
         "kept for backward": lambda: numbers(attention.kept_for_backward((16,))),
+        "heads that copy": lambda: numbers(induction.where_heads_look(copiers, count=2)),
+        "made without finds": lambda: numbers(
+            induction.without_the_first_layers_finds(copiers["trained"], count=2)
+        ),
+        "copiers": lambda: list(copiers["trained"][0].parameters()),
         "streamed": lambda: numbers(windows.streamed_losses([model], {"few": (4, 1)}, texts=2, skipped=4)),
         "phases": lambda: numbers(decoding.phases(d_model=32, length=8, repeats=1)),
         "decoding": lambda: numbers(decoding.decode_law((8,), (1,), d_model=32, length=8, repeats=1)),

@@ -94,6 +94,13 @@ KIND_COLOURS = {
     "MLA": PALETTE["violet"],
 }
 """Colours of the ways to keep keys and values, by name."""
+SCALE_COLOURS = {
+    "with 1/√d": PALETTE["blue"],
+    "without": PALETTE["orange"],
+    "without, flat start": PALETTE["green"],
+    "with, sharp start": PALETTE["pink"],
+}
+"""Colours of the runs with and without the factor 1/√d."""
 
 
 def capacity(results: pd.DataFrame, *, device: str, model: str, length: int) -> Picture:
@@ -249,3 +256,42 @@ def _ticks(axes: Axes, lengths: "pd.Series[int]") -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlim(right=float(lengths.max()) * 5)
     axes.minorticks_off()
+
+
+def heads_by_place(looks: pd.DataFrame, places: Mapping[str, str]) -> Picture:
+    """How much of its weight each head gives to some places: a panel per place, a dot per head of each model.
+
+    ``looks``: as from ``induction.where_heads_look``. ``places``: titles of the panels, by the name of a column.
+    """
+    rows = {
+        f"{of}, layer {layer}": looks[
+            (looks["state"] == state) & (looks["strings"] == strings) & (looks["layer"] == layer)
+        ]
+        for (state, strings), of in _LOOKED.items()
+        for layer in sorted(looks["layer"].unique())
+    }
+    fig, panels = figure(1, len(places), size=(8.4, 0.34 * len(rows) + 1.4), sharey=True, sharex=True)
+    for axes, (place, title) in zip(panels, places.items(), strict=True):
+        for number, (name, heads) in enumerate(rows.items()):
+            colour = PALETTE["orange"] if name.endswith("1") else PALETTE["blue"]
+            axes.plot(heads[place], [number] * len(heads), "o", color=colour, alpha=0.6, mew=0)
+        axes.axvline(0, **REFERENCE)
+        axes.set(title=title, xlabel="share of the weight")
+    panels[0].set_yticks(range(len(rows)), list(rows))
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    return Picture(
+        fig,
+        caption=f"A dot for each head of {looks['seed'].nunique()} models; queries that have seen one period. "
+        "Random strings: the same distances, though nothing repeats.",
+        alt="; ".join(
+            f"{name}: " + ", ".join(f"{title} {heads[place].mean():.2f}" for place, title in places.items())
+            for name, heads in rows.items()
+        ),
+    )
+
+
+_LOOKED = {
+    ("trained", "repeat"): "trained",
+    ("trained", "random"): "random strings",
+    ("untrained", "repeat"): "untrained",
+}

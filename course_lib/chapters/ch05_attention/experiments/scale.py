@@ -1,7 +1,6 @@
-"""Chapter 5's runs with the factor 1/√d, without it, and without it but from an equally flat start."""
+"""Chapter 5's runs with the factor 1/√d and without it, and with only one of the two things that it changes."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.chapters.ch05_attention.experiments.attention import attention_weights
-from course_lib.files import progress
+from course_lib.lab import evidence
 from course_lib.lab.hooks import attentions
 from course_lib.lab.small_runs import (
     SmallRun,
@@ -22,8 +21,15 @@ from course_lib.lab.small_runs import (
 from course_lib.model import TransformerLM
 from course_lib.optim import AdamW
 
-ARMS = {"with 1/√d": (False, False), "without": (True, True), "without, flat start": (False, True)}
+ARMS = {
+    "with 1/√d": (False, False),
+    "without": (True, True),
+    "without, flat start": (False, True),
+    "with, sharp start": (True, False),
+}
 """For each arm, whether scores start √d times as large, and whether they move √d times as fast."""
+
+WITH_FACTOR, WITHOUT, FLAT_START, SHARP_START = ARMS
 
 WEIGHT_DECAY = 0.1
 
@@ -76,21 +82,6 @@ def largest_weight(model: TransformerLM) -> float:
     return float(attention_weights(model, ids)[..., length // 4 :, :].amax(-1).mean())
 
 
-def training_with_and_without(
-    *, lr: float = 0.002, steps: int = 200, head_dim: int = 64, seeds: Sequence[int] = (0, 1, 2)
-) -> pd.DataFrame:
-    """Training on novels for each of :data:`ARMS` and seed, one head of ``head_dim`` features per layer.
-
-    Columns: arm, seed, lr, bits (held-out, per byte), sharp (mean largest weight of a query, before training).
-    """
-    rows = []
-    for arm, seed in progress([(arm, seed) for arm in ARMS for seed in seeds], description="training"):
-        settings = settings_of(arm, lr=lr, steps=steps, head_dim=head_dim)
-        sharp = largest_weight(new_model(settings, seed))
-        rows.append((arm, seed, lr, train_small(settings, seed=seed).bits_per_byte, sharp))
-    return pd.DataFrame(rows, columns=["arm", "seed", "lr", "bits", "sharp"])
-
-
 def scale_run(*, seed: int, head_dim: int, arm: str, lr: float, steps: int) -> dict[str, float]:
     """Train on novels with one of :data:`ARMS`, one head of ``head_dim`` features per layer.
 
@@ -100,3 +91,18 @@ def scale_run(*, seed: int, head_dim: int, arm: str, lr: float, steps: int) -> d
     sharp = largest_weight(new_model(settings, seed))
     trained = train_small(settings, seed=seed)
     return {"bits": trained.bits_per_byte, "sharp": sharp, "sharp_end": largest_weight(trained.model)}
+
+
+def at_own_best(points: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """For each head size the bits per byte of every arm at its own best rate: a row per seed, a column per arm.
+
+    Raises ValueError if a best rate is at an edge of its grid.
+    """
+    arms = ["head_dim", "arm"]
+    at_best = evidence.at_best(points, evidence.tuned(points, arms=arms, loss="bits"), arms=arms)
+    return {
+        int(size): at_best[at_best["head_dim"] == size].pivot(index="seed", columns="arm", values="bits")[
+            [*ARMS]
+        ]
+        for size in at_best["head_dim"].unique()
+    }
