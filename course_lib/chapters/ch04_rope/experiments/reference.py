@@ -149,7 +149,7 @@ TUNING = Experiment(
     name="tuning",
     question="Which way of stretching reads far strings after a tenth of the training on long ones?",
     run=tuning_run,
-    grid=product(method=[*TUNED], lr=[0.002, 0.004, 0.008, 0.016, 0.032]),
+    grid=product(method=[*TUNED], lr=[0.001, 0.002, 0.004, 0.008, 0.016, 0.032]),
     seeds=_SEEDS,
     scientific=["method"],
     nuisance=["lr"],
