@@ -176,7 +176,7 @@ READING_LONGER = replace(
     READING,
     name="reading_longer",
     question="Does the order of the encodings hold in runs four times as long?",
-    grid=product(encoding=[*ENCODINGS], lr=[0.002, 0.004, 0.008, 0.016]),
+    grid=product(encoding=[*ENCODINGS], lr=[0.002, 0.004, 0.008, 0.016, 0.032]),
     fixed={"steps": 2400},
     seconds=40,
 )
