@@ -92,3 +92,8 @@ def test_a_short_training_and_its_tables() -> None:
     assert len(looks) == 2 * 2 * 2 * 4 and looks[["previous", "follower"]].gt(0).all(axis=None)
     left = induction.without_the_first_layers_finds([trained], count=4)
     assert list(left.patched) == list(induction.PATCHED) and left.predicted.between(0, 1).all()
+
+
+def test_models_of_one_layer() -> None:
+    models = induction.copying_models(steps=1, lr=0.01, seeds=(0,), layers=1)
+    assert [len(attentions(one[0])) for one in models.values()] == [1, 1]

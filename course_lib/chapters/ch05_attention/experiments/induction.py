@@ -27,13 +27,15 @@ PATCHED = ("nothing", "queries", "keys", "values")
 
 
 @float32_on_cpu()
-def copying_models(*, steps: int, lr: float, seeds: Sequence[int]) -> dict[str, list[TransformerLM]]:
+def copying_models(
+    *, steps: int, lr: float, seeds: Sequence[int], layers: int = 2
+) -> dict[str, list[TransformerLM]]:
     """Models of strings that repeat, "trained" and "untrained", one for each seed."""
     models: dict[str, list[TransformerLM]] = {"trained": [], "untrained": []}
     for state, found in models.items():
         for seed in seeds:
             torch.manual_seed(seed)
-            model = TransformerLM(copying_config())
+            model = TransformerLM(copying_config(num_layers=layers))
             if state == "trained":
                 train_copying(model, steps, lr=lr, seed=seed)
             found.append(model.eval())
