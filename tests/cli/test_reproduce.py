@@ -67,5 +67,5 @@ def test_wrong_requests_are_refused(folder: Path) -> None:
 def test_unknown_chapters_and_names_are_named() -> None:
     assert "there is no chapter 55; chapters are 0 to 12" in failure("reproduce", 55)
     assert "there is no experiment 'nothing' with stored runs; there are: none" in failure(
-        "reproduce", 4, "nothing"
+        "reproduce", 0, "nothing"
     )

@@ -60,39 +60,48 @@ def _module_cases() -> Iterator[Case]:
 
     yield case(
         10_000.0,
-        torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
-        torch.tensor([0, 1]),
+        _floats([[1.0, 0.0], [0.0, 1.0]]),
+        _positions([0, 1]),
         "The first pair turns by one radian per position: (0, 1) at position 1 becomes (-sin 1, cos 1).",
     )
     yield case(
         100.0,
-        torch.tensor([[3.0, -2.0, 5.0, 7.0], [0.5, 1.0, 0.25, -1.0]]),
-        torch.tensor([2, 0]),
+        _floats([[3.0, -2.0, 5.0, 7.0], [0.5, 1.0, 0.25, -1.0]]),
+        _positions([2, 0]),
         "With four features and theta = 100 the second pair turns by 100^(-2/4) = 0.1 per position.",
     )
     yield case(
         10_000.0,
         _numbers(2, 3, 6),
-        torch.tensor([[0, 1, 2], [7, 3, 11]]),
+        _positions([[0, 1, 2], [7, 3, 11]]),
         "Each row of token_positions (B, T) belongs to one sequence of x (B, T, d).",
     )
     yield case(
         500.0,
         _numbers(2, 2, 3, 8),
-        torch.tensor([4, 5, 6]),
+        _positions([4, 5, 6]),
         "x may have any number of leading dimensions, such as batch and heads: (B, H, T, d).",
     )
     yield case(
         10_000.0,
         _numbers(3, 2),
-        torch.tensor([501, 3, 0]),
+        _positions([501, 3, 0]),
         "Position 501 is within max_seq_len = 512, and is not 500 or 502: angles need float32.",
         length=512,
     )
 
 
 def _numbers(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float32)
+    generator = torch.Generator("cpu").manual_seed(len(shape))
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+
+def _floats(rows: list[list[float]]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float32, device="cpu")  # whatever torch's defaults are
+
+
+def _positions(numbers: list[int] | list[list[int]]) -> Tensor:
+    return torch.tensor(numbers, device="cpu")
 
 
 def _result(x: Tensor) -> dict[str, Tensor]:
@@ -109,7 +118,7 @@ def _turned(
     width = x.shape[-1]
     pairs = torch.view_as_complex(torch.unflatten(x.double(), -1, (-1, 2)).contiguous())
     speeds = torch.tensor(
-        [theta ** -exponent(pair, width) for pair in range(width // 2)], dtype=torch.float64
+        [theta ** -exponent(pair, width) for pair in range(width // 2)], dtype=torch.float64, device=x.device
     )
     angles = positions.double().unsqueeze(-1) * speeds
     return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
