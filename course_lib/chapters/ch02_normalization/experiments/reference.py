@@ -10,6 +10,8 @@ _FOLDER = Path(__file__).parents[1] / "reference"
 _SEEDS = (0, 1, 2, 3)
 _RATES = [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064]
 
+_OLD = ["none", "post", "pre"]
+
 GPT2 = (2 * 6) ** -0.5
 """GPT-2's factor on the matrices that write into the stream, for six layers of two sublayers."""
 
@@ -39,12 +41,10 @@ DEEPER = Experiment(
     name="deeper",
     question="How does the map change in a network three times as deep?",
     run=map_run,
-    grid=product(
-        placement=["none", "post", "pre", "deepnorm"],
-        gain=[0.25, 1.0],
-        start=["none", "ramp"],
-        lr=_RATES[:-1],
-    ),
+    grid=[
+        *product(placement=_OLD, gain=[0.25], start=["none", "ramp"], lr=_RATES[1:-1]),
+        *product(placement=_OLD, gain=[1.0], start=["none", "ramp"], lr=_RATES[:-2]),
+    ],
     seeds=_SEEDS,
     scientific=["placement", "gain", "start"],
     nuisance=["lr"],
@@ -65,7 +65,7 @@ CAUSES = Experiment(
             outputs_only=[False],
             start=["none"],
             gradients=[0.01, 100.0],
-            lr=_RATES,
+            lr=_RATES[:-2],
         ),
         *product(
             placement=["post", "pre"],
@@ -73,7 +73,7 @@ CAUSES = Experiment(
             outputs_only=[False],
             start=["half", "wait"],
             gradients=[1.0],
-            lr=_RATES,
+            lr=_RATES[:-2],
         ),
         *product(
             placement=["none", "post", "pre"],
@@ -81,7 +81,7 @@ CAUSES = Experiment(
             outputs_only=[True],
             start=["none"],
             gradients=[1.0],
-            lr=_RATES,
+            lr=_RATES[1:-1],
         ),
     ],
     seeds=_SEEDS,
@@ -98,8 +98,11 @@ LONGER = Experiment(
     question="Which differences of the map are left in runs four times as long?",
     run=map_run,
     grid=[
-        *product(placement=["none"], gain=[0.25], start=["none", "ramp"], lr=_RATES[1:-1]),
-        *product(placement=["post", "pre"], gain=[0.25, 1.0], start=["none", "ramp"], lr=_RATES[:-2]),
+        *product(placement=["none"], gain=[0.25], start=["none"], lr=_RATES[1:-2]),
+        *product(placement=["none"], gain=[0.5], start=["ramp"], lr=_RATES[1:-2]),
+        *product(placement=["post", "pre"], gain=[0.5], start=["none"], lr=_RATES[1:-2]),
+        *product(placement=["post"], gain=[1.0], start=["none", "ramp"], lr=_RATES[:-3]),
+        *product(placement=["pre"], gain=[1.0], start=["none", "ramp"], lr=_RATES[1:-2]),
     ],
     seeds=_SEEDS,
     scientific=["placement", "gain", "start"],
@@ -137,7 +140,7 @@ DEPTH = Experiment(
     seeds=_SEEDS,
     scientific=["placement"],
     nuisance=["lr"],
-    fixed={"layers": 12, "steps": 600, "gain": 1.0, "start": "ramp"},
+    fixed={"layers": 12, "steps": 600, "gain": 0.5, "start": "ramp"},
     folder=_FOLDER,
     seconds=12,
 )

@@ -31,7 +31,7 @@ SCALE_LONGER = Experiment(
     name="scale_longer",
     question="Is the factor worth as much in runs twice as long?",
     run=scale.scale_run,
-    grid=product(arm=[*scale.ARMS], lr=[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032]),
+    grid=product(arm=[*scale.ARMS], lr=[0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128]),
     seeds=_SEEDS,
     scientific=["arm"],
     nuisance=["lr"],
