@@ -40,5 +40,5 @@ SCALE_LONGER = Experiment(
     seconds=11,
 )
 
-REFERENCE = (SCALE,)
-"""The experiments of this chapter; the longer one joins them with its points."""
+REFERENCE = (SCALE, SCALE_LONGER)
+"""The experiments of this chapter."""
