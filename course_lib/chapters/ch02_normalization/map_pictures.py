@@ -1,6 +1,6 @@
 """Pictures of chapter 2's map of trainability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,17 @@ STARTS = {
 }
 """The starts of a run, in words."""
 
+COLOURS = {
+    **{name: PLACEMENT_COLOURS[place] for place, name in PLACEMENTS.items()},
+    "full rate at once": PALETTE["grey"],
+    "warm-up": PALETTE["orange"],
+    "half rate": PALETTE["blue"],
+    "waiting": PALETTE["violet"],
+    "gradients / 100": PALETTE["green"],
+    "gradients x 100": PALETTE["ochre"],
+}
+"""Colours of the arms of :func:`arms`, by their names."""
+
 _SHADES = {0.25: ":", 0.5: "--", 1.0: "-"}  # of the gains
 
 
@@ -41,7 +52,12 @@ def trainability(points: pd.DataFrame, *, top: float, floors: Mapping[str, float
     """
     placements, starts = points["placement"].unique(), points["start"].unique()
     fig, panels = figure(
-        len(starts), len(placements), size=(10.4, 2.4 * len(starts) + 0.5), sharex=True, sharey=True, squeeze=False
+        len(starts),
+        len(placements),
+        size=(10.4, 2.4 * len(starts) + 0.5),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
     )
     rates = sorted(points["lr"].unique())
     for row, start in zip(panels, starts, strict=True):
@@ -60,14 +76,15 @@ def trainability(points: pd.DataFrame, *, top: float, floors: Mapping[str, float
     first.set_xticks(rates[1::3], [f"{rate:g}" for rate in rates[1::3]])
     first.xaxis.set_minor_locator(NullLocator())
     for name, value in floors.items():
-        place = {"xytext": (3, 2), "textcoords": "offset points", "fontsize": NOTE_SIZE}
-        panels[0][-1].annotate(name, (0, value), xycoords=("axes fraction", "data"), **place)
+        # Named at the right end of the last panel but one, where curves are low.
+        place = {"xytext": (-3, 2), "textcoords": "offset points", "fontsize": NOTE_SIZE, "ha": "right"}
+        panels[0][-2].annotate(name, (1, value), xycoords=("axes fraction", "data"), **place)
     means = points.groupby(["placement", "gain", "start", "lr"])["bits"].mean()
     best = means.groupby("placement").agg(["idxmin", "min"])
     return Picture(
         fig,
-        caption="Gain of the initialization: full lines 1, dashed 0.5, dotted 0.25. Dots: runs; lines: means over seeds; "
-        f"what lies above {top:g}, or diverged, is drawn at the upper edge.",
+        caption="Gain of the initialization: full lines 1, dashed 0.5, dotted 0.25. Dots: runs; lines: means over "
+        f"seeds; what lies above {top:g}, or diverged, is drawn at the upper edge.",
         alt="Best mean loss in bits per byte: "
         + "; ".join(
             f"{PLACEMENTS[str(name)]} {row['min']:.2f} (gain {row['idxmin'][1]:g}, {STARTS[row['idxmin'][2]]}, "
@@ -79,20 +96,19 @@ def trainability(points: pd.DataFrame, *, top: float, floors: Mapping[str, float
 
 def _gain_lines(axes: Axes, runs: pd.DataFrame, colour: str, top: float) -> None:
     for gain, rows in runs.groupby("gain"):
-        axes.plot(rows["lr"], rows["bits"].clip(upper=top), ".", color=colour, alpha=0.35, markersize=3.5, mew=0)
+        axes.plot(
+            rows["lr"], rows["bits"].clip(upper=top), ".", color=colour, alpha=0.35, markersize=3.5, mew=0
+        )
         means = rows.groupby("lr")["bits"].mean().clip(upper=top)
         axes.plot(means.index, means, _SHADES[float(str(gain))], color=colour, lw=1.5)
 
 
-def arms(
-    points: pd.DataFrame, panels: Mapping[str, Mapping[str, pd.DataFrame]], colours: Mapping[str, str], *, top: float
-) -> Picture:
+def arms(points: pd.DataFrame, panels: Mapping[str, Mapping[str, pd.DataFrame]], *, top: float) -> Picture:
     """Loss against peak rate, one panel per question, one line per arm.
 
     Args:
-        points: All runs of the map, for the common axes.
-        panels: By title, the runs of each arm, by name: columns lr, bits.
-        colours: Of the arms.
+        points: Runs whose rates and losses the common axes are for.
+        panels: By title, the runs of each arm, by name (one of :data:`COLOURS`): columns lr, bits.
         top: Losses above it are drawn at it.
     """
     fig, row = figure(1, len(panels), size=(10.2, 3.7), sharex=True, sharey=True, squeeze=False)
@@ -100,15 +116,16 @@ def arms(
     said = []
     for axes, (title, runs_of) in zip(row[0], panels.items(), strict=True):
         for name, runs in runs_of.items():
-            axes.plot(
-                runs["lr"], runs["bits"].clip(upper=top), ".", color=colours[name], alpha=0.4, markersize=4, mew=0
-            )
+            bits, colour = runs["bits"].clip(upper=top), COLOURS[name]
+            axes.plot(runs["lr"], bits, ".", color=colour, alpha=0.4, markersize=4, mew=0)
             means = runs.groupby("lr")["bits"].mean()
-            axes.plot(means.index, means.clip(upper=top), color=colours[name], label=name)
+            axes.plot(means.index, means.clip(upper=top), color=colour, label=name)
             said.append(f"{title}, {name} {means.min():.2f} at {means.idxmin():g}")
         axes.set(title=title, xlabel="peak rate")
     first = row[0][0]
-    first.set(xscale="log", xlim=(rates[0] / 1.2, rates[-1] * 30), ylim=(points["bits"].min() - 0.1, top + 0.08))
+    # Room for the names at the lines' ends.
+    first.set(xscale="log", xlim=(rates[0] / 1.2, rates[-1] * 60))
+    first.set_ylim(points["bits"].min() - 0.1, top + 0.08)
     first.set_xticks(rates[1::3], [f"{rate:g}" for rate in rates[1::3]])
     first.xaxis.set_minor_locator(NullLocator())
     first.set_ylabel("loss (bits/byte)")
@@ -120,7 +137,9 @@ def arms(
     )
 
 
-def moved(points: pd.DataFrame, quantities: Mapping[str, str], *, top: float, special: pd.DataFrame) -> Picture:
+def moved(
+    points: pd.DataFrame, quantities: Mapping[str, str], *, top: float, special: pd.DataFrame
+) -> Picture:
     """Loss at the end against quantities measured early in the run, one dot a run.
 
     Args:
@@ -149,30 +168,16 @@ def moved(points: pd.DataFrame, quantities: Mapping[str, str], *, top: float, sp
         (name, PLACEMENT_COLOURS[name]) for name in points["placement"].unique()
     ):
         row[0][-1].text(
-            1.03, 0.95 - 0.1 * place, PLACEMENTS[placement], transform=row[0][-1].transAxes, color=colour, va="top"
+            1.03,
+            0.95 - 0.1 * place,
+            PLACEMENTS[placement],
+            transform=row[0][-1].transAxes,
+            color=colour,
+            va="top",
         )
     return Picture(
         fig,
-        caption="One dot a run; squares: no norm, and only the matrices that write into the stream made smaller, as in GPT-2.",
+        caption="One dot a run; squares: no norm, and only the matrices that write into the stream made smaller, as "
+        "GPT-2 did.",
         alt=f"Losses at the end against {', '.join(quantities.values())}.",
     )
-
-
-def beside(first: pd.DataFrame, second: pd.DataFrame, titles: Sequence[str], *, top: float) -> Picture:
-    """Two sets of runs side by side: loss against rate by placement at one gain. Columns placement, lr, bits."""
-    fig, row = figure(1, 2, size=(9.6, 3.8), sharex=True, sharey=True)
-    for axes, points, title in zip(row, (first, second), titles, strict=True):
-        for placement, runs in points.groupby("placement", sort=False):
-            colour = PLACEMENT_COLOURS[str(placement)]
-            means = runs.groupby("lr")["bits"].mean().clip(upper=top)
-            axes.plot(runs["lr"], runs["bits"].clip(upper=top), ".", color=colour, alpha=0.4, markersize=4, mew=0)
-            axes.plot(means.index, means, color=colour, label=PLACEMENTS[str(placement)])
-        axes.set(title=title, xlabel="peak rate")
-    rates = sorted({*first["lr"], *second["lr"]})
-    row[0].set(xscale="log", xlim=(rates[0] / 1.2, rates[-1] * 12), ylabel="loss (bits/byte)")
-    row[0].set_xticks(rates[1::2], [f"{rate:g}" for rate in rates[1::2]])
-    row[0].xaxis.set_minor_locator(NullLocator())
-    direct_labels(*row)
-    grey = PALETTE["grey"]
-    row[0].text(0.02, 0.02, "", transform=row[0].transAxes, color=grey)
-    return Picture(fig, caption="Dots: runs; lines: means over seeds.")

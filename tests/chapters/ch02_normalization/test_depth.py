@@ -53,7 +53,12 @@ def test_halves_are_means_of_their_layers(monkeypatch: pytest.MonkeyPatch) -> No
     import pandas as pd
 
     surgery = pd.DataFrame(
-        {"layer": [1, 2, 3, 4], "intact": 1.0, "left_out": [5.0, 3.0, 2.0, 1.5], "side_by_side": [2.0, 9.0, 1.1, None]}
+        {
+            "layer": [1, 2, 3, 4],
+            "intact": 1.0,
+            "left_out": [5.0, 3.0, 2.0, 1.5],
+            "side_by_side": [2.0, 9.0, 1.1, None],
+        }
     )
     steps = pd.DataFrame({"increment": [0.4, 0.2, 0.1, 0.3]})
     monkeypatch.setattr(depth, "layer_surgery", lambda model: surgery)

@@ -61,3 +61,27 @@ def test_a_quantity_that_orders_runs_correlates_with_their_loss() -> None:
     assert found["first"] == pytest.approx(1) and found["largest"] == pytest.approx(-1)
     inside = maps.orderings(frame, by=("first",), within=("placement",))
     assert inside["first"] == pytest.approx(1)
+
+
+def test_the_cut_separates_with_the_fewest_errors() -> None:
+    frame = points({("post", 0.1 * k): [bits] for k, bits in enumerate([2.0, 2.5, 4.5, 2.6, 4.4, np.inf], 1)})
+    failed = maps.stuck(frame, 4.3)
+    assert failed.tolist() == [False, False, True, False, True, True]
+    quantity = pd.Series([1.0, 2.0, 3.0, 4.0, 9.0, 10.0])
+    # Behind 4 one failed run lies below; behind 2 one other run lies above: the first of equals.
+    at = maps.cut(quantity, failed)
+    assert at == pytest.approx(np.sqrt(2 * 3)) and maps.told_apart(quantity, failed, at) == pytest.approx(
+        5 / 6
+    )
+    assert maps.told_apart(quantity, failed, 6.0) == pytest.approx(5 / 6)
+    clean = pd.Series([1.0, 2.0, 7.0, 3.0, 9.0, 10.0])
+    assert maps.cut(clean, failed) == pytest.approx(np.sqrt(3 * 7))
+    assert maps.told_apart(clean, failed, 5.0) == 1
+    with pytest.raises(ValueError, match="failed"):
+        maps.cut(quantity, failed | True)
+
+
+def test_the_best_arm_of_a_placement() -> None:
+    warm = FRAME[FRAME["placement"] == "post"].assign(start="ramp", bits=lambda rows: rows["bits"] - 0.7)
+    found = maps.best_arms(pd.concat([FRAME, warm]))
+    assert found["pre"].tolist() == [2.5, 2.7] and found["post"].tolist() == pytest.approx([2.2, 2.4])

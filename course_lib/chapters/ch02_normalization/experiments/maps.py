@@ -48,10 +48,19 @@ def at_best(points: pd.DataFrame, arms: Sequence[str] = ARM) -> pd.DataFrame:
     return chosen.pivot(index="seed", columns=list(arms), values="bits")
 
 
-def usable(points: pd.DataFrame, within: float, *, of: Sequence[str] = ("placement", "start")) -> pd.DataFrame:
+def best_arms(points: pd.DataFrame) -> pd.DataFrame:
+    """Bits per byte of each placement with the best of its gains, starts and rates: a row per seed, a column each."""
+    runs = at_best(points)
+    chosen = {name: runs[name].mean().idxmin() for name in points["placement"].unique()}
+    return pd.DataFrame({name: runs[name][arm] for name, arm in chosen.items()})
+
+
+def usable(
+    points: pd.DataFrame, within: float, *, of: Sequence[str] = ("placement", "start")
+) -> pd.DataFrame:
     """The share of settings that train well: of each group's cells, for each seed.
 
-    A cell (an arm at one rate) is usable if its loss is at most ``within`` bits above the best of all cells of its seed.
+    A cell (an arm at one rate) is usable if its loss is at most ``within`` bits above that of its seed's best cell.
 
     Args:
         points: Of the map.
@@ -107,3 +116,31 @@ def common_rate(points: pd.DataFrame, lr: float, **settings: str | float | bool)
 def named(points: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """With placements by the names that the prose uses."""
     return points.assign(placement=points["placement"].map(names))
+
+
+# --- what tells whether a run gets stuck ------------------------------------------------------------------------------
+
+
+def stuck(points: pd.DataFrame, level: float) -> "pd.Series[bool]":
+    """Whether a run ended at ``level`` bits per byte or above, or diverged."""
+    return ~(points["bits"] < level)
+
+
+def cut(quantity: "pd.Series[float]", failed: "pd.Series[bool]") -> float:
+    """The value that separates failed runs (above) from the others with the fewest errors.
+
+    It is the geometric mean of two neighbouring values. Raises ValueError if all runs failed, or none.
+    """
+    if failed.nunique() < 2:
+        raise ValueError("a cut needs runs that failed and runs that did not")
+    order = quantity.to_numpy().argsort()
+    values, bad = quantity.to_numpy()[order], failed.to_numpy()[order]
+    # Errors of a cut behind each value: failed runs at or below it, others above it.
+    errors = np.cumsum(bad) + (~bad).sum() - np.cumsum(~bad)
+    place = int(errors[:-1].argmin())
+    return float(np.sqrt(values[place] * values[place + 1]))
+
+
+def told_apart(quantity: "pd.Series[float]", failed: "pd.Series[bool]", at: float) -> float:
+    """The share of runs that a cut puts on their side: failed ones above it, the others below."""
+    return float(((quantity > at) == failed).mean())
