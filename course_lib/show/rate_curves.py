@@ -9,6 +9,8 @@ from matplotlib.ticker import NullLocator
 
 from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
 
+_LABELS = 10  # rates that a figure has room for below its panels
+
 
 def rate_curves(
     points: pd.DataFrame,
@@ -42,7 +44,7 @@ def rate_curves(
     groups = (
         [(str(name), rows) for name, rows in shown.groupby(panel, sort=False)] if panel else [("", shown)]
     )
-    size = (7.6, 3.9) if len(groups) == 1 else (8.4, 3.7)
+    size = (7.6, 3.9) if len(groups) == 1 else (8.4, 3.7) if len(groups) == 2 else (10.2, 3.7)
     fig, panels = figure(1, len(groups), size=size, sharey=True, squeeze=False)
     best = []
     for axes, (title, rows) in zip(panels[0], groups, strict=True):
@@ -54,7 +56,8 @@ def rate_curves(
         right = max(rates) * (max(rates) / min(rates)) ** (0.16 if len(groups) == 1 else 0.42)
         axes.set(xscale="log", xlabel="peak learning rate", title=title)
         axes.set(xlim=(min(rates) / 1.15, right), ylim=(low - margin, high + margin))
-        axes.set_xticks(rates, [f"{value:g}" for value in rates])
+        labelled = rates[:: -(-len(rates) * len(groups) // _LABELS)]
+        axes.set_xticks(labelled, [f"{value:g}" for value in labelled])
         axes.xaxis.set_minor_locator(NullLocator())
         for name, value in (floors or {}).items():
             if low - margin < value < high + margin:

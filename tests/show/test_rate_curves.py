@@ -43,3 +43,14 @@ def test_panels_share_their_axes_and_name_their_curves() -> None:
     assert left.get_ylim() == right.get_ylim() and left.get_ylim()[1] < 2
     assert all({"a", "b"} <= {text.get_text() for text in axes.texts} for axes in (left, right))
     assert "post, b 1.200 at 0.1" in picture.alt
+
+
+def test_the_rates_named_below_panels_do_not_overlap() -> None:
+    many = pd.concat([points().assign(lr=0.0005 * 2**power, loss=1.0 + power) for power in range(9)])
+    panels = pd.concat([many.assign(run=f"d = {width}") for width in (16, 64, 256)])
+    picture = show.rate_curves(panels, arm="arm", panel="run")
+    picture.figure.canvas.draw()
+    for axes in picture.figure.axes:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        assert len(boxes) >= 2
+        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
