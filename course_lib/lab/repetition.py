@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from course_lib.lab.reference_runs import Experiment, Point, append, append_to, key_of
+from course_lib.lab.reference_runs import Experiment, Point, Settings, append, append_to, key_of
 
 SAME_MACHINE = 1e-6
 """Largest relative difference between a point and its repetition with the same versions on the same processor."""
@@ -26,13 +26,14 @@ def repetition(experiment: Experiment, again: Point) -> pd.DataFrame:
     of the seeds.
 
     Returns:
-        One row per result: result, stored, again, spread (standard deviation over seeds, pooled over the grid), ok.
+        One row per result: result, stored, again, spread (standard deviation over seeds at these settings, at least the
+        usual one on the grid), ok.
 
     Raises:
         KeyError: No such point is stored.
     """
     stored = experiment.current()[key_of(again["settings"], again["seed"])]
-    spread = _spreads(experiment)
+    spread = _spreads(experiment, again["settings"])
     here = _same_machine(stored, again)
     rows = []
     for name, value in stored["result"].items():
@@ -42,17 +43,33 @@ def repetition(experiment: Experiment, again: Point) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["result", "stored", "again", "spread", "ok"])
 
 
-def _spreads(experiment: Experiment) -> dict[str, float]:
-    """Standard deviation of each result over seeds, the root of the mean variance over the grid."""
+def _spreads(experiment: Experiment, settings: Settings) -> dict[str, float]:
+    """Standard deviation of each result over seeds: at these settings, and at least what is usual on the grid.
+
+    Few seeds may agree by chance, hence the second: the root of the mean variance, without the fifth of the grid where
+    it is largest. Where some runs diverge, their spread says nothing about the others.
+    """
     by_settings: dict[str, list[Mapping[str, float]]] = {}
     for point in experiment.current().values():
         by_settings.setdefault(key_of(point["settings"], 0), []).append(point["result"])
-    variances: dict[str, list[float]] = {}
-    for results in by_settings.values():
-        for name in results[0]:
-            values = [result[name] for result in results if math.isfinite(result[name])]
-            variances.setdefault(name, []).extend([statistics.variance(values)] if len(values) > 1 else [])
-    return {name: math.sqrt(statistics.fmean(found or [0.0])) for name, found in variances.items()}
+    variances = {key: _variances(results) for key, results in by_settings.items()}
+    here = variances[key_of(settings, 0)]
+    usual = math.ceil(0.8 * len(variances))
+    return {
+        name: math.sqrt(
+            max(value, statistics.fmean(sorted(one[name] for one in variances.values())[:usual]))
+        )
+        for name, value in here.items()
+    }
+
+
+def _variances(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Variance of each result over seeds, of the finite values; 0 where there are fewer than two."""
+    found = {}
+    for name in results[0]:
+        values = [result[name] for result in results if math.isfinite(result[name])]
+        found[name] = statistics.variance(values) if len(values) > 1 else 0.0
+    return found
 
 
 def adopt(experiment: Experiment, code: str, again: Sequence[Point]) -> None:
