@@ -63,6 +63,47 @@ def gradient_by_layer(
     return pd.DataFrame({"layer": norms["layer"].astype(int) + 1, "gradient_norm": norms["gradient_norm"]})
 
 
+def first_over_last(
+    placement: str,
+    depth: int,
+    gain: float = 1.0,
+    when: str = "at initialization",
+    *,
+    width: int = 64,
+    seeds: int = 4,
+) -> float:
+    """Gradient norm of the first layer over that of the last, as in :func:`gradient_by_layer`: mean over the seeds.
+
+    The mean is geometric.
+    """
+    layers = [gradient_by_layer(placement, depth, width, gain, when, seed) for seed in range(seeds)]
+    norms = [np.log(frame["gradient_norm"].to_numpy()) for frame in layers]
+    return float(np.exp(np.mean([logs[0] - logs[-1] for logs in norms])))
+
+
+@float32_on_cpu()
+def evenness(
+    gains: Sequence[float], *, placement: str = "pre", depth: int = 16, width: int = 64, seeds: int = 4
+) -> pd.DataFrame:
+    """How even a new model's gradient is over its layers, and how much its stream grows, by the gain of its matrices.
+
+    Returns:
+        Columns gain, seed, first_over_last (gradient norms of the first and the last layer), growth (standard deviation
+        of what the last norm reads over that of what the first one reads).
+    """
+    rows = []
+    for gain in gains:
+        for seed in range(seeds):
+            model = _language_model(placement, depth, width, gain, "at initialization", seed)
+            layer_norms = [module for module in model.modules() if isinstance(module, LayerNorm)]
+            with one_thread(), watch_inputs(layer_norms) as read:
+                backward(model, batch_size=2, seed=seed)
+            norms = gradient_norms(model, by="layer").dropna(subset="layer")["gradient_norm"]
+            growth = float(read[-1].std(-1).mean() / read[0].std(-1).mean())
+            rows.append((gain, seed, norms.iloc[0] / norms.iloc[-1], growth))
+    return pd.DataFrame(rows, columns=["gain", "seed", "first_over_last", "growth"])
+
+
 @float32_on_cpu()
 def warmup_damage(
     states: Sequence[tuple[str, str]], *, depth: int = 8, width: int = 64, seeds: Sequence[int] = (0, 1)

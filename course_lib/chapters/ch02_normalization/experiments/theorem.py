@@ -93,7 +93,7 @@ def gradient_at_init(
         vocab_size: Number of classes.
 
     Returns:
-        Columns placement, depth, width, seed, head, loss, gradient_norm; similarity: the mean cosine of two different
+        Columns attends, placement, depth, width, seed, head, loss, gradient_norm; similarity: the mean cosine of two different
         tokens in the last layer's output; hidden and largest: root mean square and largest of the hidden values that
         W^{2,L} reads, for the mean token.
     """
@@ -122,8 +122,8 @@ def gradient_at_init(
                 logits = x @ (HEADS[head](vocab_size, width) * weights).T
                 for loss, part in (("one token", slice(-1, None)), ("all tokens", slice(None))):
                     norm = _typical_norm(logits[part], targets[:, part], matrix)
-                    rows.append((placement, depth, width, seed, head, loss, norm, *sizes))
-    columns = ["placement", "depth", "width", "seed", "head", "loss", "gradient_norm"]
+                    rows.append((attends, placement, depth, width, seed, head, loss, norm, *sizes))
+    columns = ["attends", "placement", "depth", "width", "seed", "head", "loss", "gradient_norm"]
     return pd.DataFrame(rows, columns=[*columns, "similarity", "hidden", "largest"])
 
 
