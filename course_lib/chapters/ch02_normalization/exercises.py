@@ -25,7 +25,9 @@ def _relative_increment_cases() -> Iterator[Case]:
     yield Case(
         (4, 1.0), 0.5, "Layer 4 reads 1 + 3 variances; the increment has 1: a quarter, and the root of it."
     )
-    yield Case((100, 1.0), 0.1, "Layer 100 reads a stream of variance 100: the share is a tenth, and less from layer 101 on.")
+    yield Case(
+        (100, 1.0), 0.1, "Layer 100 reads a stream of variance 100: a tenth, and less from layer 101 on."
+    )
     yield Case(
         (6, 0.25),
         1 / 3,
@@ -89,7 +91,9 @@ def _scale_norm_cases() -> Iterator[Case]:
         "Two tokens, each with a norm of 2: each is scaled by its own norm, and no mean is subtracted.",
     )
     yield Case(
-        (_floats([1e-3, 0.0, 0.0]), _floats(1.0)), [1.0, 0.0, 0.0], "However short the vector, its length becomes g."
+        (_floats([1e-3, 0.0, 0.0]), _floats(1.0)),
+        [1.0, 0.0, 0.0],
+        "However short the vector, its length becomes g.",
     )
     for seed, shape in enumerate(((3, 5), (2, 3, 3), (2, 1, 2, 6))):
         x, g = _numbers(seed, *shape), _floats(1.5 + seed)
@@ -123,8 +127,8 @@ SCALE_NORM = Exercise(
     id="norm-scale-norm",
     chapter=2,
     cases=_scale_norm_cases,
-    hint="The Euclidean norm of each token: the root of the sum of squares (not of their mean) over the last dimension, "
-    "with keepdim=True so that it divides x. Then every component times g over that norm.",
+    hint="The Euclidean norm of each token: the root of the sum of squares (not of their mean) over the last "
+    "dimension, with keepdim=True so that it divides x. Then every component times g over that norm.",
     mistakes=(
         Mistake(
             _scaled(lambda x: np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True))),
@@ -135,7 +139,9 @@ SCALE_NORM = Exercise(
             _scaled(lambda x: _norm(x, None)),
             "This takes one norm of the whole tensor. Every token has its own: sum over the last dimension.",
         ),
-        Mistake(_scaled(lambda x: _norm(x) ** 2), "This divides by the square of the norm: a root is missing."),
+        Mistake(
+            _scaled(lambda x: _norm(x) ** 2), "This divides by the square of the norm: a root is missing."
+        ),
         Mistake(
             _scaled(lambda x: np.sum(np.abs(x), axis=-1, keepdims=True)),
             "This divides by the sum of the absolute values. The norm is the root of the sum of squares.",
@@ -199,7 +205,7 @@ def _rms_module_cases() -> Iterator[Case]:
 def _rms_formula(
     formula: Callable[[Tensor, Tensor, float], Tensor], *, back: bool = True
 ) -> Callable[[Made, Tensor], dict[str, Tensor]]:
-    """A module, right or wrong, that computes ``formula(x, weight, eps)`` in float32, as a function of a case's inputs."""
+    """A module that computes ``formula(x, weight, eps)`` in float32, as a function of a case's arguments."""
 
     def module(made: Made, x: Tensor) -> dict[str, Tensor]:
         result = formula(x.float(), *made)
@@ -250,7 +256,9 @@ RMS_MODULE = Exercise(
         ),
         Mistake(_rms_formula(_layer_normed), "This is LayerNorm: RMSNorm does not subtract the mean."),
         Mistake(
-            _rms_formula(lambda x, weight, eps: x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps) * weight),
+            _rms_formula(
+                lambda x, weight, eps: x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps) * weight
+            ),
             "This divides by the norm, the root of the sum of squares. RMSNorm takes the root of their mean.",
         ),
         Mistake(
@@ -287,16 +295,14 @@ def _rms_backward_cases() -> Iterator[Case]:
             _floats([[3.0, 4.0], [1.0, -7.0]]),
             _floats([2.0, -1.0]),
             _floats([[1.0, 0.0], [0.5, 1.0]]),
-            "The weight multiplies dy before anything else happens to it; its own gradient is the sum of dy · y over the "
-            "two tokens.",
+            "The weight multiplies dy before anything else; its own gradient is the sum of dy · y over the tokens.",
         ),
         *(
             (
                 _numbers(seed, *shape),
                 _numbers(seed + 10, shape[-1]),
                 _numbers(seed + 20, *shape),
-                f"x has the shape {shape}: each token has its own root mean square and its own part along x, and the "
-                "weight's gradient is a sum over all tokens.",
+                f"x has the shape {shape}: each token has its own r and part along x; dweight sums over all tokens.",
             )
             for seed, shape in enumerate(((5,), (4, 3), (2, 3, 7)))
         ),
@@ -340,9 +346,9 @@ RMS_BACKWARD = Exercise(
     id="norm-rms-backward",
     chapter=2,
     cases=_rms_backward_cases,
-    hint="Let r be the root mean square, y = x / r and g = weight · dy. dr/dx_j = x_j / (d r), so dx_j = g_j / r minus the "
-    "sum over i of g_i x_i / r², times dr/dx_j. Written with y: dx = (g - y · mean(g · y)) / r. The weight multiplies y, "
-    "the same one for all tokens: dweight = sum of dy · y over them.",
+    hint="Let r be the root mean square, y = x / r and g = weight · dy. dr/dx_j = x_j / (d r), so dx_j = g_j / r minus "
+    "the sum over i of g_i x_i / r², times dr/dx_j. Written with y: dx = (g - y · mean(g · y)) / r. The same weight "
+    "multiplies the y of all tokens: dweight = sum of dy · y over them.",
     mistakes=(
         Mistake(
             _backward_by(lambda y, dy, rms: dy / rms),

@@ -1,4 +1,4 @@
-"""Chapter 2: very deep networks before training: what reaches the first layer, and how far one step moves the output."""
+"""Chapter 2: very deep new networks: what reaches the first layer, and how far one step moves the output."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,6 +33,9 @@ The last two solve DeepNorm's equation 4 M beta² = alpha² with one constant le
 
 PROBES = (("sgd", "all"), ("adam", "all"))
 """Default steps: rule and moved part, as in :func:`one_step`."""
+
+BY_PART = tuple((rule, part) for rule in ("sgd", "adam") for part in ("matrices", "norms"))
+"""Steps that move only the matrices or only the norms' weights."""
 
 _STEP = 1e-6  # in float64: small enough for a derivative, large enough for its digits
 _ADAM_EPS = 1e-8

@@ -93,9 +93,9 @@ def gradient_at_init(
         vocab_size: Number of classes.
 
     Returns:
-        Columns attends, placement, depth, width, seed, head, loss, gradient_norm; similarity: the mean cosine of two different
-        tokens in the last layer's output; hidden and largest: root mean square and largest of the hidden values that
-        W^{2,L} reads, for the mean token.
+        Columns attends, placement, depth, width, seed, head, loss, gradient_norm; similarity: the mean cosine of two
+        different tokens in the last layer's output; hidden: root mean square of the hidden values that W^{2,L} reads;
+        largest: the largest of a token's hidden values, mean over tokens.
     """
     jobs = [
         (seed, placement, depth, width)
@@ -148,14 +148,13 @@ def last_vectors(blocks: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
     return x, hidden[0]
 
 
-def exponents(results: pd.DataFrame, by: str, *, loss: str = "one token", column: str = "gradient_norm") -> pd.DataFrame:
+def exponents(results: pd.DataFrame, by: str, *, loss: str = "one token") -> pd.DataFrame:
     """Exponent b of gradient_norm ≈ a · size^b, by least squares on logarithms, for each placement and seed.
 
     Args:
         results: From :func:`gradient_at_init`, with one head.
         by: The size: "depth" or "width".
         loss: "one token" or "all tokens".
-        column: The column whose exponent is wanted.
 
     Returns:
         Index seed, a column for each placement.
@@ -163,7 +162,7 @@ def exponents(results: pd.DataFrame, by: str, *, loss: str = "one token", column
     chosen = results[results["loss"] == loss]
     slopes = {
         placement: {
-            seed: np.polyfit(np.log(rows[by]), np.log(rows[column]), 1)[0]
+            seed: np.polyfit(np.log(rows[by]), np.log(rows["gradient_norm"]), 1)[0]
             for seed, rows in runs.groupby("seed")
         }
         for placement, runs in chosen.groupby("placement", sort=False)
