@@ -1,6 +1,7 @@
 """The gradient-norm explorer: the norm of the gradient in every layer of a network."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,9 +77,9 @@ class _Drawing:
         axes.set(yscale="log", xlabel="layer", ylabel="gradient norm of the layer")
         (self._reference,) = axes.plot([], [], "o-", color=PALETTE["grey"], markersize=3, linewidth=1)
         (self._curve,) = axes.plot([], [], "o-", markersize=5)
-        place = {"transform": axes.transAxes, "va": "bottom"}
+        place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
         self._note = axes.text(0, 1.02, "", ha="left", **place)
-        grey = {"color": PALETTE["grey"], "fontsize": NOTE_SIZE}
+        grey: dict[str, Any] = {"color": PALETTE["grey"], "fontsize": NOTE_SIZE}
         axes.text(1, 1.02, "thin grey: pre-norm, all else equal", ha="right", **place, **grey)
         return self._update
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.chapters.ch02_normalization.experiments.normalization import backward, relu_config
 from course_lib.diagnostics import gradient_norms, snapshot
@@ -90,8 +90,9 @@ def one_step(
 
 
 @torch.no_grad()
-def arrange(layer: TransformerBlock, constants: Constants | None, depth: int) -> None:
+def arrange(layer: nn.Module, constants: Constants | None, depth: int) -> None:
     """Turn a new pre-norm layer into one of post-norm's form with these constants, in place; None leaves it alone."""
+    assert isinstance(layer, TransformerBlock)
     layer.placement = "pre" if constants is None else "deepnorm"
     if constants is not None:
         layer.alpha, beta = constants(depth)

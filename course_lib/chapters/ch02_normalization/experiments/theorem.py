@@ -41,7 +41,7 @@ class UniformAttention(nn.Module):
 
     def forward(self, x: Tensor, token_positions: None = None, *, cache: None = None) -> Tensor:
         """(T, d) → (T, d); the other arguments are those of every attention layer, and unused."""
-        values = self.v_proj(x)
+        values: Tensor = self.v_proj(x)
         if self.attends == "all":
             return values.mean(-2, keepdim=True).expand_as(values)
         if self.attends == "past":
