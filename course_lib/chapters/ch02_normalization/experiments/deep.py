@@ -97,7 +97,7 @@ def arrange(layer: nn.Module, constants: Constants | None, depth: int) -> None:
     if constants is not None:
         layer.alpha, beta = constants(depth)
         for linear in (layer.attn.v_proj, layer.attn.output_proj, *layer.ffn.children()):
-            linear.weight.mul_(beta)  # type: ignore[operator, union-attr]
+            linear.weight.mul_(beta)  # type: ignore[operator]
 
 
 def _first_over_last(model: TransformerLM) -> float:
