@@ -137,7 +137,7 @@ def _typical_norm(logits: Tensor, targets: Tensor, matrix: Tensor) -> float:
 
 
 def last_vectors(blocks: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the head reads (T, d), with a graph through the last block only, and the last hidden values (T, d)."""
+    """The input of the head (T, d), with a graph through the last block only, and the last hidden values (T, d)."""
     with torch.no_grad():
         for block in blocks[:-1]:
             x = block(x)
