@@ -1,6 +1,7 @@
 """The gradient-norm explorer: the norm of the gradient in every layer of a network."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,10 @@ PLACEMENT_COLOURS = {
 }
 """The same placement has the same colour in every picture of the course."""
 
-_LIMITS = (1e-5, 1e3)
+_LIMITS = (1e-10, 1e10)
+"""Norms outside are drawn at the edge."""
+
+_DECADES = 2  # at least, so that an even profile looks even
 
 
 def gradient_norm_explorer(
@@ -70,21 +74,13 @@ class _Drawing:
 
     def __call__(self, figure: Figure) -> Callable[..., str]:
         axes = self._axes = figure.subplots()
-        axes.set(yscale="log", ylim=_LIMITS, xlabel="layer", ylabel="gradient norm of the layer")
+        axes.set(yscale="log", xlabel="layer", ylabel="gradient norm of the layer")
         (self._reference,) = axes.plot([], [], "o-", color=PALETTE["grey"], markersize=3, linewidth=1)
         (self._curve,) = axes.plot([], [], "o-", markersize=5)
-        self._note = axes.text(
-            0.985, 0.955, "", transform=axes.transAxes, ha="right", va="top", linespacing=1.5
-        )
-        axes.text(
-            0.985,
-            0.03,
-            "thin grey: pre-norm, all else equal",
-            transform=axes.transAxes,
-            ha="right",
-            color=PALETTE["grey"],
-            fontsize=NOTE_SIZE,
-        )
+        place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
+        self._note = axes.text(0, 1.02, "", ha="left", **place)
+        grey: dict[str, Any] = {"color": PALETTE["grey"], "fontsize": NOTE_SIZE}
+        axes.text(1, 1.02, "thin grey: pre-norm, all else equal", ha="right", **place, **grey)
         return self._update
 
     def _update(
@@ -98,10 +94,12 @@ class _Drawing:
     ) -> str:
         chosen, reference = result
         self._axes.set_xlim(0.5 - depth / 40, depth + 0.5 + depth / 40)
+        limits = _decades(pd.concat([chosen, reference])["gradient_norm"])
+        self._axes.set_ylim(limits)
         for curve, frame in ((self._reference, reference), (self._curve, chosen)):
             # Norms that overflow or vanish stay visible at the edge.
-            norms = frame["gradient_norm"].replace(np.inf, np.nan).fillna(_LIMITS[1])
-            curve.set_data(frame["layer"], norms.clip(*_LIMITS))
+            norms = frame["gradient_norm"].replace(np.inf, np.nan).fillna(limits[1])
+            curve.set_data(frame["layer"], norms.clip(*limits))
         self._curve.set_color(PLACEMENT_COLOURS[placement])
         self._reference.set_visible(placement != "pre")
         first, last = chosen["gradient_norm"].iloc[[0, -1]]
@@ -110,5 +108,14 @@ class _Drawing:
             total = f"all layers together: {np.sqrt((chosen['gradient_norm'] ** 2).sum()):.2g}"
         else:
             ratio, total = "the gradient overflows", ""
-        self._note.set_text(f"{placement}, L = {depth}, d = {width}\n{ratio}\n{total}")
+        self._note.set_text(f"{placement}, L = {depth}, d = {width}; {ratio}")
         return f"{placement}, {depth} layers of width {width}, gain {gain:g}, {when}: {ratio}; {total}."
+
+
+def _decades(norms: "pd.Series[float]") -> tuple[float, float]:
+    """Whole decades that hold all finite positive norms, at least two of them."""
+    visible = norms[np.isfinite(norms) & (norms > 0)].clip(*_LIMITS)
+    if visible.empty:
+        return (0.1, 10.0)
+    low, high = np.floor(np.log10(visible.min())), np.ceil(np.log10(visible.max()))
+    return 10.0 ** min(low, high - _DECADES), 10.0**high

@@ -8,7 +8,13 @@ from typing import Any
 import torch
 
 from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
-from course_lib.chapters.ch02_normalization.experiments import norm_cost, normalization, placements
+from course_lib.chapters.ch02_normalization.experiments import (
+    deep,
+    norm_cost,
+    normalization,
+    placements,
+    theorem,
+)
 from course_lib.chapters.ch03_gating.experiments import activations, gates, gating, products
 from course_lib.chapters.ch04_rope.experiments import compared, layouts, pairs, positions, rope, turning
 from course_lib.chapters.ch05_attention.experiments import (
@@ -67,13 +73,14 @@ def layers_and_positions() -> dict[str, Case]:
             norm_cost.share_of_step(width=32, num_layers=1, tokens=8, repeats=1)
         ),
         "gradient at init": lambda: numbers(
-            normalization.gradient_at_init((2,), (16,), seeds=1, tokens=4, draws=2)
+            theorem.gradient_at_init((2,), (16,), seeds=1, tokens=4, draws=2, attends="past")
         ),
         "gradient by layer": lambda: numbers(normalization.gradient_by_layer.__wrapped__("post", 2, 32)),
         "warm-up damage": lambda: numbers(
             normalization.warmup_damage([("post", "at initialization")], depth=2, width=32, seeds=(0,))
         ),
-        "depth stability": lambda: numbers(normalization.depth_stability((2,), placements=("pre",))),
+        "evenness": lambda: numbers(normalization.evenness((0.5,), depth=2, width=16, seeds=1)),
+        "deep networks": lambda: numbers(deep.one_step(("pre", "deepnorm"), {2: [0]})),
         "contributions": lambda: numbers(
             placements.layer_contributions(model), placements.layer_surgery(model)
         ),

@@ -41,6 +41,18 @@ class TestExplorer:
         assert "overflows" in explorer.alt
         assert set(curve.get_ydata()) == {explorer.figure.axes[0].get_ylim()[1]}
 
+    def test_the_axis_holds_the_curves_and_two_decades(self, explorer: show.Explorer) -> None:
+        axes = explorer.figure.axes[0]
+        explorer.controls["depth"].value = 4  # norms from 1 (pre-norm) to 40
+        assert axes.get_ylim() == pytest.approx((1, 100))
+        explorer.controls["placement"].value = "pre"  # 1 to 4
+        assert axes.get_ylim() == pytest.approx((0.1, 10))
+
+    def test_far_decades_are_drawn(self) -> None:
+        frame = pd.DataFrame({"layer": [1, 2], "gradient_norm": [3e-8, 2.0]})
+        explorer = show.gradient_norm_explorer(lambda *_: frame)
+        assert explorer.figure.axes[0].get_ylim() == pytest.approx((1e-8, 10))
+
     def test_no_gradient_divides_by_nothing(self) -> None:
         explorer = show.gradient_norm_explorer(lambda *_: profile("pre", 4, 8, 0.0, ""))
         assert "no gradient at all" in explorer.alt

@@ -1,9 +1,18 @@
-"""The exercises of chapter 2, Normalization. Results come from hand calculation and from torch's autograd."""
+"""The exercises of chapter 2, Normalization. Results: hand calculation, NumPy in float64, torch's autograd."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from course_lib.answers.checking import Case, Exercise, Mistake
+from course_lib.answers.methods import Methods
+
+Array = NDArray[Any]
 
 # --- the share of a late layer ----------------------------------------------------------------------------------------
 
@@ -16,7 +25,9 @@ def _relative_increment_cases() -> Iterator[Case]:
     yield Case(
         (4, 1.0), 0.5, "Layer 4 reads 1 + 3 variances; the increment has 1: a quarter, and the root of it."
     )
-    yield Case((100, 1.0), 0.1, "Layer 100 reads a stream of variance 100.")
+    yield Case(
+        (100, 1.0), 0.1, "Layer 100 reads a stream of variance 100: a tenth, and less from layer 101 on."
+    )
     yield Case(
         (6, 0.25),
         1 / 3,
@@ -58,52 +69,85 @@ RELATIVE_INCREMENT = Exercise(
 # --- ScaleNorm --------------------------------------------------------------------------------------------------------
 
 
+def _floats(values: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device="cpu")  # whatever torch's defaults are
+
+
+def _numbers(seed: int, *shape: int, at: float = 0.5) -> Tensor:
+    """Normal numbers off the origin, so that means are not 0."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return at + torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+
 def _scale_norm_cases() -> Iterator[Case]:
-    yield Case(([3.0, 4.0], 10.0), [6.0, 8.0], "The norm of (3, 4) is 5, so the factor is 10 / 5 = 2.")
-    yield Case(([0.0, -2.0, 0.0], 1.0), [0.0, -1.0, 0.0], "The norm is 2, and the sign stays.")
-    yield Case(([1.0, 1.0, 1.0, 1.0], 2.0), [1.0] * 4, "The norm of four ones is 2. No mean is subtracted.")
-    yield Case(([2.0, 3.0, 6.0], 14.0), [4.0, 6.0, 12.0], "4 + 9 + 36 = 49: the norm is 7.")
-    x = [0.3, -1.7, 2.2, 0.9, -0.1]
     yield Case(
-        (x, 1.5),
-        [value * 1.5 / math.dist(x, [0.0] * 5) for value in x],
-        "The squares add up to 8.64, so the factor is 1.5 / 2.939.",
+        (_floats([3.0, 4.0]), _floats(10.0)),
+        [6.0, 8.0],
+        "The norm of (3, 4) is 5, so the factor is 10 / 5 = 2.",
     )
-    yield Case(([1e-3, 0.0], 1.0), [1.0, 0.0], "However short the vector, its length becomes g.")
+    yield Case(
+        (_floats([[1.0, 1.0, 1.0, -1.0], [0.0, -2.0, 0.0, 0.0]]), _floats(2.0)),
+        [[1.0, 1.0, 1.0, -1.0], [0.0, -2.0, 0.0, 0.0]],
+        "Two tokens, each with a norm of 2: each is scaled by its own norm, and no mean is subtracted.",
+    )
+    yield Case(
+        (_floats([1e-3, 0.0, 0.0]), _floats(1.0)),
+        [1.0, 0.0, 0.0],
+        "However short the vector, its length becomes g.",
+    )
+    for seed, shape in enumerate(((3, 5), (2, 3, 3), (2, 1, 2, 6))):
+        x, g = _numbers(seed, *shape), _floats(1.5 + seed)
+        norms = np.sqrt(np.sum(np.square(_wide(x)), axis=-1))
+        yield Case(
+            (x, g),
+            _wide(x) * float(g) / norms[..., None],
+            f"x has the shape {shape}: the norm is taken over the last dimension, for every token by itself.",
+        )
 
 
-def _scaled_without_mean(x: Sequence[float], g: float) -> list[float]:
-    centred = [value - sum(x) / len(x) for value in x]
-    norm = math.sqrt(sum(value * value for value in centred))
-    return [g * value / norm for value in centred]
+def _wide(x: Tensor) -> Array:
+    return np.asarray(x.tolist(), dtype=np.float64)
 
 
-def _scaled(x: Sequence[float], factor: float) -> list[float]:
-    return [value * factor for value in x]
+def _scaled(size: Callable[[Array], Array]) -> Callable[[Tensor, Tensor], Array]:
+    """An answer that multiplies by g and divides by ``size``, an array that broadcasts against x."""
+    return lambda x, g: _wide(x) * float(g) / size(_wide(x))
+
+
+def _norm(x: Array, axis: int | None = -1) -> Array:
+    return np.asarray(np.sqrt(np.sum(np.square(x), axis=axis, keepdims=True)))
+
+
+def _scaled_without_mean(x: Tensor, g: Tensor) -> Array:
+    centred = _wide(x) - _wide(x).mean(-1, keepdims=True)
+    return np.asarray(centred * float(g) / _norm(centred))
 
 
 SCALE_NORM = Exercise(
     id="norm-scale-norm",
     chapter=2,
     cases=_scale_norm_cases,
-    hint="First the Euclidean norm: the root of the sum of squares (not of their mean). Then every component times g "
-    "over that norm.",
+    hint="The Euclidean norm of each token: the root of the sum of squares (not of their mean) over the last "
+    "dimension, with keepdim=True so that it divides x. Then every component times g over that norm.",
     mistakes=(
         Mistake(
-            lambda x, g: _scaled(x, g / math.sqrt(sum(v * v for v in x) / len(x))),
+            _scaled(lambda x: np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True))),
             "This divides by the root of the mean square, as RMSNorm does. ScaleNorm divides by the norm, the root of "
             "the sum; with g = sqrt(d) the two agree.",
         ),
         Mistake(
-            lambda x, g: _scaled(x, g / sum(v * v for v in x)),
-            "This divides by the square of the norm: a root is missing.",
+            _scaled(lambda x: _norm(x, None)),
+            "This takes one norm of the whole tensor. Every token has its own: sum over the last dimension.",
         ),
         Mistake(
-            lambda x, g: _scaled(x, g / sum(map(abs, x))),
+            _scaled(lambda x: _norm(x) ** 2), "This divides by the square of the norm: a root is missing."
+        ),
+        Mistake(
+            _scaled(lambda x: np.sum(np.abs(x), axis=-1, keepdims=True)),
             "This divides by the sum of the absolute values. The norm is the root of the sum of squares.",
         ),
         Mistake(
-            lambda x, g: _scaled(x, 1 / math.sqrt(sum(v * v for v in x))),
+            lambda x, g: _wide(x) / _norm(_wide(x)),
             "This has length 1 whatever g is: g, the one learned number, is missing.",
         ),
         Mistake(
@@ -113,97 +157,233 @@ SCALE_NORM = Exercise(
     ),
 )
 
+# --- RMSNorm as a module ----------------------------------------------------------------------------------------------
+
+Made = tuple[Tensor, float]
+
+
+def _rms_module_cases() -> Iterator[Case]:
+    def case(weight: Tensor, eps: float, x: Tensor, why: str) -> Case:
+        made = (weight, eps)
+        return Case((made, x), _rms_normed(made, x), why)
+
+    yield case(
+        _floats([2.0, 1.0]),
+        1e-5,
+        _floats([[3.0, -3.0], [1.0, 7.0]]),
+        "The root mean square of (3, -3) is 3, of (1, 7) it is 5; the weight doubles the first feature.",
+    )
+    yield case(
+        _numbers(2, 4),
+        1e-2,
+        0.02 * _numbers(3, 3, 4),
+        "These inputs are small against the root of eps: x / sqrt(mean(x²) + eps), with eps inside the root.",
+    )
+    yield case(
+        _numbers(0, 5),
+        1e-5,
+        _numbers(1, 2, 3, 5),
+        "Leading dimensions, such as batch and position, stay as they are: the mean is over the last one.",
+    )
+    yield case(_numbers(4, 3), 1e-5, _numbers(5, 3), "A single token without a batch has the shape (d,).")
+    yield case(
+        _numbers(6, 4),
+        1e-5,
+        (300 * _numbers(7, 2, 4)).to(torch.float16),
+        "x is in float16, which ends at 65,504: squares of numbers above 255 are infinite. Square in float32, and give "
+        "the result in the dtype of x.",
+    )
+    yield case(
+        _numbers(8, 6),
+        1e-5,
+        _numbers(9, 2, 6).to(torch.bfloat16),
+        "x is in bfloat16, with 8 bits of precision: compute in float32, the product with the weight included, and "
+        "convert the result back to the dtype of x at the end.",
+    )
+
+
+def _rms_formula(
+    formula: Callable[[Tensor, Tensor, float], Tensor], *, back: bool = True
+) -> Callable[[Made, Tensor], dict[str, Tensor]]:
+    """A module that computes ``formula(x, weight, eps)`` in float32, as a function of a case's arguments."""
+
+    def module(made: Made, x: Tensor) -> dict[str, Tensor]:
+        result = formula(x.float(), *made)
+        return {"forward": result.to(x.dtype) if back else result}
+
+    return module
+
+
+def _mean_square(x: Tensor) -> Tensor:
+    return x.square().mean(-1, keepdim=True)
+
+
+_rms_normed = _rms_formula(lambda x, weight, eps: x * torch.rsqrt(_mean_square(x) + eps) * weight)
+
+
+def _layer_normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    return centred * torch.rsqrt(_mean_square(centred) + eps) * weight
+
+
+RMS_MODULE = Exercise(
+    id="norm-rms-module",
+    chapter=2,
+    cases=_rms_module_cases,
+    methods=Methods(("forward",)),
+    hint="wide = x.float(); the mean of wide.square() over the last dimension, with keepdim=True; then wide times "
+    "torch.rsqrt(mean + eps) times the weight, and .to(x.dtype) of all that.",
+    mistakes=(
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x * torch.rsqrt(_mean_square(x) + eps) * weight, back=False),
+            "The result stays in float32. A layer gives back the dtype that it got: .to(x.dtype) at the end.",
+        ),
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x / (_mean_square(x).sqrt() + eps) * weight),
+            "Here eps is added to the root. It belongs inside: sqrt(mean(x²) + eps).",
+        ),
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x * torch.rsqrt(_mean_square(x)) * weight),
+            "eps is missing. It is added to the mean square, inside the root.",
+        ),
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x * torch.rsqrt(_mean_square(x) + eps)),
+            "The weight, one number for each feature, is missing.",
+        ),
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x * torch.rsqrt(_mean_square(x) + eps) * (1 + weight)),
+            "This multiplies by 1 + weight, as Gemma does. Here the weight is the factor itself.",
+        ),
+        Mistake(_rms_formula(_layer_normed), "This is LayerNorm: RMSNorm does not subtract the mean."),
+        Mistake(
+            _rms_formula(
+                lambda x, weight, eps: x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps) * weight
+            ),
+            "This divides by the norm, the root of the sum of squares. RMSNorm takes the root of their mean.",
+        ),
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x * torch.rsqrt(x.square().mean() + eps) * weight),
+            "This takes one mean of the whole tensor. Every token has its own: mean over the last dimension.",
+        ),
+        Mistake(
+            _rms_formula(lambda x, weight, eps: x / (_mean_square(x) + eps) * weight),
+            "This divides by the mean square: a root is missing.",
+        ),
+    ),
+)
+
 # --- the gradient of RMSNorm ------------------------------------------------------------------------------------------
+
+Gradients = tuple[Array, Array]
 
 
 def _rms_backward_cases() -> Iterator[Case]:
-    yield Case(
-        ([2.0, 2.0], [1.0, 1.0]), [0.0, 0.0], "Along x nothing changes: a longer x has the same direction."
-    )
-    yield Case(
-        ([2.0, -2.0], [1.0, 1.0]),
-        [0.5, 0.5],
-        "Across x the norm only scales, by 1 / 2 here, the root mean square.",
-    )
-    yield Case(
-        ([3.0, 4.0], [1.0, 0.0]),
-        [16 / 25 / math.sqrt(12.5), -12 / 25 / math.sqrt(12.5)],
-        "Take from dy its part along x: (1, 0) - 3/25 · (3, 4) = (16, -12) / 25, then divide by the root mean square.",
-    )
-    for x, dy, why in (
+    for x, weight, dy, why in (
         (
-            [0.5, -1.5, 2.0],
-            [0.1, 0.2, -0.3],
-            "Three numbers: the mean square is (0.25 + 2.25 + 4) / 3, the mean of dy · x is (0.05 - 0.3 - 0.6) / 3.",
+            _floats([2.0, 2.0]),
+            _floats([1.0, 1.0]),
+            _floats([1.0, 1.0]),
+            "Along x nothing changes: a longer x has the same direction, so dx is 0. The weight's gradient is dy · y.",
         ),
         (
-            [1.0, 2.0, 3.0, -4.0, 0.5],
-            [1.0, -1.0, 0.5, 2.0, 0.0],
-            "Five numbers: the mean square is 30.25 / 5, the mean of dy · x is -7.5 / 5.",
+            _floats([[2.0, -2.0]]),
+            _floats([1.0, 1.0]),
+            _floats([[1.0, 1.0]]),
+            "Across x the norm only scales, by 1 / 2 here, the root mean square.",
+        ),
+        (
+            _floats([[3.0, 4.0], [1.0, -7.0]]),
+            _floats([2.0, -1.0]),
+            _floats([[1.0, 0.0], [0.5, 1.0]]),
+            "The weight multiplies dy before anything else; its own gradient is the sum of dy · y over the tokens.",
+        ),
+        *(
+            (
+                _numbers(seed, *shape),
+                _numbers(seed + 10, shape[-1]),
+                _numbers(seed + 20, *shape),
+                f"x has the shape {shape}: each token has its own r and part along x; dweight sums over all tokens.",
+            )
+            for seed, shape in enumerate(((5,), (4, 3), (2, 3, 7)))
         ),
     ):
-        yield Case((x, dy), _autograd(x, dy), why)
+        yield Case((x, weight, dy), _autograd(x, weight, dy), why)
 
 
-def _autograd(x: list[float], dy: list[float]) -> list[float]:
-    import torch
-
-    with torch.device("cpu"):
-        leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-        normed = torch.nn.functional.rms_norm(leaf, leaf.shape, eps=0.0)
-        (gradient,) = torch.autograd.grad(normed, leaf, torch.tensor(dy, dtype=torch.float64))
-    return [float(value) for value in gradient]
+def _autograd(x: Tensor, weight: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    leaves = [tensor.double().requires_grad_() for tensor in (x, weight)]
+    normed = torch.nn.functional.rms_norm(leaves[0], weight.shape, leaves[1], eps=0.0)
+    dx, dweight = torch.autograd.grad(normed, leaves, dy.double())
+    return dx, dweight
 
 
-def _rms(x: Sequence[float]) -> float:
-    return math.sqrt(sum(v * v for v in x) / len(x))
+def _backward_by(
+    dx: Callable[[Array, Array, Array], Array],
+    dweight: Callable[[Array, Array], Array] = lambda y, dy: (dy * y).reshape(-1, y.shape[-1]).sum(0),
+    *,
+    weigh: bool = True,
+) -> Callable[[Tensor, Tensor, Tensor], Gradients]:
+    """An answer: ``dx`` of y, the weighted dy and the root mean square; ``dweight`` of y and dy."""
+
+    def answer(x: Tensor, weight: Tensor, dy: Tensor) -> Gradients:
+        wide, given = _wide(x), _wide(dy)
+        rms = np.sqrt(np.mean(np.square(wide), axis=-1, keepdims=True))
+        weighed = given * _wide(weight) if weigh else given
+        return dx(wide / rms, weighed, rms), dweight(wide / rms, given)
+
+    return answer
 
 
-def _without_mean(x: Sequence[float], dy: Sequence[float]) -> list[float]:
-    rms = _rms(x)
-    along = sum(d * v / rms for d, v in zip(dy, x, strict=True))
-    return [(d - v / rms * along) / rms for d, v in zip(dy, x, strict=True)]
+def _along(y: Array, dy: Array) -> Array:
+    return np.asarray(np.mean(dy * y, axis=-1, keepdims=True) * y)
 
 
-def _rms_gradient(x: Sequence[float], dy: Sequence[float]) -> list[float]:
-    along = sum(d * v for d, v in zip(dy, x, strict=True)) / sum(v * v for v in x)
-    return [(d - v * along) / _rms(x) for d, v in zip(dy, x, strict=True)]
-
-
-def _unnormed_projection(x: Sequence[float], dy: Sequence[float]) -> list[float]:
-    rms = _rms(x)
-    along = sum(d * v for d, v in zip(dy, x, strict=True)) / len(x)
-    return [(d - v * along) / rms for d, v in zip(dy, x, strict=True)]
+def _right_dx(y: Array, dy: Array, rms: Array) -> Array:
+    return np.asarray((dy - _along(y, dy)) / rms)
 
 
 RMS_BACKWARD = Exercise(
     id="norm-rms-backward",
     chapter=2,
     cases=_rms_backward_cases,
-    hint="With r the root mean square, y_i = x_i / r and dr/dx_j = x_j / (d r). So dx_j = dy_j / r minus the sum over "
-    "i of dy_i x_i / r², times dr/dx_j. Written with y: dx = (dy - y · mean(dy · y)) / r.",
+    hint="Let r be the root mean square, y = x / r and g = weight · dy. dr/dx_j = x_j / (d r), so dx_j = g_j / r minus "
+    "the sum over i of g_i x_i / r², times dr/dx_j. Written with y: dx = (g - y · mean(g · y)) / r. The same weight "
+    "multiplies the y of all tokens: dweight = sum of dy · y over them.",
     mistakes=(
         Mistake(
-            lambda x, dy: [d / _rms(x) for d in dy],
+            _backward_by(lambda y, dy, rms: dy / rms),
             "This takes the root mean square for a constant. It depends on every x: subtract the part of dy along x.",
         ),
         Mistake(
-            _without_mean, "The part along x takes the mean of dy · y over the components, not their sum."
+            _backward_by(lambda y, dy, rms: (dy - np.sum(dy * y, axis=-1, keepdims=True) * y) / rms),
+            "The part along x takes the mean of dy · y over the components, not their sum.",
         ),
         Mistake(
-            lambda x, dy: [_rms(x) * dx for dx in _rms_gradient(x, dy)],
+            _backward_by(_right_dx, weigh=False),
+            "The weight is missing in dx: what arrives at y is weight · dy.",
+        ),
+        Mistake(
+            _backward_by(_right_dx, lambda y, dy: dy * y),
+            "dweight has the shape of the weight: one number for each feature, summed over all tokens.",
+        ),
+        Mistake(
+            _backward_by(_right_dx, lambda y, dy: (dy * y).reshape(-1, y.shape[-1]).mean(0)),
+            "The gradients of all tokens add up in dweight: a sum, not a mean.",
+        ),
+        Mistake(
+            _backward_by(lambda y, dy, rms: dy - _along(y, dy)),
             "The part along x is gone, as it must be. What is left must still be divided by the root mean square.",
         ),
         Mistake(
-            lambda x, dy: [2 * d / _rms(x) - dx for d, dx in zip(dy, _rms_gradient(x, dy), strict=True)],
+            _backward_by(lambda y, dy, rms: (dy + _along(y, dy)) / rms),
             "The part along x is added: subtract it. A longer x also makes r larger, and y stays the same.",
         ),
         Mistake(
-            _unnormed_projection,
+            _backward_by(lambda y, dy, rms: (dy - _along(y * rms, dy)) / rms),
             "Project on the normed vector y = x / r, not on x: the length of x must cancel.",
         ),
         Mistake(
-            lambda x, dy: [(d - sum(dy) / len(dy)) / _rms(x) for d in dy],
+            _backward_by(lambda y, dy, rms: (dy - np.mean(dy, axis=-1, keepdims=True)) / rms),
             "Subtracting the mean of dy is a part of LayerNorm's gradient. RMSNorm removes the part along x.",
         ),
     ),
@@ -269,4 +449,4 @@ CHAIN_SECONDS = Exercise(
     ),
 )
 
-EXERCISES = (RELATIVE_INCREMENT, SCALE_NORM, RMS_BACKWARD, CHAIN_SECONDS)
+EXERCISES = (RELATIVE_INCREMENT, SCALE_NORM, RMS_MODULE, RMS_BACKWARD, CHAIN_SECONDS)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from course_lib.show.gradient_explorer import PLACEMENT_COLOURS
-from course_lib.show.look import Picture, direct_labels, figure
+from course_lib.show.look import PALETTE, Picture, direct_labels, figure
 
 Law = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -47,8 +47,8 @@ def gradient_laws(by_depth: pd.DataFrame, by_width: pd.DataFrame) -> Picture:
     return Picture(
         fig,
         caption="Before the first step, with the loss of one token. Small dots: seeds; large dots: geometric means. "
-        f"Lines: the laws of the theorem, shifted to the measurements. Left d = {by_depth['width'].iloc[0]}, right "
-        f"L = {by_width['depth'].iloc[0]}.",
+        f"Lines: how the theorem's bounds grow, shifted to the measurements. Left d = {by_depth['width'].iloc[0]}, "
+        f"right L = {by_width['depth'].iloc[0]}.",
     )
 
 
@@ -63,32 +63,31 @@ def _points_with_law(axes: Axes, runs: pd.DataFrame, by: str, placement: str, la
     axes.plot(sizes, predicted, color=colour, linewidth=1, label=f"{_NAMES[placement]}: {label}")
 
 
-def token_collapse(by_depth: pd.DataFrame) -> Picture:
-    """Gradient with the mean loss of all tokens, and the similarity of tokens, against depth.
+def token_collapse(results: pd.DataFrame) -> Picture:
+    """Gradient of the mean loss over that of one token, and the similarity of tokens, against depth.
 
-    ``by_depth``: columns placement, depth, seed, loss, gradient_norm, similarity.
+    ``results``: columns attends ("all", or "self", dashed), placement, depth, seed, loss, gradient_norm, similarity.
     """
-    fig, (left, right) = figure(1, 2, size=(9.6, 3.6))
-    rows = by_depth[by_depth["loss"] == "all tokens"]
-    for placement, runs in rows.groupby("placement", sort=False):
-        colour, label = PLACEMENT_COLOURS[str(placement)], _NAMES[str(placement)]
-        means = runs.groupby("depth")[["gradient_norm", "similarity"]].mean()
-        left.plot(means.index, means["gradient_norm"], "o-", color=colour, label=label)
-        right.plot(means.index, means["similarity"], "o-", color=colour, label=label)
-    sizes = sorted(set(rows["depth"]))
+    fig, (left, right) = figure(1, 2, size=(9.6, 3.8))
+    for (placement, attends), runs in results.groupby(["placement", "attends"], sort=False):
+        norms = runs.groupby(["depth", "loss"])["gradient_norm"].mean().unstack()
+        alike = runs.groupby("depth")["similarity"].mean()
+        look = {"color": PLACEMENT_COLOURS[str(placement)], "linestyle": "-" if attends == "all" else "--"}
+        label = f"{_NAMES[str(placement)]}{'' if attends == 'all' else ', alone'}"
+        left.plot(norms.index, norms["all tokens"] / norms["one token"], marker="o", label=label, **look)
+        right.plot(alike.index, alike, marker="o", label=label, **look)
+    sizes = sorted(set(results["depth"]))
     for axes in (left, right):
-        axes.set(xscale="log", xlabel="layers L", xlim=(sizes[0] / 1.2, sizes[-1] * 2.2))
+        axes.set(xscale="log", xlabel="layers L", xlim=(sizes[0] / 1.2, sizes[-1] * 3.2), ylim=(0, 1.04))
         axes.set_xticks(sizes, labels=map(str, sizes))
         axes.minorticks_off()
-    left.set(yscale="log", ylabel="gradient norm, mean loss")
-    left.set_yticks([3, 10, 30], labels=["3", "10", "30"])
-    left.minorticks_off()
-    right.set(ylim=(0, 1.04), ylabel="cosine of two tokens")
+    left.set(ylabel="gradient, mean loss / one token")
+    right.set(ylabel="cosine of two tokens")
     direct_labels(left, right)
     return Picture(
         fig,
-        caption="The same networks with the usual training loss. Right: mean cosine between the vectors of two "
-        "different tokens after the last layer.",
+        caption="Left: the gradient of the mean loss relative to that of one token's loss. Right: mean cosine between "
+        "the vectors of two different tokens after the last layer. Dashed: each token attends only to itself.",
     )
 
 
@@ -112,27 +111,55 @@ def warmup_curves(curves: pd.DataFrame) -> Picture:
 
 
 def deep_networks(results: pd.DataFrame) -> Picture:
-    """Gradient of the first layer over that of the last, and the change of the output in one step, against depth.
+    """Gradient of the first layer over that of the last, and the effect of one step on the output, against depth.
 
-    ``results``: columns placement, depth, seed, first_over_last, adam.
+    ``results``: columns arm, depth, seed, first_over_last, rule, change; the rule of the right panel is "sgd".
     """
     fig, (left, right) = figure(1, 2, size=(9.6, 3.8))
-    for axes, column in ((left, "first_over_last"), (right, "adam")):
-        for placement, runs in results.groupby("placement", sort=False):
+    steps = results[results["rule"] == "sgd"]
+    for axes, column in ((left, "first_over_last"), (right, "change")):
+        for arm, runs in steps.groupby("arm", sort=False):
             means = np.exp(np.log(runs[column]).groupby(runs["depth"]).mean())
-            colour = PLACEMENT_COLOURS[str(placement)]
+            colour = PLACEMENT_COLOURS[str(arm)]
             axes.plot(runs["depth"], runs[column], ".", color=colour, alpha=0.4)
-            axes.plot(means.index, means, "o-", color=colour, label=_NAMES[str(placement)])
-        depths = sorted(set(results["depth"]))
+            axes.plot(means.index, means, "o-", color=colour, label=_NAMES[str(arm)])
+        depths = sorted(set(steps["depth"]))
         axes.set(xscale="log", yscale="log", xlabel="layers", xlim=(depths[0] / 1.2, depths[-1] * 4))
         axes.set_xticks(depths, labels=[f"{depth:,}" for depth in depths])
         axes.minorticks_off()
     left.set_ylabel("gradient, first layer / last layer")
-    right.set_ylabel("change of the logits in one step\n(relative)")
+    right.set_ylabel("relative change of the logits\nper unit of SGD's rate")
     direct_labels(left, right)
     return Picture(
-        fig, caption="Narrow networks before training, one step of AdamW at a small learning rate."
+        fig,
+        caption="Networks of width 32 before training. Right: how far a small step of SGD moves the logits, divided by "
+        "its learning rate.",
     )
+
+
+def parts_of_a_step(results: pd.DataFrame) -> Picture:
+    """The effect of moving only the matrices or only the norms' weights against depth: a panel for SGD, one for Adam.
+
+    ``results``: columns depth, seed, rule ("sgd", "adam"), part ("matrices", "norms"), change; all of one arm.
+    """
+    fig, panels = figure(1, 2, size=(9.6, 3.8))
+    colours = {"matrices": PALETTE["green"], "norms": PALETTE["violet"]}
+    labels = {"matrices": "matrices", "norms": "weights of the norms"}
+    for axes, (rule, name) in zip(panels, (("sgd", "SGD"), ("adam", "Adam, first step")), strict=True):
+        steps = results[results["rule"] == rule]
+        for part, runs in steps.groupby("part", sort=False):
+            means = np.exp(np.log(runs["change"]).groupby(runs["depth"]).mean())
+            colour = colours[str(part)]
+            axes.plot(runs["depth"], runs["change"], ".", color=colour, alpha=0.4)
+            axes.plot(means.index, means, "o-", color=colour, label=labels[str(part)])
+        depths = sorted(set(steps["depth"]))
+        axes.set(xscale="log", yscale="log", xlabel="layers", title=name)
+        axes.set_xlim(depths[0] / 1.2, depths[-1] * 5)
+        axes.set_xticks(depths, labels=[f"{depth:,}" for depth in depths])
+        axes.minorticks_off()
+    panels[0].set_ylabel("relative change of the logits\nper unit of the rate")
+    direct_labels(*panels)
+    return Picture(fig, caption="DeepNorm, one small step that moves only a part of the network.")
 
 
 def layer_roles(

@@ -28,11 +28,15 @@ def test_laws_run_through_measurements_that_obey_them() -> None:
     assert picture.png().startswith(b"\x89PNG")
 
 
-def test_collapse_uses_the_loss_of_all_tokens() -> None:
-    results = gradient_results("depth")
-    results.loc[results["loss"] == "all tokens", "gradient_norm"] = 7.0
-    left, _ = pictures.token_collapse(results).figure.axes
-    assert all(set(line.get_ydata()) == {7.0} for line in left.get_lines())
+def test_collapse_divides_by_one_token() -> None:
+    results = gradient_results("depth").assign(attends="all")
+    results.loc[results["loss"] == "all tokens", "gradient_norm"] /= 4
+    alone = results[results["depth"] < 8].assign(attends="self", similarity=0.2)
+    left, right = pictures.token_collapse(pd.concat([results, alone])).figure.axes
+    for line in left.get_lines():
+        np.testing.assert_allclose(line.get_ydata(), 0.25)
+    dashed = [line for line in right.get_lines() if line.get_linestyle() == "--"]
+    assert [list(line.get_ydata()) for line in dashed] == [[0.2, 0.2]] * 2
 
 
 def test_every_case_has_a_panel_and_every_seed_a_line() -> None:
@@ -43,11 +47,28 @@ def test_every_case_has_a_panel_and_every_seed_a_line() -> None:
     assert panels[1].get_title() == "post-norm\n60 steps of warm-up"
 
 
-def test_deep_networks_join_medians_of_seeds() -> None:
-    rows = [("post", depth, seed, 2.0**seed, 0.1, 0.1) for depth in (10, 100) for seed in (0, 2)]
-    columns = ["placement", "depth", "seed", "first_over_last", "adam", "sgd"]
-    picture = pictures.deep_networks(pd.DataFrame(rows, columns=columns))
-    assert [2.0, 2.0] in [list(map(float, line.get_ydata())) for line in picture.figure.axes[0].get_lines()]
+def deep_results(**columns: str) -> pd.DataFrame:
+    rows = [(depth, seed, 2.0**seed, depth / 10 * 2.0**seed) for depth in (10, 100) for seed in (0, 2)]
+    frame = pd.DataFrame(rows, columns=["depth", "seed", "first_over_last", "change"])
+    return frame.assign(**columns)
+
+
+def test_deep_networks_join_geometric_means_of_seeds_for_sgd() -> None:
+    adam = deep_results(arm="post", rule="adam").assign(change=7.0)
+    results = pd.concat([deep_results(arm="post", rule="sgd"), adam])
+    left, right = pictures.deep_networks(results).figure.axes
+    assert [2.0, 2.0] in [list(map(float, line.get_ydata())) for line in left.get_lines()]
+    np.testing.assert_allclose(right.get_lines()[1].get_ydata(), [2, 20])
+
+
+def test_parts_of_a_step_have_a_panel_for_each_rule() -> None:
+    cases = [(rule, part) for rule in ("sgd", "adam") for part in ("matrices", "norms")]
+    results = pd.concat([deep_results(rule=rule, part=part) for rule, part in cases])
+    results.loc[results["rule"] == "adam", "change"] *= 3
+    sgd, adam = pictures.parts_of_a_step(results).figure.axes
+    np.testing.assert_allclose(sgd.get_lines()[1].get_ydata(), [2, 20])
+    np.testing.assert_allclose(adam.get_lines()[3].get_ydata(), [6, 60])
+    assert {"matrices", "weights of the norms"} <= {text.get_text() for text in sgd.texts}
 
 
 def test_layer_roles_show_what_a_layer_costs() -> None:
