@@ -10,9 +10,9 @@ import torch
 from course_lib.chapters.ch01_tokenizer.experiments import effects, zipf
 from course_lib.chapters.ch02_normalization.experiments import (
     deep,
+    depth,
     norm_cost,
     normalization,
-    placements,
     theorem,
 )
 from course_lib.chapters.ch03_gating.experiments import activations, gates, gating, products
@@ -76,14 +76,9 @@ def layers_and_positions() -> dict[str, Case]:
             theorem.gradient_at_init((2,), (16,), seeds=1, tokens=4, draws=2, attends="past")
         ),
         "gradient by layer": lambda: numbers(normalization.gradient_by_layer.__wrapped__("post", 2, 32)),
-        "warm-up damage": lambda: numbers(
-            normalization.warmup_damage([("post", "at initialization")], depth=2, width=32, seeds=(0,))
-        ),
         "evenness": lambda: numbers(normalization.evenness((0.5,), depth=2, width=16, seeds=1)),
         "deep networks": lambda: numbers(deep.one_step(("pre", "deepnorm"), {2: [0]})),
-        "contributions": lambda: numbers(
-            placements.layer_contributions(model), placements.layer_surgery(model)
-        ),
+        "contributions": lambda: numbers(depth.layer_contributions(model), depth.layer_surgery(model)),
         "activations": lambda: numbers(activations.curves(points=11)),
         "chain": lambda: numbers(activations.size_through_chain(("relu",), depth=2, width=8, seeds=(0,))),
         "ffn costs": lambda: numbers(activations.ffn_costs(width=32, tokens=8, repeats=1)),

@@ -1,5 +1,7 @@
 """The picture of a tuned comparison shows means, seeds, floors, and each arm's best rate."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -53,4 +55,4 @@ def test_the_rates_named_below_panels_do_not_overlap() -> None:
     for axes in picture.figure.axes:
         boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
         assert len(boxes) >= 2
-        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -1,6 +1,6 @@
 """Pictures of chapter 2: gradients by placement, training curves, what layers do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -91,25 +91,6 @@ def token_collapse(results: pd.DataFrame) -> Picture:
     )
 
 
-def warmup_curves(curves: pd.DataFrame) -> Picture:
-    """Training curves of each placement, with and without warm-up: one panel each, one thin line per seed.
-
-    ``curves``: columns placement, warmup, seed, step, loss.
-    """
-    placements, warmups = curves["placement"].unique(), sorted(curves["warmup"].unique())
-    fig, panels = figure(1, len(placements) * len(warmups), size=(10.2, 3.5), sharey=True, sharex=True)
-    cases = [(placement, warmup) for placement in placements for warmup in warmups]
-    for axes, (placement, warmup) in zip(panels, cases, strict=True):
-        runs = curves[(curves["placement"] == placement) & (curves["warmup"] == warmup)]
-        for _, run in runs.groupby("seed"):
-            smooth = run["loss"].rolling(8, min_periods=1, center=True).mean()
-            axes.plot(run["step"], smooth, color=PLACEMENT_COLOURS[placement], linewidth=1)
-        title = f"{warmup} steps of warm-up" if warmup else "no warm-up"
-        axes.set(title=f"{_NAMES[placement]}\n{title}", xlabel="step", ylim=(2.2, 4.2))
-    panels[0].set_ylabel("training loss (nats/byte)")
-    return Picture(fig, caption="One thin line per seed; mean over eight steps.")
-
-
 def deep_networks(results: pd.DataFrame) -> Picture:
     """Gradient of the first layer over that of the last, and the effect of one step on the output, against depth.
 
@@ -160,39 +141,3 @@ def parts_of_a_step(results: pd.DataFrame) -> Picture:
     panels[0].set_ylabel("relative change of the logits\nper unit of the rate")
     direct_labels(*panels)
     return Picture(fig, caption="DeepNorm, one small step that moves only a part of the network.")
-
-
-def layer_roles(
-    at_init: pd.DataFrame, trained: Mapping[str, pd.DataFrame], surgery: Mapping[str, pd.DataFrame]
-) -> Picture:
-    """Size of each layer's increment before and after training, and the loss without it or beside its neighbour.
-
-    ``at_init``: columns placement, layer, increment; ``trained`` and ``surgery`` by placement: columns layer and
-    increment; layer, intact, left_out, side_by_side.
-    """
-    fig, (left, right) = figure(1, 2, size=(9.6, 3.9))
-    for placement, frame in trained.items():
-        colour = PLACEMENT_COLOURS[placement]
-        before = at_init[at_init["placement"] == placement]
-        left.plot(before["layer"], before["increment"], ":", color=colour, linewidth=1)
-        left.plot(
-            frame["layer"], frame["increment"], "o-", color=colour, label=_NAMES[placement], markersize=4
-        )
-    last = max(frame["layer"].max() for frame in trained.values())
-    left.set(xlabel="layer", ylabel="increment / stream", ylim=(0, None), xlim=(0.5, last * 1.32))
-    for placement, frame in surgery.items():
-        colour = PLACEMENT_COLOURS[placement]
-        cost = frame["left_out"] - frame["intact"]
-        right.plot(frame["layer"], cost, "o-", color=colour, markersize=4, label=_NAMES[placement])
-        pair = frame.dropna(subset="side_by_side")
-        beside = pair["side_by_side"] - pair["intact"]
-        right.plot(pair["layer"] + 0.5, beside, "^", color=colour, markersize=5, fillstyle="none")
-    right.set(xlabel="layer", ylabel="loss added (nats/byte)", xlim=(0.5, last * 1.32))
-    for axes in (left, right):
-        axes.set_xticks(range(1, last + 1, 3))
-    direct_labels(left, right)
-    return Picture(
-        fig,
-        caption="Left: norm of what a layer adds, relative to its input stream; dotted: before training. Right: loss "
-        "when one layer is left out (dots), or run in parallel with the next one on the same input (triangles).",
-    )

@@ -1,5 +1,6 @@
 """Taking layers out of trained networks, against brute force."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -49,9 +50,25 @@ def test_equal_neighbours_that_write_nothing_may_stand_side_by_side(model: Trans
     assert depth.layer_contributions(model)["increment"][1] == 0
 
 
-def test_halves_are_means_of_their_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pandas as pd
+def test_surgery_and_increments_by_hand(model: TransformerLM) -> None:
+    x, y = held_out_batch(depth._WINDOWS, 32, text="novels_en")
+    flow, cut = depth.layer_contributions(model), depth.layer_surgery(model)
+    first, second, third, last = model.layers
+    with torch.no_grad():
+        h = model.token_embeddings(x)
+        beside = last(third(first(h) + second(h) - h))
+        expected = cross_entropy(model.lm_head(model.ln_final(beside)), y)
+        assert cut["side_by_side"][0] == pytest.approx(float(expected), rel=1e-5)
+        for row, layer in zip(flow.itertuples(), model.layers, strict=True):
+            after = layer(h)
+            assert row.increment == pytest.approx(float(((after - h).norm(dim=-1) / h.norm(dim=-1)).mean()), rel=1e-5)
+            cosine = torch.cosine_similarity(h, after, dim=-1)
+            assert row.cosine == pytest.approx(float(cosine.mean()), rel=1e-5)
+            h = after
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.layers)
 
+
+def test_halves_are_means_of_their_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     surgery = pd.DataFrame(
         {
             "layer": [1, 2, 3, 4],

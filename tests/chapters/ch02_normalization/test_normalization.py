@@ -1,6 +1,5 @@
 """Chapter 2's experiments against torch, closed forms and networks built by hand."""
 
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,16 +11,13 @@ from course_lib.chapters.ch02_normalization.experiments import (
     deep,
     norm_cost,
     normalization,
-    placements,
     theorem,
 )
 from course_lib.data import get_batch
 from course_lib.lab.small_runs import (
     SmallRun,
-    held_out_batch,
     new_model,
     story_bytes,
-    validation_loss,
 )
 from course_lib.loss import cross_entropy
 from course_lib.model import CausalSelfAttention, TransformerLM, deepnorm_constants
@@ -130,15 +126,6 @@ class TestLanguageModels:
         torch.testing.assert_close(two.lm_head.weight, one.lm_head.weight)
         torch.testing.assert_close(two.layers[0].ln1.weight, one.layers[0].ln1.weight)
 
-    def test_the_damage_is_seen(self) -> None:
-        fresh, no_warmup, _ = normalization.WARMUPS
-        frame = normalization.warmup_damage(
-            [("post", fresh), ("post", no_warmup)], depth=8, width=32, seeds=(0,)
-        )
-        assert frame["first_over_last"].iloc[1] < frame["first_over_last"].iloc[0] / 10
-        assert frame["norm_input"].iloc[1] > frame["norm_input"].iloc[0]
-        assert list(frame.columns[:3]) == ["placement", "when", "seed"]
-
     def test_ends_are_compared_by_a_geometric_mean(self) -> None:
         ratio = normalization.first_over_last("pre", 2, 0.5, width=16, seeds=2)
         frames = [normalization.gradient_by_layer("pre", 2, 16, 0.5, seed=seed) for seed in (0, 1)]
@@ -227,77 +214,6 @@ class TestDeepNetworks:
         found = deep.growth(pd.DataFrame(rows, columns=columns))
         assert list(found["seed"]) == [0, 1]
         np.testing.assert_allclose(found["exponent"], 0.5)
-
-
-class TestPlacements:
-    @pytest.fixture
-    def model(self) -> nn.Module:
-        config = placements.placement_config("pre", num_layers=3, d_model=16, num_heads=2, context_length=8)
-        return new_model(SmallRun(config=config), 0)
-
-    def test_settings_are_what_the_chapter_says(self) -> None:
-        run = placements.placement_run("double", lr=0.03, warmup=60, qk_norm=True)
-        assert (run.lr, run.steps, run.clip) == (0.03, 120, None)
-        assert run.config.norm_placement == "double" and run.config.qk_norm and run.config.norm == "layernorm"
-        assert [run.schedule(step) for step in (29, 59, 119)] == [0.5, 1, 1]
-        assert placements.placement_run("pre", lr=0.01).schedule(0) == 1
-
-    def test_increments_are_measured_on_the_stream(self, model: nn.Module) -> None:
-        frame = placements.layer_contributions(model)
-        x, _ = held_out_batch(32, model.config.context_length)
-        with torch.no_grad():
-            h = model.token_embeddings(x)
-            for row, layer in zip(frame.itertuples(), model.layers, strict=True):
-                after = layer(h)
-                ratio = (after - h).norm(dim=-1) / h.norm(dim=-1)
-                assert row.increment == pytest.approx(float(ratio.mean()), rel=1e-5)
-                assert row.cosine == pytest.approx(
-                    float(torch.cosine_similarity(h, after, dim=-1).mean()), rel=1e-5
-                )
-                h = after
-
-    def test_hooks_are_removed(self, model: nn.Module) -> None:
-        placements.layer_contributions(model)
-        assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.layers)
-
-    def test_surgery(self, model: nn.Module) -> None:
-        frame = placements.layer_surgery(model)
-        assert list(frame["layer"]) == [1, 2, 3] and frame["side_by_side"].isna().tolist() == [
-            False,
-            False,
-            True,
-        ]
-        x, y = held_out_batch(32, model.config.context_length)
-        with torch.no_grad():
-            first, second, third = model.layers
-            h = model.token_embeddings(x)
-            beside = third(first(h) + second(h) - h)
-            expected = cross_entropy(model.lm_head(model.ln_final(beside)), y)
-            assert frame["side_by_side"][0] == pytest.approx(float(expected), rel=1e-5)
-            expected = cross_entropy(model.lm_head(model.ln_final(third(first(h)))), y)
-            assert frame["left_out"][1] == pytest.approx(float(expected), rel=1e-5)
-        assert frame["intact"][0] == pytest.approx(validation_loss(model, windows=32), rel=1e-5)
-
-    def test_cases_become_labels(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        short = placements.placement_run
-        monkeypatch.setattr(
-            placements, "placement_run", lambda *args, **options: replace(short(*args, **options), steps=2)
-        )
-        runs = placements.placement_runs([("pre", 0.01, True), ("none", 0.02, False)], seeds=(0,))
-        assert runs.finals[["placement", "lr", "qk_norm"]].to_numpy().tolist() == [
-            ["pre", 0.01, True],
-            ["none", 0.02, False],
-        ]
-        assert [model.config.qk_norm for model in runs.models] == [True, False]
-        warm = placements.warmup_runs(("post",), (0.01,), seeds=(0, 1))
-        assert list(warm.finals["warmup"]) == [0, 0, 60, 60]
-
-    def test_a_new_pre_norm_network_adds_less_and_less(self) -> None:
-        frame = placements.stream_at_init(depth=8, seeds=(0, 1)).set_index(["placement", "layer"])[
-            "increment"
-        ]
-        assert frame["pre", 8] < 0.6 * frame["pre", 1]
-        assert frame["post", 8] > 0.8 * frame["post", 1]
 
 
 class TestCosts:

@@ -39,14 +39,6 @@ def test_collapse_divides_by_one_token() -> None:
     assert [list(line.get_ydata()) for line in dashed] == [[0.2, 0.2]] * 2
 
 
-def test_every_case_has_a_panel_and_every_seed_a_line() -> None:
-    rows = [(p, w, s, t, 3.0) for p in ("post", "pre") for w in (0, 60) for s in (0, 1, 2) for t in range(9)]
-    curves = pd.DataFrame(rows, columns=["placement", "warmup", "seed", "step", "loss"])
-    panels = pictures.warmup_curves(curves).figure.axes
-    assert [len(panel.get_lines()) for panel in panels] == [3] * 4
-    assert panels[1].get_title() == "post-norm\n60 steps of warm-up"
-
-
 def deep_results(**columns: str) -> pd.DataFrame:
     rows = [(depth, seed, 2.0**seed, depth / 10 * 2.0**seed) for depth in (10, 100) for seed in (0, 2)]
     frame = pd.DataFrame(rows, columns=["depth", "seed", "first_over_last", "change"])
@@ -69,14 +61,3 @@ def test_parts_of_a_step_have_a_panel_for_each_rule() -> None:
     np.testing.assert_allclose(sgd.get_lines()[1].get_ydata(), [2, 20])
     np.testing.assert_allclose(adam.get_lines()[3].get_ydata(), [6, 60])
     assert {"matrices", "weights of the norms"} <= {text.get_text() for text in sgd.texts}
-
-
-def test_layer_roles_show_what_a_layer_costs() -> None:
-    layers = pd.DataFrame({"layer": [1, 2, 3], "increment": [1.0, 0.5, 0.2]})
-    cut = pd.DataFrame(
-        {"layer": [1, 2, 3], "intact": 2.0, "left_out": [2.5, 2.1, 2.0], "side_by_side": [2.2, 2.0, np.nan]}
-    )
-    picture = pictures.layer_roles(layers.assign(placement="pre"), {"pre": layers}, {"pre": cut})
-    costs, beside = (line.get_ydata() for line in picture.figure.axes[1].get_lines())
-    np.testing.assert_allclose(costs, [0.5, 0.1, 0])
-    np.testing.assert_allclose(beside, [0.2, 0], atol=1e-12)

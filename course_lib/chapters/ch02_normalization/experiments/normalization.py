@@ -104,40 +104,6 @@ def evenness(
     return pd.DataFrame(rows, columns=["gain", "seed", "first_over_last", "growth"])
 
 
-@float32_on_cpu()
-def warmup_damage(
-    states: Sequence[tuple[str, str]], *, depth: int = 8, width: int = 64, seeds: Sequence[int] = (0, 1)
-) -> pd.DataFrame:
-    """The state of a network: its first layer's gradient, the size of its norms' inputs, the similarity of its tokens.
-
-    Args:
-        states: Pairs of placement and a key of ``WARMUPS``.
-        depth: Number of layers.
-        width: d_model.
-        seeds: Of weights and batches.
-
-    Returns:
-        Columns placement, when, seed, first_layer (gradient norm), first_over_last (its ratio to the last layer's),
-        norm_input (standard deviation of the norms' inputs, mean over norms and tokens), similarity (mean cosine of
-        two tokens in the output of the last layer).
-    """
-    rows = []
-    for placement, when in states:
-        for seed in seeds:
-            model = _language_model(placement, depth, width, 1.0, when, seed)
-            layer_norms = [module for module in model.modules() if isinstance(module, LayerNorm)]
-            with one_thread(), watch_inputs(layer_norms) as read:
-                backward(model, batch_size=2, seed=seed)
-            norms = gradient_norms(model, by="layer").dropna(subset="layer")["gradient_norm"]
-            first, last = norms.iloc[[0, -1]]
-            size = float(np.mean([float(x.std(-1).mean()) for x in read]))
-            rows.append(
-                (placement, when, seed, first, first / last, size, similarity(read[-1].flatten(0, -2)))
-            )
-    columns = ["placement", "when", "seed", "first_layer", "first_over_last", "norm_input", "similarity"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def similarity(x: Tensor) -> float:
     """Mean cosine of two different rows of ``x``."""
     directions = functional.normalize(x, dim=-1)
