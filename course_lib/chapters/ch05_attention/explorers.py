@@ -29,7 +29,7 @@ Pattern = tuple[Sequence[str], NDArray[np.float32]]
 
 
 def _setting(axes: Axes) -> Text:
-    """What the controls say, above the picture: a page without a kernel shows no controls."""
+    """A line above the picture for the values of the controls, which a page without a kernel does not show."""
     return axes.text(0.0, 1.02, "", transform=axes.transAxes, fontsize=NOTE_SIZE)
 
 
