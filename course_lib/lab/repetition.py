@@ -56,9 +56,7 @@ def _spreads(experiment: Experiment, settings: Settings) -> dict[str, float]:
     here = variances[key_of(settings, 0)]
     usual = math.ceil(0.8 * len(variances))
     return {
-        name: math.sqrt(
-            max(value, statistics.fmean(sorted(one[name] for one in variances.values())[:usual]))
-        )
+        name: math.sqrt(max(value, statistics.fmean(sorted(one[name] for one in variances.values())[:usual])))
         for name, value in here.items()
     }
 

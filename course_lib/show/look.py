@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -106,7 +107,8 @@ def _label_lines(axes: Axes, height: float) -> None:
     lines = [(line, (float(data[-1, 0]), float(data[-1, 1]))) for line, data in points if len(data)]
     ends = [axes.transData.transform(end) for _, end in lines]
     order = sorted(range(len(lines)), key=lambda index: ends[index][1])
-    places = spread([ends[index][1] for index in order], height)
+    inside = (axes.bbox.y0 + height / 2, axes.bbox.y1 - height / 2)
+    places = spread([ends[index][1] for index in order], height, within=inside)
     to_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     for index, place in zip(order, places, strict=True):
         line, end = lines[index]
@@ -121,8 +123,13 @@ def _label_lines(axes: Axes, height: float) -> None:
         )
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Move ascending ``places`` apart until neighbours are at least ``gap`` apart; each cluster keeps its middle."""
+def spread(
+    places: Sequence[float], gap: float, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> list[float]:
+    """Move ascending ``places`` apart until neighbours are at least ``gap`` apart; each cluster keeps its middle.
+
+    Places outside ``within`` are moved into it, as far as there is room (else they go over the upper end).
+    """
     clusters: list[list[float]] = []  # [middle, count]
     for place in places:
         clusters.append([place, 1])
@@ -134,7 +141,10 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
             below, below_count = clusters[-1]
             total = count + below_count
             clusters[-1] = [(middle * count + below * below_count) / total, total]
-    return [middle + gap * (i - (count - 1) / 2) for middle, count in clusters for i in range(int(count))]
+    apart = [middle + gap * (i - (count - 1) / 2) for middle, count in clusters for i in range(int(count))]
+    low, high = within
+    apart = [min(place, high - gap * (len(apart) - 1 - i)) for i, place in enumerate(apart)]
+    return [max(place, low + gap * i) for i, place in enumerate(apart)]
 
 
 class Picture:

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from course_lib.show.look import NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
+from course_lib.show.look import LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
 
-_LABELS = 10  # rates that a figure has room for below its panels
+_LABELS = 12  # rates that a figure has room for below its panels
 
 
 def rate_curves(
@@ -56,14 +56,23 @@ def rate_curves(
         right = max(rates) * (max(rates) / min(rates)) ** (0.16 if len(groups) == 1 else 0.42)
         axes.set(xscale="log", xlabel="peak learning rate", title=title)
         axes.set(xlim=(min(rates) / 1.15, right), ylim=(low - margin, high + margin))
-        labelled = rates[:: -(-len(rates) * len(groups) // _LABELS)]
-        axes.set_xticks(labelled, [f"{value:g}" for value in labelled])
+        every = -(-len(rates) * len(groups) // _LABELS)
+        axes.set_xticks(rates, ["" if place % every else f"{value:g}" for place, value in enumerate(rates)])
         axes.xaxis.set_minor_locator(NullLocator())
         for name, value in (floors or {}).items():
             if low - margin < value < high + margin:
                 axes.axhline(value, **REFERENCE)
-                above = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": NOTE_SIZE}
-                axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), **above)
+                below = value > high - margin  # above it is the title
+                axes.annotate(
+                    name,
+                    (0, value),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(4, -3 if below else 3),
+                    textcoords="offset points",
+                    va="top" if below else "bottom",
+                    fontsize=NOTE_SIZE,
+                    bbox=LABEL_BOX,
+                )
     panels[0][0].set_ylabel(f"loss ({unit})")
     direct_labels(*panels[0])
     return Picture(
@@ -84,5 +93,5 @@ def _curves(
         axes.plot(runs[rate], runs[loss], "o", color=colour, alpha=0.4, markersize=4, mew=0)
         axes.plot(means.index, means, color=colour, label=str(name))
         best[str(name)] = float(means.index.to_numpy()[means.argmin()]), float(means.min())
-        axes.plot(*best[str(name)], "o", color=colour, markersize=8, mfc="none", mew=1.6)
+        axes.plot(*best[str(name)], "o", color=colour, markersize=8, mfc="none", mew=1.6, zorder=4)
     return best

@@ -137,6 +137,13 @@ def test_spread_keeps_order_distance_and_what_has_room() -> None:
     assert all(np.diff(places) >= 1 - 1e-9)
 
 
+def test_spread_stays_within_bounds_while_there_is_room() -> None:
+    assert spread([0.0, 0.1, 5.0], 1, within=(0.5, 4.5)) == [0.5, 1.5, 4.5]
+    assert spread([2.0, 2.1], 1, within=(0.0, 9.0)) == spread([2.0, 2.1], 1)
+    assert spread([8.8, 8.9, 9.0], 1, within=(0.0, 9.0)) == [7.0, 8.0, 9.0]
+    assert spread([0.0, 0.0, 0.0], 1, within=(0.0, 1.0)) == [0.0, 1.0, 2.0]  # no room: the order is kept
+
+
 def test_direct_labels_lay_the_figure_out_before_they_measure() -> None:
     figure, panels = show.figure(1, 2, size=(9, 2))
     for axes in panels:

@@ -56,3 +56,25 @@ def test_the_rates_named_below_panels_do_not_overlap() -> None:
         boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
         assert len(boxes) >= 2
         assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_nothing_is_printed_over_something_else() -> None:
+    """Many rates in two panels, a floor just below the title, and curves that end at the lower edge."""
+    rows = [
+        (arm, panel, 10.0**-place, 1.0 + (place > 6 and arm == 0))
+        for arm in range(7)
+        for panel in ("left", "right")
+        for place in range(8)
+    ]
+    many = pd.DataFrame(rows, columns=["arm", "panel", "lr", "loss"])
+    picture = show.rate_curves(many, arm="arm", panel="panel", floors={"bigram": 2.03})
+    renderer = picture.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    picture.figure.draw_without_rendering()
+    for axes in picture.figure.axes:
+        names = [text for text in axes.texts if text.get_text() != "bigram"]
+        ticks = [label for label in axes.get_xticklabels() if label.get_text()]
+        boxes = [text.get_window_extent(renderer) for text in (*names, *ticks, axes.title)]
+        assert len(names) == 7 and len(ticks) == 4
+        assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+        [floor] = [text for text in axes.texts if text.get_text() == "bigram"]
+        assert not floor.get_window_extent(renderer).overlaps(axes.title.get_window_extent(renderer))

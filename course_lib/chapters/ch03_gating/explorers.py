@@ -88,7 +88,9 @@ class _Drawing:
         ends = np.array([z - 0.8, z + 0.8])
         self._tangent.set_data(ends, value + slope * (ends - z))
         self._dot.set_data([z], [value])
-        self._note.set_text(f"f({z:.1f}) = {value:.2f}\nf′({z:.1f}) = {slope:.2f} (dashed)")
+        self._note.set_text(
+            f"{NAMES[activation]}\nf({z:.1f}) = {value:.2f}\nf′({z:.1f}) = {slope:.2f} (dashed)"
+        )
 
         inputs = self._histograms[activation, when, layer, "input"]
         heights = -1.6 + 1.3 * (inputs["share"] / inputs["share"].max()).to_numpy()
@@ -101,7 +103,7 @@ class _Drawing:
         self._hidden.set_color(colour)
         step = float(hidden["x"].iloc[1] - hidden["x"].iloc[0])
         small = float(hidden.loc[hidden["x"].abs() < 0.1 + step / 2, "share"].sum())
-        self._share.set_text(f"{small:.0%} near 0")
+        self._share.set_text(f"layer {layer}, {when}\n{small:.0%} near 0")
         gate = " (the curve is its gate)" if activation in _CURVE_OF else ""
         return (
             f"{NAMES[activation]}{gate} at z = {z:.1f}: value {value:.2f}, slope {slope:.2f}. Layer {layer}, {when}: "

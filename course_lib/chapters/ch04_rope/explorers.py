@@ -188,7 +188,8 @@ def _similarity(figure: Figure) -> Callable[..., str]:
         slow = int((2 * np.pi / radians > _TRAINED).sum())
         how = "not stretched" if scaling == "none" else f"{_NAMES[scaling]} x{factor}"
         left.set_title(f"theta {theta:,.0f}, d = {head_dim}, {how}")
-        note.set_text(f"{slow} of {len(plain)} pairs do not complete\na turn in {_TRAINED:,} tokens")
+        grey = "" if scaling == "none" else "\ngrey: not stretched"
+        note.set_text(f"{slow} of {len(plain)} pairs do not complete\na turn in {_TRAINED:,} tokens{grey}")
         below = _OFFSETS[similarity(_OFFSETS, radians) < 0.5]
         return (
             f"theta {theta:,.0f}, head size {head_dim}, {how}: similarity first falls below 1/2 at offset "

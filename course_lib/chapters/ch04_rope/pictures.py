@@ -199,11 +199,11 @@ def one_pair(results: pd.DataFrame, *, plain: float, trained: int, read: int) ->
         label_point(axes, f"{pair}", (wavelength, 0), (0, 4), xycoords=("data", "axes fraction"), ha="center")
     top = {"xycoords": ("data", "axes fraction"), "va": "top"}
     label_point(axes, f"a turn in {trained}\nto {read} tokens", (trained, 1), (-4, -4), ha="right", **top)
-    label_point(axes, "all pairs as trained", (float(pairs.index.max()), plain), (0, 12), ha="right")
+    label_point(axes, "all pairs as trained", (float(pairs.index.max()), plain), (0, -32), ha="right")
     axes.set(
         xscale="log",
         xlabel="tokens for a full turn (numbers: the pairs)",
-        ylim=(0, 1.15 * float(results["far"].max())),
+        ylim=(-0.08, 1.15 * float(results["far"].max())),  # room for the numbers below all dots
     )
     axes.set_ylabel("share predicted,\nperiods 70–100")
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
@@ -20,10 +22,15 @@ from course_lib.show.look import INK, LABEL_BOX, NOTE_SIZE, PALETTE, REFERENCE, 
 
 _MODELS = ("Llama 3 8B", "LLaMA 7B", "LLaMA 13B", "LLaMA 65B", "Llama 2 70B")
 _CONTEXTS = tuple(2**power for power in range(10, 21))
-_PUBLISHED = "as published"
+_PUBLISHED = "published"
 _GROUPS = (_PUBLISHED, 1, 2, 4, 8)
 Pattern = tuple[Sequence[str], NDArray[np.float32]]
 """T tokens, and attention weights of shape (layers, heads, T, T)."""
+
+
+def _setting(axes: Axes) -> Text:
+    """A line above the picture for the values of the controls, which a page without a kernel does not show."""
+    return axes.text(0.0, 1.02, "", transform=axes.transAxes, fontsize=NOTE_SIZE)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -75,6 +82,7 @@ class _Memory:
         self._value = axes.annotate(
             "", (1, 1), xytext=(8, -13), textcoords="offset points", weight="bold", zorder=5, bbox=LABEL_BOX
         )
+        self._setting = _setting(axes)
         return self._update
 
     def _update(self, model: str, group: int | str, context: int, batch: int, bits: int, device: int) -> str:
@@ -96,6 +104,7 @@ class _Memory:
         self._dot.set_data([context], [here])
         self._value.xy = (context, here)
         self._value.set_text(f"{here:,.1f} GB")
+        self._setting.set_text(f"{model}, {batch} sequences of {context:,} tokens, {bits} bits per number")
         fits = batch * (device - held) / here
         rest = f"{fits:,.1f} such sequences fit" if fits > 0 else "the weights alone do not fit"
         return (
@@ -161,6 +170,7 @@ class _Capacity:
         self._note = axes.text(
             0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", fontsize=NOTE_SIZE
         )
+        self._setting = _setting(axes)
         self._height = 1.2 * NOTE_SIZE * figure.dpi / 72
         self._axes = axes
         return self._update
@@ -181,6 +191,7 @@ class _Capacity:
                 self._names[kind].set_text(f"{kind}, {last['batch']:,}")
                 said.append(f"{kind} {last['tokens_per_second']:,.0f} with {last['batch']:,}")
         self._keep_apart()
+        self._setting.set_text(f"{model} on {device}; {context:,} tokens per sequence")
         fit = "; ".join(said) if said else "nothing: the weights do not fit beside one sequence"
         self._note.set_text("" if said else "The weights do not fit beside one sequence.")
         return f"{model} on {device}, {context:,} tokens per sequence. Tokens per second when memory is full: {fit}."
@@ -245,7 +256,9 @@ class _Patterns:
             range(self._distances), [0.0] * self._distances, color=PALETTE["blue"], width=0.8
         )
         near.set(ylim=(0, 1), xlabel="distance (tokens back)", ylabel="mean weight")
-        self._note = near.text(0.97, 0.96, "", transform=near.transAxes, ha="right", va="top")
+        self._note = near.text(
+            0.97, 0.96, "", transform=near.transAxes, ha="right", va="top", linespacing=1.4
+        )
         self._shade = strip.imshow(
             blank[:1], cmap="Blues", norm=norm, aspect="auto", extent=(-0.5, length - 0.5, 0, 1)
         )
@@ -276,7 +289,9 @@ class _Patterns:
         self._box.set_x(query - 0.5)
         entropy = float(-(row[row > 0] * np.log(row[row > 0])).sum())
         most = int(row.argmax())
-        self._note.set_text(f"this query spreads over\n{np.exp(entropy):.1f} tokens")
+        self._note.set_text(
+            f"layer {layer}, head {head}\nquery {query} spreads over\n{np.exp(entropy):.1f} tokens"
+        )
         return (
             f"Layer {layer}, head {head}: the query {tokens[query]!r} at {query} looks most ({row[most]:.0%}) at "
             f"{tokens[most]!r}, {query - most} back; its weights spread over {np.exp(entropy):.1f} tokens."

@@ -61,7 +61,9 @@ def test_surgery_and_increments_by_hand(model: TransformerLM) -> None:
         assert cut["side_by_side"][0] == pytest.approx(float(expected), rel=1e-5)
         for row, layer in zip(flow.itertuples(), model.layers, strict=True):
             after = layer(h)
-            assert row.increment == pytest.approx(float(((after - h).norm(dim=-1) / h.norm(dim=-1)).mean()), rel=1e-5)
+            assert row.increment == pytest.approx(
+                float(((after - h).norm(dim=-1) / h.norm(dim=-1)).mean()), rel=1e-5
+            )
             cosine = torch.cosine_similarity(h, after, dim=-1)
             assert row.cosine == pytest.approx(float(cosine.mean()), rel=1e-5)
             h = after

@@ -36,7 +36,9 @@ def test_the_map_has_a_panel_for_each_place_and_start_and_a_line_for_each_gain()
     picture = map_pictures.trainability(runs(), top=4.0, floors={"unigram": 3.5})
     panels = picture.figure.axes
     assert [panel.get_title() for panel in panels[:3]] == ["post-norm", "pre-norm", "double norm"]
-    lines = [line for line in panels[0].get_lines() if line.get_linestyle() in ("-", ":") and line.get_lw() == 1.5]
+    lines = [
+        line for line in panels[0].get_lines() if line.get_linestyle() in ("-", ":") and line.get_lw() == 1.5
+    ]
     dotted, full = lines
     np.testing.assert_allclose(dotted.get_ydata(), [3 - 0.05 - 100 * lr for lr in RATES])
     assert full.get_ydata()[-1] == 4.0  # what diverged is drawn at the upper edge
@@ -45,7 +47,9 @@ def test_the_map_has_a_panel_for_each_place_and_start_and_a_line_for_each_gain()
 
 def test_arms_are_lines_with_their_names() -> None:
     post = runs()[runs()["placement"] == "post"]
-    of_start = {name: post[post["start"] == start] for name, start in (("warm-up", "ramp"), ("waiting", "none"))}
+    of_start = {
+        name: post[post["start"] == start] for name, start in (("warm-up", "ramp"), ("waiting", "none"))
+    }
     picture = map_pictures.arms(runs(), {"one": of_start, "two": of_start}, top=4.0)
     left, right = picture.figure.axes
     assert left.get_title() == "one" and right.get_title() == "two"
@@ -58,7 +62,9 @@ def test_arms_are_lines_with_their_names() -> None:
 def test_what_moved_has_a_panel_for_each_quantity() -> None:
     frame = runs().assign(alike=0.5)
     special = frame[frame["lr"] == RATES[0]].head(2)
-    picture = map_pictures.moved(frame, {"first": "first move", "alike": "likeness"}, top=4.0, special=special)
+    picture = map_pictures.moved(
+        frame, {"first": "first move", "alike": "likeness"}, top=4.0, special=special
+    )
     left, right = picture.figure.axes
     assert [left.get_xlabel(), right.get_xlabel()] == ["first move", "likeness"]
     squares = [line for line in left.get_lines() if line.get_marker() == "s"]
@@ -72,13 +78,13 @@ class TestExplorer:
         return explorers.map_explorer(runs(), {"first": "first move"}, floors={"unigram": 3.5}, top=4.0)
 
     def test_it_opens_on_post_norm_at_the_largest_gain(self, walk: "explorers.Explorer") -> None:
-        assert walk.description.startswith("Gain 1, full rate at once, best mean loss")
-        assert "post-norm 2.60 at 0.002; pre-norm 2.50 at 0.004" in walk.description
+        assert walk.alt.startswith("Gain 1, full rate at once, best mean loss")
+        assert "post-norm 2.60 at 0.002; pre-norm 2.50 at 0.004" in walk.alt
 
     def test_controls_choose_the_runs(self, walk: "explorers.Explorer") -> None:
         for name, value in {"gain": 0.25, "start": "ramp", "placement": "pre", "against": "first"}.items():
             walk.controls[name].value = value
-        assert "Gain 0.25, warm-up" in walk.description and "pre-norm 2.70 at 0.004" in walk.description
+        assert "Gain 0.25, warm-up" in walk.alt and "pre-norm 2.70 at 0.004" in walk.alt
         (axes,) = walk.figure.axes
         assert axes.get_xlabel() == "first move"
         thick = [line for line in axes.get_lines() if line.get_lw() == 2.6]

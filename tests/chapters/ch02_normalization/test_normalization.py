@@ -1,6 +1,5 @@
 """Chapter 2's experiments against torch, closed forms and networks built by hand."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -74,7 +74,9 @@ def decode_law(
 
     Four layers, eight query heads, ``length`` tokens so far. In so small a model the calls themselves take time: it is
     measured with a model of as many calls and next to no numbers, and subtracted. And each model is timed with a text
-    of one token, too: what is left of the time then is not the cache's.
+    of one token, too: what is left of the time then is not the cache's. ``repeats`` is the number of turns for the
+    largest batch; smaller ones get as many more as their steps are shorter, since a difference of two short times is
+    noisy.
 
     Columns: kv_heads, batch, step_ms (measured), calls_ms, net_ms (their difference), short_ms (with one token so far,
     without the calls), megabytes (weights and caches that a step fetches), law_ms (bytes over this machine's speed of
@@ -94,7 +96,8 @@ def decode_law(
                 jobs[number, tokens] = _step(model, cache, batch, tokens)
             counted[number] = _counted(model.config, cache, batch, length)
         with one_thread():
-            times = take_turns(jobs, repeats, description=f"writing, batch {batch}")
+            turns = repeats * max(batches) // batch
+            times = take_turns(jobs, turns, description=f"writing, batch {batch}")
         ms = {job: 1e3 * median(taken) for job, taken in times.items()}
         calls = ms[0, 1]
         for number in kv_heads:
