@@ -18,7 +18,7 @@ from tests.notebook_rules import Chapter
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-NOT_REMADE = (2, 6, 7, 8, 10, 11, 12)
+NOT_REMADE = (6, 7, 8, 10, 11, 12)
 """Chapters that do not keep the rules yet. The list only shrinks: a chapter that keeps them all must leave it."""
 
 

@@ -48,7 +48,7 @@ CHAPTERS = (
         2,
         "Normalization (归一化)",
         "02_normalization",
-        "Why does the place of a norm decide whether a network trains?",
+        "What does the place of a norm decide, and what does a norm cost?",
     ),
     Chapter(
         3,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 sys.path.append({str(ROOT)!r})
 from course_lib import show
+from course_lib.chapters.ch02_normalization import explorers as ch02
 from course_lib.chapters.ch03_gating import explorers as ch03
 from course_lib.chapters.ch04_rope import explorers as ch04
 from course_lib.chapters.ch05_attention import explorers as ch05

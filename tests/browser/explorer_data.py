@@ -22,6 +22,15 @@ def histograms() -> pd.DataFrame:
     return frame.assign(share=0.0125 * (1 + frame["layer"]))
 
 
+def trained() -> pd.DataFrame:
+    """Two seeds of two placements; post-norm is stuck at the largest rate."""
+    cases = itertools.product(("post", "pre"), (0.25, 1.0), ("none", "ramp"), (0.001, 0.002, 0.004), (0, 1))
+    frame = pd.DataFrame(cases, columns=["placement", "gain", "start", "lr", "seed"])
+    bits = 3 - 200 * frame["lr"] + 0.1 * frame["gain"] + 0.02 * frame["seed"]
+    stuck = (frame["placement"] == "post") & (frame["lr"] == 0.004)
+    return frame.assign(bits=bits.mask(stuck, 4.4), first=100 * frame["lr"] * frame["gain"])
+
+
 def scores() -> np.ndarray:
     """Scores before softmax, of shape (texts, layers, heads, T, T)."""
     return np.random.default_rng(0).normal(size=(2, 2, 3, 16, 16))

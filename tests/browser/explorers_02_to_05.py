@@ -18,6 +18,16 @@ def _gradient() -> Sequence[str]:
     return ["deepnorm, 2 layers of width 32, gain 2, after 40 steps of warm-up", f"together: {total:.2g}"]
 
 
+def _map() -> Sequence[str]:
+    runs = data.trained()
+    chosen = runs[(runs["gain"] == 0.25) & (runs["start"] == "ramp")]
+    means = chosen.groupby(["placement", "lr"])["bits"].mean().unstack("placement")
+    return [
+        "Gain 0.25, warm-up, best",
+        f"post-norm {means['post'].min():.2f} at 0.002; pre-norm {means['pre'].min():.2f} at 0.004",
+    ]
+
+
 def _activation() -> Sequence[str]:
     z = torch.tensor(0.9, dtype=torch.float64, requires_grad=True)
     value = torch.nn.functional.silu(z)
@@ -89,6 +99,12 @@ CASES = (
             ("when", "after 40 steps of warm-up"),
         ),
         _gradient,
+    ),
+    Case(
+        "trainability",
+        'ch02.map_explorer(data.trained(), {"first": "first move"}, floors={"unigram": 4.4}, top=4.6)',
+        (("placement", "pre-norm"), ("start", "warm-up"), ("gain", "ArrowLeft"), ("against", "first move")),
+        _map,
     ),
     Case(
         "activation",

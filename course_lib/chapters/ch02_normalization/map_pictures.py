@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from course_lib.show.gradient_explorer import PLACEMENT_COLOURS
-from course_lib.show.look import INK, NOTE_SIZE, PALETTE, REFERENCE, Picture, direct_labels, figure
+from course_lib.show.look import (
+    INK,
+    NOTE_SIZE,
+    PALETTE,
+    REFERENCE,
+    Picture,
+    direct_labels,
+    figure,
+    label_point,
+)
 
 PLACEMENTS = {
     "none": "no norm",
@@ -140,13 +149,14 @@ def arms(points: pd.DataFrame, panels: Mapping[str, Mapping[str, pd.DataFrame]],
 def moved(
     points: pd.DataFrame, quantities: Mapping[str, str], *, top: float, special: pd.DataFrame
 ) -> Picture:
-    """Loss at the end against quantities measured early in the run, one dot a run.
+    """Loss at the end against quantities measured early in the run, one dot per run.
 
     Args:
         points: Columns placement, bits, and the quantities.
         quantities: Columns and what they are called, a panel each.
         top: Losses above it are drawn at it.
         special: Runs to be marked.
+        cut: Value of the first quantity, drawn as a line.
     """
     fig, row = figure(1, len(quantities), size=(10.2, 3.6), sharey=True, squeeze=False)
     for axes, (column, name) in zip(row[0], quantities.items(), strict=True):
@@ -162,8 +172,14 @@ def moved(
                 mew=0,
             )
         axes.plot(special[column], special["bits"].clip(upper=top), "s", color=INK, markersize=5, mfc="none")
-        axes.set(xscale="log", xlabel=name)
-    row[0][0].set_ylabel("loss at the end (bits/byte)")
+        finite_values = points[column][np.isfinite(points[column])]
+        axes.set(
+            xscale="log" if finite_values.max() > 100 * finite_values.min() > 0 else "linear", xlabel=name
+        )
+    first = row[0][0]
+    first.axvline(cut, **REFERENCE)
+    label_point(first, f"{cut:.2f}", (cut, 0), (4, 4), xycoords=("data", "axes fraction"))
+    first.set_ylabel("loss at the end (bits/byte)")
     for place, (placement, colour) in enumerate(
         (name, PLACEMENT_COLOURS[name]) for name in points["placement"].unique()
     ):
@@ -177,7 +193,7 @@ def moved(
         )
     return Picture(
         fig,
-        caption="One dot a run; squares: no norm, and only the matrices that write into the stream made smaller, as "
+        caption="One dot per run; squares: no norm, and only the matrices that write into the stream made smaller, as "
         "GPT-2 did.",
         alt=f"Losses at the end against {', '.join(quantities.values())}.",
     )

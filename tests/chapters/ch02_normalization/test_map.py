@@ -69,6 +69,7 @@ def test_what_moved_has_a_panel_for_each_quantity() -> None:
     assert [left.get_xlabel(), right.get_xlabel()] == ["first move", "likeness"]
     squares = [line for line in left.get_lines() if line.get_marker() == "s"]
     np.testing.assert_allclose(squares[0].get_xdata(), special["first"])
+    assert any(list(line.get_xdata()) == [0.2, 0.2] for line in left.get_lines())
     assert max(map(max, (line.get_ydata() for line in left.get_lines()))) == 4.0
 
 

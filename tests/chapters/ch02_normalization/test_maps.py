@@ -1,4 +1,4 @@
-"""What is read off the stored runs, on frames whose answers are known."""
+"""Reading the stored runs of chapter 2, on frames whose answers are known."""
 
 import numpy as np
 import pandas as pd

@@ -101,7 +101,7 @@ LONGER = Experiment(
         *product(placement=["none"], gain=[0.25], start=["none"], lr=_RATES[1:-2]),
         *product(placement=["none"], gain=[0.5], start=["ramp"], lr=_RATES[1:-2]),
         *product(placement=["post", "pre"], gain=[0.5], start=["none"], lr=_RATES[1:-2]),
-        *product(placement=["post"], gain=[1.0], start=["none", "ramp"], lr=_RATES[:-3]),
+        *product(placement=["post"], gain=[1.0], start=["none", "ramp"], lr=_RATES[:-2]),
         *product(placement=["pre"], gain=[0.5], start=["ramp"], lr=_RATES[1:-2]),
         *product(placement=["pre"], gain=[1.0], start=["none", "ramp"], lr=_RATES[1:-2]),
     ],
