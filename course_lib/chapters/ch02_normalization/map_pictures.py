@@ -147,7 +147,7 @@ def arms(points: pd.DataFrame, panels: Mapping[str, Mapping[str, pd.DataFrame]],
 
 
 def moved(
-    points: pd.DataFrame, quantities: Mapping[str, str], *, top: float, special: pd.DataFrame
+    points: pd.DataFrame, quantities: Mapping[str, str], *, top: float, special: pd.DataFrame, cut: float
 ) -> Picture:
     """Loss at the end against quantities measured early in the run, one dot per run.
 
