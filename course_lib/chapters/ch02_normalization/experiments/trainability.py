@@ -144,7 +144,7 @@ def map_run(
 
 @dataclass
 class _Updates:
-    """What the updates of a run do to the stream and the loss on held-out text."""
+    """Watches what the updates of a run do to the stream and the loss on held-out text."""
 
     early: int
     gradients: float
