@@ -108,7 +108,7 @@ class _Drawing:
             total = f"all layers together: {np.sqrt((chosen['gradient_norm'] ** 2).sum()):.2g}"
         else:
             ratio, total = "the gradient overflows", ""
-        self._note.set_text(f"{placement}, L = {depth}, d = {width}; {ratio}")
+        self._note.set_text(f"{placement}, L = {depth}, d = {width}, gain {gain:g}, {when}\n{ratio}")
         return f"{placement}, {depth} layers of width {width}, gain {gain:g}, {when}: {ratio}; {total}."
 
 

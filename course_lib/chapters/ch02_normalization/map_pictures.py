@@ -178,7 +178,7 @@ def moved(
         )
     first = row[0][0]
     first.axvline(cut, **REFERENCE)
-    label_point(first, f"{cut:.2f}", (cut, 0), (4, 4), xycoords=("data", "axes fraction"))
+    label_point(first, f"{cut:.2f}", (cut, 0.8), (4, 0), xycoords=("data", "axes fraction"))
     first.set_ylabel("loss at the end (bits/byte)")
     for place, (placement, colour) in enumerate(
         (name, PLACEMENT_COLOURS[name]) for name in points["placement"].unique()
