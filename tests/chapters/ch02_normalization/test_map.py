@@ -63,7 +63,7 @@ def test_what_moved_has_a_panel_for_each_quantity() -> None:
     frame = runs().assign(alike=0.5)
     special = frame[frame["lr"] == RATES[0]].head(2)
     picture = map_pictures.moved(
-        frame, {"first": "first move", "alike": "likeness"}, top=4.0, special=special
+        frame, {"first": "first move", "alike": "likeness"}, top=4.0, special=special, cut=0.2
     )
     left, right = picture.figure.axes
     assert [left.get_xlabel(), right.get_xlabel()] == ["first move", "likeness"]
