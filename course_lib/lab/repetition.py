@@ -53,12 +53,15 @@ def _spreads(experiment: Experiment, settings: Settings) -> dict[str, float]:
     for point in experiment.current().values():
         by_settings.setdefault(key_of(point["settings"], 0), []).append(point["result"])
     variances = {key: _variances(results) for key, results in by_settings.items()}
-    here = variances[key_of(settings, 0)]
-    usual = math.ceil(0.8 * len(variances))
     return {
-        name: math.sqrt(max(value, statistics.fmean(sorted(one[name] for one in variances.values())[:usual])))
-        for name, value in here.items()
+        name: math.sqrt(max(value, _usual([one[name] for one in variances.values() if name in one])))
+        for name, value in variances[key_of(settings, 0)].items()
     }
+
+
+def _usual(variances: Sequence[float]) -> float:
+    """The mean of the smaller four fifths."""
+    return statistics.fmean(sorted(variances)[: math.ceil(0.8 * len(variances))])
 
 
 def _variances(results: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -318,3 +318,16 @@ def test_settings_that_diverge_do_not_widen_what_others_may_differ_by(complete: 
     # Where the seeds themselves disagree, a repetition may as well.
     there = make_point(complete, wild[0]["settings"], wild[0]["seed"]) | {"processor": "another"}
     assert repetition(complete, there).set_index("result").spread["loss"] > 1000
+
+
+def test_a_result_that_only_some_settings_have_is_compared_among_those(complete: Experiment) -> None:
+    settings, seed = complete.jobs[0]
+    points = [json.loads(line) for line in complete.path.read_text(encoding="utf-8").splitlines()]
+    for point in points:
+        if point["settings"] == settings:
+            point["result"]["only here"] = 1.0 + point["seed"]
+    complete.path.write_text("".join(json.dumps(point) + "\n" for point in points), encoding="utf-8")
+    again = make_point(complete, settings, seed) | {"processor": "another"}
+    again["result"]["only here"] = 2.0
+    rows = repetition(complete, again).set_index("result")
+    assert rows.spread["only here"] == pytest.approx(1.0) and rows.ok["only here"]
