@@ -42,7 +42,6 @@ def test_at_best_has_a_row_per_seed_and_a_column_per_arm() -> None:
     assert found["pre", 1.0, "none"].tolist() == [2.5, 2.7]
     assert found["post", 1.0, "none"].tolist() == [2.9, 3.1]
     assert maps.best_of(FRAME, placement="pre").tolist() == [2.5, 2.7]
-    assert maps.common_rate(FRAME, 0.004, placement="post").tolist() == [4.4, np.inf]
     with pytest.raises(KeyError, match="wall"):
         maps.cell(FRAME, placement="wall")
 

@@ -1,6 +1,6 @@
 """Chapter 2: what the stored runs say, each arm at its own best rate, and which quantity orders them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -106,16 +106,6 @@ def best_of(points: pd.DataFrame, **settings: str | float | bool) -> "pd.Series[
     chosen = cell(points, **settings)
     rate = chosen.groupby("lr")["bits"].mean().idxmin()
     return chosen[chosen["lr"] == rate].set_index("seed")["bits"]
-
-
-def common_rate(points: pd.DataFrame, lr: float, **settings: str | float | bool) -> "pd.Series[float]":
-    """Bits per byte of one arm at a given rate, by seed."""
-    return cell(points, lr=lr, **settings).set_index("seed")["bits"]
-
-
-def named(points: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """With placements by the names that the prose uses."""
-    return points.assign(placement=points["placement"].map(names))
 
 
 # --- what tells whether a run gets stuck ------------------------------------------------------------------------------
