@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+# What was sent last, kept from being freed. A thread of gloo lets go of it some time after it has arrived; were it the
+# last to do so, it would need Python's lock to free the tensors (torch 2.13). The main thread may hold that lock while
+# it waits for this very thread to end, with the group, or be about to end the process, which the thread would abort.
+_recent: deque[dist.Work | None] = deque(maxlen=16)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Processes:
         """The sum of a tensor over all processes."""
         if self.world_size > 1:
             value = value.clone()
-            dist.all_reduce(value)
+            _finish(dist.all_reduce(value, async_op=True))
         return value
 
     def check_launcher(self) -> None:
@@ -57,7 +63,14 @@ class Processes:
     def wait(self) -> None:
         """Wait until all processes have come this far."""
         if self.world_size > 1:
-            dist.barrier()
+            _finish(dist.barrier(async_op=True))
+
+
+def _finish(work: dist.Work | None) -> None:
+    """Wait until a collective operation is done, and keep it from being freed by another thread."""
+    _recent.append(work)
+    if work is not None:
+        work.wait()
 
 
 @contextlib.contextmanager

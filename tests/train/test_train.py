@@ -46,7 +46,7 @@ from course_lib.train import TrainConfig, train
 train(TrainConfig.from_toml(sys.argv[1]), resume=True)
 gc.collect()
 threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]  # on Linux only
-assert not any("gloo" in name for name in threads), f"threads outlive the process group: {threads}"
+assert not any("runloop" in name for name in threads), f"threads outlive the process group: {threads}"
 """
 
 

@@ -58,7 +58,7 @@ def survive(material: Material, *, kill_at: int = 47) -> Survival:
     """Make the short run in this process; with ``course train``, killed (signal 9) after step ``kill_at`` and started
     again with ``--resume``; and with ``torchrun`` on two processes.
 
-    Raises RuntimeError with a command's output if it fails.
+    Raises RuntimeError with a command's output if it fails, subprocess.TimeoutExpired if it does not end.
     """
     whole, stopped, shared = (
         dataclasses.replace(short_configuration(material), directory=str(material.folder / name))
@@ -112,7 +112,9 @@ def _killed_run(config: TrainConfig, kill_at: int) -> int:
 
 def _run(command: Sequence[str]) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=_PATIENCE_SECONDS
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
 
