@@ -86,25 +86,29 @@ def label_point(
     return axes.annotate(text, point, xytext=offset, textcoords="offset points", **options)
 
 
-def direct_labels(axes: Axes, *others: Axes, gap: float = 1.15) -> None:
+def direct_labels(axes: Axes, *others: Axes, gap: float = 1.15, aligned: bool = False) -> None:
     """Write the name of each labelled line at its right end, in the line's colour, instead of a legend.
 
     Call it last, once for all the axes of a figure: it lays the figure out and needs the final limits. Names that
-    would overlap are moved apart vertically; ``gap`` is their smallest distance in line heights.
+    would overlap are moved apart vertically; ``gap`` is their smallest distance in line heights. ``aligned`` writes all
+    names of a panel behind the end of its longest line, so that none lies on a line that goes on.
     """
     root = axes.get_figure(root=True)
     assert root is not None
     root.draw_without_rendering()
     height = gap * NOTE_SIZE * root.dpi / 72
     for panel in (axes, *others):
-        _label_lines(panel, height)
+        _label_lines(panel, height, aligned)
 
 
-def _label_lines(axes: Axes, height: float) -> None:
-    """Name the lines of one panel, at least ``height`` pixels apart."""
+def _label_lines(axes: Axes, height: float, aligned: bool) -> None:
+    """Name the lines of one panel, at least ``height`` pixels apart; ``aligned``: where the longest one ends."""
     named = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     points = [(line, np.asarray(line.get_xydata())) for line in named]
     lines = [(line, (float(data[-1, 0]), float(data[-1, 1]))) for line, data in points if len(data)]
+    if aligned and lines:
+        right = max(x for _, (x, _) in lines)
+        lines = [(line, (right, y)) for line, (_, y) in lines]
     ends = [axes.transData.transform(end) for _, end in lines]
     order = sorted(range(len(lines)), key=lambda index: ends[index][1])
     inside = (axes.bbox.y0 + height / 2, axes.bbox.y1 - height / 2)

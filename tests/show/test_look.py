@@ -129,6 +129,18 @@ def test_direct_labels_name_lines_in_their_colour_without_overlap() -> None:
     assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
 
 
+def test_aligned_labels_stand_behind_the_longest_line() -> None:
+    figure, axes = show.figure()
+    axes.set(xlim=(0, 4), ylim=(0, 1))
+    axes.plot([0, 1], [0, 0.5], label="short")
+    axes.plot([0, 2], [0, 0.52], label="long")
+    show.direct_labels(axes, aligned=True)
+    figure.canvas.draw()
+    short, long = (text.get_window_extent() for text in axes.texts)
+    assert short.x0 == pytest.approx(long.x0, abs=1) and short.x0 > axes.transData.transform((2, 0))[0]
+    assert not short.overlaps(long)
+
+
 def test_spread_keeps_order_distance_and_what_has_room() -> None:
     assert spread([0.0, 10.0], 1) == [0.0, 10.0]
     assert spread([0.0, 0.5, 9.0], 1) == [-0.25, 0.75, 9.0]

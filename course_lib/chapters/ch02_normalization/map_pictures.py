@@ -138,7 +138,7 @@ def arms(points: pd.DataFrame, panels: Mapping[str, Mapping[str, pd.DataFrame]],
     first.set_xticks(rates[1::3], [f"{rate:g}" for rate in rates[1::3]])
     first.xaxis.set_minor_locator(NullLocator())
     first.set_ylabel("loss (bits/byte)")
-    direct_labels(*row[0])
+    direct_labels(*row[0], aligned=True)
     return Picture(
         fig,
         caption=f"Dots: runs; lines: means over seeds. What lies above {top:g} is drawn at the upper edge.",

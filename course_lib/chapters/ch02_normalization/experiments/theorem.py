@@ -30,8 +30,8 @@ ATTENDS = ("all", "past", "self")
 class UniformAttention(nn.Module):
     """The mean of the values of the tokens that each token attends to: (T, d) → (T, d).
 
-    One head whose queries or keys are zero, with the output matrix absorbed into the value matrix, as in Xiong et al.
-    2020, section 3.2. ``attends``: one of :data:`ATTENDS`.
+    One head whose queries and keys are zero, with the output matrix absorbed into the value matrix, as in Xiong et al.
+    2020, section 3.3. ``attends``: one of :data:`ATTENDS`.
     """
 
     def __init__(self, width: int, attends: str) -> None:
@@ -51,7 +51,7 @@ class UniformAttention(nn.Module):
 
 @float32_on_cpu()
 def theorem_stack(placement: str, depth: int, width: int, *, attends: str = "all") -> nn.ModuleList:
-    """Blocks as in Xiong et al. 2020, section 3.2: one head, uniform attention, ReLU, a hidden width of d, Xavier.
+    """Blocks as in Xiong et al. 2020, section 3.3: one head, uniform attention, ReLU, a hidden width of d, Xavier.
 
     ``attends``: one of :data:`ATTENDS`.
     """
