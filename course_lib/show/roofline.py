@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from course_lib.show.look import PALETTE, Picture, figure, label_point, spread
+from course_lib.show.look import LABEL_BOX, PALETTE, Picture, figure, label_point, spread
 
 
 def roofline(points: pd.DataFrame, limits: Mapping[str, float], *, caption: str = "") -> Picture:
@@ -72,4 +72,5 @@ def _name_points(axes: Axes, points: pd.DataFrame, peak: float) -> None:
             (0, -14) if below else (9, (after - before) * 0.72),
             ha="center" if below else "left",
             va="center",
+            bbox=LABEL_BOX,
         )
