@@ -164,11 +164,11 @@ Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size
 }  // namespace cuts
 
 // Writes the ends of the pre-tokens in the 64 bytes from `begin` on, as far as the leading ASCII bytes
-// determine them; a pre-token must start at `begin`. Returns their number, at most 62; up to 64 may be
-// written. If it is 0, another scanner has to find the next pre-token. The bytes are read at `block_bytes`,
-// which may be a copy.
+// determine them; a pre-token must start at `begin`, which is moved to the last end. Returns their number, at
+// most 62; up to 64 may be written. If it is 0, another scanner has to find the next pre-token. The bytes are
+// read at `block_bytes`, which may be a copy.
 template <Pattern pattern>
-std::size_t cut_block(const std::uint8_t* block_bytes, const std::uint8_t* begin, const std::uint8_t** ends) {
+std::size_t cut_block(const std::uint8_t* block_bytes, const std::uint8_t*& begin, const std::uint8_t** ends) {
     const AsciiBlock block(block_bytes);
     cuts::Mask unknown = block.not_ascii;
     // No alternative of DeepSeek's pattern matches a control character: the other scanner handles these gaps.
@@ -183,9 +183,12 @@ std::size_t cut_block(const std::uint8_t* block_bytes, const std::uint8_t* begin
     }
     starts &= ~cuts::Mask{1};  // the start of the block does not end a pre-token in it
     const std::size_t count = cuts::count_bits(starts);
+    const std::uint8_t* const block_begin = begin;
+    // Not read from `ends`: the next block waits for it.
+    if (starts != 0) begin += std::bit_width(starts) - 1;
     // The number cannot be predicted: a branch for each end would fail in nearly every block.
-    cuts::write_places<16>(starts, begin, ends);
-    for (std::size_t k = 16; k < count; k += 8) cuts::write_places<8>(starts, begin, ends + k);
+    cuts::write_places<16>(starts, block_begin, ends);
+    for (std::size_t k = 16; k < count; k += 8) cuts::write_places<8>(starts, block_begin, ends + k);
     return count;
 }
 

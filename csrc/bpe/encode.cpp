@@ -20,7 +20,7 @@ namespace bpe {
 namespace {
 
 // Pre-tokens whose cache entries are prefetched before the first of them is looked up.
-constexpr std::size_t batch_size = 256;
+constexpr std::size_t batch_size = 512;
 
 // A thread takes this much text at a time: enough that the cost of taking it is negligible, little enough
 // that all threads end at about the same time and a cancelled job stops at once.
@@ -28,15 +28,19 @@ constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
 // Appends the ids of the first pre-tokens, as far as the cache knows them; returns how many these are. A key
 // of zeros is never known.
-std::size_t find_known(const PretokenCache& known, std::span<const Key16> keys, const std::uint64_t* hashes,
+std::size_t find_known(const PretokenCache& known, std::span<const Key16> keys, const std::uint32_t* homes,
                        IdBuffer& ids) {
     // Copies in registers: the compiler must assume that writing ids could change what is in memory.
     const PretokenCache::View cache(known);
     TokenId* end = ids.end();
     std::size_t k = 0;
-    for (; k < keys.size() && keys[k].high != 0; ++k) {
-        const std::size_t found = cache.find(keys[k], hashes[k], end);
-        if (found == 0) break;
+    for (; k < keys.size(); ++k) {
+        std::size_t found = cache.try_home(keys[k], homes[k], end);
+        if (found - 1 >= PretokenCache::ids_inside) [[unlikely]] {
+            if (keys[k].high == 0) break;
+            found = cache.find(keys[k], keys[k].hash(), end);
+            if (found == 0) break;
+        }
         end += found;
     }
     ids.set_end(end);
@@ -71,7 +75,7 @@ bool some_whole_token_is_not_merged(const Vocabulary& vocabulary) {
 struct Batch {
     std::array<const std::uint8_t*, batch_size> ends;
     std::array<Key16, batch_size> keys;
-    std::array<std::uint64_t, batch_size> hashes;
+    std::array<std::uint32_t, batch_size> homes;
 };
 
 // The caches and scratch memory of one thread, kept from call to call.
@@ -224,7 +228,7 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
     if (!pattern_) throw std::logic_error("an encoder without a pattern cannot cut text");
     const std::uint8_t* begin = text.data();
     const std::uint8_t* const text_end = begin + text.size();
-    auto& [ends, keys, hashes] = workspace.batch;
+    auto& [ends, keys, homes] = workspace.batch;
     while (begin < text_end) {
         const std::size_t count = pretokenize(*pattern_, begin, text_end, ends.data(), batch_size);
         const PretokenCache::View cache(workspace.cache);
@@ -233,23 +237,31 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
             const auto length = static_cast<std::size_t>(ends[i] - start);
             if (length > Key16::max_length || leads_wide(*start)) {
                 keys[i] = Key16{};
+                homes[i] = 0;
             } else {
                 keys[i] = Key16::load(start, length, text_end);
-                hashes[i] = keys[i].hash();
-                cache.prefetch(hashes[i]);
+                homes[i] = cache.home_of(keys[i].hash());
+                cache.prefetch(homes[i]);
             }
             start = ends[i];
         }
         ids.reserve_more(static_cast<std::size_t>(start - begin) + PretokenCache::max_ids);
+        std::size_t cache_size = cache.size();
         for (std::size_t i = 0; i < count; ++i) {
-            i += find_known(workspace.cache, {&keys[i], count - i}, &hashes[i], ids);
-            if (i == count) break;
+            if (keys[i].high != 0) {  // else find_known() would find nothing
+                i += find_known(workspace.cache, {&keys[i], count - i}, &homes[i], ids);
+                if (i == count) break;
+            }
             const Bytes pretoken{i == 0 ? begin : ends[i - 1], ends[i]};
             if (keys[i].high != 0) {  // holds the length of a short pre-token
-                encode_unknown<Span::pretoken>(pretoken, keys[i], hashes[i], workspace, ids);
+                encode_unknown<Span::pretoken>(pretoken, keys[i], keys[i].hash(), workspace, ids);
             } else {
                 encode_wide(pretoken, workspace, ids);
             }
+            const PretokenCache::View now(workspace.cache);
+            if (now.size() == cache_size) [[likely]] continue;
+            cache_size = now.size();
+            for (std::size_t k = i + 1; k < count; ++k) homes[k] = now.home_of(keys[k].hash());
         }
         begin = ends[count - 1];
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -26,6 +27,7 @@ class PretokenCache {
   public:
     // find() may write as many ids as this.
     static constexpr std::size_t max_ids = Key16::max_length;
+    static constexpr std::size_t ids_inside = 4;  // of an entry
 
     // The cache as it is now, to be copied into registers: valid until insert().
     class View {
@@ -33,7 +35,16 @@ class PretokenCache {
         explicit View(const PretokenCache& cache)
             : sets_(cache.sets_.data()), last_(cache.sets_.size() - 1), many_(cache.many_.data()) {}
 
-        void prefetch(std::uint64_t hash) const { __builtin_prefetch(&sets_[home(hash, last_)]); }
+        // Where the search begins: a place for try_home() in this view and in later ones of the same size.
+        std::uint32_t home_of(std::uint64_t hash) const {
+            return static_cast<std::uint32_t>(home(hash, last_));
+        }
+        void prefetch(std::uint32_t place) const { __builtin_prefetch(&sets_[place]); }
+        std::size_t size() const { return last_ + 1; }
+
+        // As find(), but looks only where the search begins, and may return 0 or more than ids_inside for a
+        // key that find() knows. Without a branch; writes ids_inside ids in any case.
+        std::size_t try_home(const Key16& key, std::uint32_t place, TokenId* out) const;
 
         // Writes the ids of `key` to `out`, which has room for max_ids, and returns their number; 0 if
         // unknown.
@@ -63,8 +74,6 @@ class PretokenCache {
     }
 
   private:
-    static constexpr std::size_t ids_inside = 4;
-
     struct Entry {
         Key16 key;  // all zero: unused (the key of a real pre-token holds its length)
         // The highest byte of the last one is the number of ids. If it is more than ids_inside, the first one
@@ -74,6 +83,8 @@ class PretokenCache {
         bool unused() const { return key.high == 0; }
     };
     struct alignas(64) Set : std::array<Entry, 2> {};
+    // Where the number of ids is in a word that holds the last two of an entry.
+    static constexpr unsigned count_shift = std::endian::native == std::endian::little ? 56 : 24;
 
     static constexpr std::size_t first_sets = std::size_t{1} << 10;
     static constexpr std::size_t max_sets = std::size_t{1} << 18;
@@ -113,6 +124,25 @@ class PretokenCache {
     std::vector<TokenId> many_;
     std::size_t used_ = 0;
 };
+
+inline std::size_t PretokenCache::View::try_home(const Key16& key, std::uint32_t place,
+                                                 TokenId* out) const {
+    const Set& set = sets_[place];
+    const bool is_first = set[0].key.difference(key) == 0;
+    const bool is_second = set[1].key.difference(key) == 0;
+    // Two words of two ids each, chosen with conditional moves.
+    std::uint64_t ids[2];
+    std::uint64_t second[2];
+    std::memcpy(ids, set[0].ids, sizeof ids);
+    std::memcpy(second, set[1].ids, sizeof second);
+    second[1] = is_second ? second[1] : 0;
+    ids[0] = is_first ? ids[0] : second[0];
+    ids[1] = is_first ? ids[1] : second[1];
+    const std::uint64_t count = ids[1] >> count_shift & 0xff;
+    ids[1] &= ~(std::uint64_t{0xff} << count_shift);
+    std::memcpy(out, ids, sizeof ids);
+    return count;
+}
 
 inline std::size_t PretokenCache::View::find(const Key16& key, std::uint64_t hash, TokenId* out) const {
     for (std::size_t at = home(hash, last_);; at = (at + 1) & last_) {

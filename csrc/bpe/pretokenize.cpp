@@ -266,10 +266,10 @@ bool starts_in_ascii(Pointer at) {
     return (bytes & 0x8080808080808080) == 0;
 }
 
-// The ends of the pre-tokens that the next block determines. At the end of a text, the block is a copy,
-// filled up with bytes that are not ASCII.
+// The ends of the pre-tokens that the next block determines; `begin` is moved to the last one. At the end of a
+// text, the block is a copy, filled up with bytes that are not ASCII.
 template <Pattern pattern>
-std::size_t cut_next_block(Pointer begin, Pointer end, Pointer* ends) {
+std::size_t cut_next_block(Pointer& begin, Pointer end, Pointer* ends) {
     const auto left = static_cast<std::size_t>(end - begin);
     if (left >= AsciiBlock::size) return cut_block<pattern>(begin, begin, ends);
     std::uint8_t copy[AsciiBlock::size];
@@ -291,7 +291,6 @@ std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity
             if (capacity - count >= AsciiBlock::size) {
                 if (const std::size_t found = cut_next_block<pattern>(begin, end, ends + count)) {
                     count += found;
-                    begin = ends[count - 1];
                     continue;
                 }
             }
