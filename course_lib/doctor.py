@@ -104,15 +104,18 @@ def check(*, speed: bool = True) -> Report:
     ]
     if speed:
         parts.append(_speed)
-    return Report(tuple(finding for part in parts for finding in _without_imports(part)))
+    return Report(tuple(finding for part in parts for finding in _not_reported_already(part)))
 
 
-def _without_imports(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The findings of ``part`` as far as it gets: what it fails to import is reported already."""
+def _not_reported_already(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of ``part`` as far as it gets: a missing import is reported already, and so is a wrong cap."""
     try:
         yield from part()
     except ImportError:
         return
+    except ValueError as error:
+        if _CAPABILITY not in str(error):
+            raise
 
 
 def _versions() -> Iterator[Finding]:

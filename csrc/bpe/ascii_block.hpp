@@ -28,14 +28,15 @@ struct AsciiBlock {
     std::uint64_t controls = 0;   // \p{Cc} without white space
     std::uint64_t apostrophes = 0;
     std::uint64_t slashes = 0;
-
-    // Reads 64 bytes.
-    explicit AsciiBlock(const std::uint8_t* bytes);
 };
+
+// Reads 64 bytes.
+inline AsciiBlock classify(const std::uint8_t* bytes);
 
 #ifdef __SSE2__
 
-inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
+inline AsciiBlock classify(const std::uint8_t* bytes) {
+    AsciiBlock block;
     const auto all = [](char byte) { return _mm_set1_epi8(byte); };
     // first <= byte < first + count, for ASCII bytes: shifted so that one signed comparison decides
     const auto in_range = [&](__m128i values, int first, int count) {
@@ -52,38 +53,41 @@ inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
         const __m128i space = _mm_or_si128(blank, in_range(values, '\t', 5));
         const __m128i control = _mm_or_si128(in_range(values, 0, 0x20), equal(0x7f));
         const std::size_t place = 16 * quarter;
-        not_ascii |= bits(values) << place;
-        letters |= bits(in_range(_mm_or_si128(values, all(0x20)), 'a', 26)) << place;
-        capitals |= bits(in_range(values, 'A', 26)) << place;
-        digits |= bits(in_range(values, '0', 10)) << place;
-        spaces |= bits(space) << place;
-        blanks |= bits(blank) << place;
-        line_ends |= bits(_mm_or_si128(equal('\n'), equal('\r'))) << place;
-        controls |= bits(_mm_andnot_si128(space, control)) << place;
-        apostrophes |= bits(equal('\'')) << place;
-        slashes |= bits(equal('/')) << place;
+        block.not_ascii |= bits(values) << place;
+        block.letters |= bits(in_range(_mm_or_si128(values, all(0x20)), 'a', 26)) << place;
+        block.capitals |= bits(in_range(values, 'A', 26)) << place;
+        block.digits |= bits(in_range(values, '0', 10)) << place;
+        block.spaces |= bits(space) << place;
+        block.blanks |= bits(blank) << place;
+        block.line_ends |= bits(_mm_or_si128(equal('\n'), equal('\r'))) << place;
+        block.controls |= bits(_mm_andnot_si128(space, control)) << place;
+        block.apostrophes |= bits(equal('\'')) << place;
+        block.slashes |= bits(equal('/')) << place;
     }
+    return block;
 }
 
 #else
 
-inline AsciiBlock::AsciiBlock(const std::uint8_t* bytes) {
-    for (std::size_t k = 0; k < size; ++k) {
+inline AsciiBlock classify(const std::uint8_t* bytes) {
+    AsciiBlock block;
+    for (std::size_t k = 0; k < AsciiBlock::size; ++k) {
         const std::uint8_t byte = bytes[k];
         const auto mark = [k](std::uint64_t& mask, bool set) { mask |= std::uint64_t{set} << k; };
         const auto in_range = [byte](unsigned first, unsigned count) { return byte - first < count; };
         const bool space = byte == ' ' || in_range('\t', 5);
-        mark(not_ascii, byte >= 0x80);
-        mark(letters, in_range('a', 26) || in_range('A', 26));
-        mark(capitals, in_range('A', 26));
-        mark(digits, in_range('0', 10));
-        mark(spaces, space);
-        mark(blanks, byte == ' ');
-        mark(line_ends, byte == '\n' || byte == '\r');
-        mark(controls, !space && (byte < 0x20 || byte == 0x7f));
-        mark(apostrophes, byte == '\'');
-        mark(slashes, byte == '/');
+        mark(block.not_ascii, byte >= 0x80);
+        mark(block.letters, in_range('a', 26) || in_range('A', 26));
+        mark(block.capitals, in_range('A', 26));
+        mark(block.digits, in_range('0', 10));
+        mark(block.spaces, space);
+        mark(block.blanks, byte == ' ');
+        mark(block.line_ends, byte == '\n' || byte == '\r');
+        mark(block.controls, !space && (byte < 0x20 || byte == 0x7f));
+        mark(block.apostrophes, byte == '\'');
+        mark(block.slashes, byte == '/');
     }
+    return block;
 }
 
 #endif

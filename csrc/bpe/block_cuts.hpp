@@ -1,14 +1,16 @@
 // The patterns as bitwise operations on the masks of a block: bit k of `starts` says that byte k begins a
 // pre-token.
 //
-// Every block is placed so that its first byte begins a pre-token, and its starts are used only as far as the
+// A block is placed so that its first byte begins a pre-token, and its starts are used only as far as the
 // block contains everything that determines them: the next block begins at the last certain start. No state
 // is carried over from block to block.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "bpe/ascii_block.hpp"
 #include "bpe/contraction.hpp"
@@ -70,7 +72,8 @@ struct Classes {
 // For GPT-2 and StarCoder: the starts that are certain when only the first `length` >= 3 bytes of the block
 // at `begin` are known.
 template <Pattern pattern>
-Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
+[[gnu::always_inline]] inline Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin,
+                                               std::size_t length) {
     const Classes in(block);
     // A run of letters, digits or symbols starts a pre-token, unless a blank before it belongs to it.
     Mask starts =
@@ -96,7 +99,8 @@ Mask gpt2_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t
 
 // The same for cl100k, o200k, DeepSeek, Qwen2 and Llama 3.
 template <Pattern pattern>
-Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size_t length) {
+[[gnu::always_inline]] inline Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin,
+                                                 std::size_t length) {
     const Classes in(block);
     const Mask line_ends = block.line_ends;
     const Mask inner_spaces = in.spaces & ~line_ends;
@@ -161,35 +165,68 @@ Mask cl100k_family(const AsciiBlock& block, const std::uint8_t* begin, std::size
     return starts & certain;
 }
 
-}  // namespace cuts
-
-// Writes the ends of the pre-tokens in the 64 bytes from `begin` on, as far as the leading ASCII bytes
-// determine them; a pre-token must start at `begin`, which is moved to the last end. Returns their number, at
-// most 62; up to 64 may be written. If it is 0, another scanner has to find the next pre-token. The bytes are
-// read at `block_bytes`, which may be a copy.
+// Where pre-tokens start in a block after its first byte, where one must start, as far as the leading ASCII
+// bytes determine it: at most 62 places. The block was read at `bytes`.
 template <Pattern pattern>
-std::size_t cut_block(const std::uint8_t* block_bytes, const std::uint8_t*& begin, const std::uint8_t** ends) {
-    const AsciiBlock block(block_bytes);
-    cuts::Mask unknown = block.not_ascii;
+[[gnu::always_inline]] inline Mask certain_starts(const AsciiBlock& block, const std::uint8_t* bytes) {
+    Mask unknown = block.not_ascii;
     // No alternative of DeepSeek's pattern matches a control character: the other scanner handles these gaps.
     if constexpr (pattern == Pattern::deepseek) unknown |= block.controls;
     const auto length = static_cast<std::size_t>(std::countr_zero(unknown));
     if (length < 3) return 0;
-    cuts::Mask starts = 0;
+    Mask starts = 0;
     if constexpr (pattern == Pattern::gpt2 || pattern == Pattern::starcoder) {
-        starts = cuts::gpt2_family<pattern>(block, block_bytes, length);
+        starts = gpt2_family<pattern>(block, bytes, length);
     } else {
-        starts = cuts::cl100k_family<pattern>(block, block_bytes, length);
+        starts = cl100k_family<pattern>(block, bytes, length);
     }
-    starts &= ~cuts::Mask{1};  // the start of the block does not end a pre-token in it
-    const std::size_t count = cuts::count_bits(starts);
-    const std::uint8_t* const block_begin = begin;
-    // Not read from `ends`: the next block waits for it.
-    if (starts != 0) begin += std::bit_width(starts) - 1;
-    // The number cannot be predicted: a branch for each end would fail in nearly every block.
-    cuts::write_places<16>(starts, block_begin, ends);
-    for (std::size_t k = 16; k < count; k += 8) cuts::write_places<8>(starts, block_begin, ends + k);
-    return count;
+    return starts & ~Mask{1};
+}
+
+}  // namespace cuts
+
+// Whether a block is worth classifying: in other scripts it would end after a few bytes, and one would be
+// needed for every pre-token. The rest of a text is left to the other scanner if it is short.
+inline bool is_worth_a_block(const std::uint8_t* begin, const std::uint8_t* end) {
+    constexpr std::ptrdiff_t fewest = 24;
+    if (end - begin < fewest) return false;
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, begin, sizeof bytes);
+    return (bytes & 0x8080808080808080) == 0;
+}
+
+// Where to read the block that starts at `begin`: at the end of a text, in `copy`, filled up with bytes that
+// are not ASCII.
+inline const std::uint8_t* block_bytes(const std::uint8_t* begin, const std::uint8_t* end,
+                                       std::array<std::uint8_t, AsciiBlock::size>& copy) {
+    const auto left = static_cast<std::size_t>(end - begin);
+    if (left >= AsciiBlock::size) return begin;
+    copy.fill(0x80);
+    std::memcpy(copy.data(), begin, left);
+    return copy.data();
+}
+
+// Cuts block after block, as long as each is worth it and contains the end of a pre-token, and `ends` has
+// room for another 64. A pre-token must start at `begin`, which is moved to the last end. Returns the number
+// of ends; if it is 0, another scanner has to find the next pre-token.
+template <Pattern pattern>
+std::size_t cut_blocks(const std::uint8_t*& begin, const std::uint8_t* end, const std::uint8_t** ends,
+                       std::size_t capacity) {
+    std::size_t written = 0;
+    while (capacity - written >= AsciiBlock::size && is_worth_a_block(begin, end)) {
+        std::array<std::uint8_t, AsciiBlock::size> copy;
+        const std::uint8_t* const bytes = block_bytes(begin, end, copy);
+        cuts::Mask starts = cuts::certain_starts<pattern>(classify(bytes), bytes);
+        if (starts == 0) break;
+        const std::uint8_t* const block = begin;
+        begin += std::bit_width(starts) - 1;
+        const std::size_t count = cuts::count_bits(starts);
+        // The number cannot be predicted: a branch for each end would fail in nearly every block.
+        cuts::write_places<16>(starts, block, ends + written);
+        for (std::size_t k = 16; k < count; k += 8) cuts::write_places<8>(starts, block, ends + written + k);
+        written += count;
+    }
+    return written;
 }
 
 }  // namespace bpe

@@ -259,7 +259,8 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
                 encode_wide(pretoken, workspace, ids);
             }
             const PretokenCache::View now(workspace.cache);
-            if (now.size() == cache_size) [[likely]] continue;
+            if (now.size() == cache_size) [[likely]]
+                continue;
             cache_size = now.size();
             for (std::size_t k = i + 1; k < count; ++k) homes[k] = now.home_of(keys[k].hash());
         }

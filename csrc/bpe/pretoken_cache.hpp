@@ -35,15 +35,15 @@ class PretokenCache {
         explicit View(const PretokenCache& cache)
             : sets_(cache.sets_.data()), last_(cache.sets_.size() - 1), many_(cache.many_.data()) {}
 
-        // Where the search begins: a place for try_home() in this view and in later ones of the same size.
+        // Where the search begins, in bytes from the first line: for views of the same size.
         std::uint32_t home_of(std::uint64_t hash) const {
-            return static_cast<std::uint32_t>(home(hash, last_));
+            return static_cast<std::uint32_t>(hash >> (home_shift - set_bits) & last_ << set_bits);
         }
-        void prefetch(std::uint32_t place) const { __builtin_prefetch(&sets_[place]); }
+        void prefetch(std::uint32_t place) const { __builtin_prefetch(at(place)); }
         std::size_t size() const { return last_ + 1; }
 
-        // As find(), but looks only where the search begins, and may return 0 or more than ids_inside for a
-        // key that find() knows. Without a branch; writes ids_inside ids in any case.
+        // As find(), but looks only where the search begins, and does not copy more than ids_inside ids: 0 or
+        // a greater number says that find() is needed. Without a branch; writes ids_inside ids in any case.
         std::size_t try_home(const Key16& key, std::uint32_t place, TokenId* out) const;
 
         // Writes the ids of `key` to `out`, which has room for max_ids, and returns their number; 0 if
@@ -51,6 +51,10 @@ class PretokenCache {
         std::size_t find(const Key16& key, std::uint64_t hash, TokenId* out) const;
 
       private:
+        const Set* at(std::uint32_t place) const {
+            return reinterpret_cast<const Set*>(reinterpret_cast<const std::byte*>(sets_) + place);
+        }
+
         const Set* sets_;
         std::size_t last_;
         const TokenId* many_;
@@ -86,11 +90,16 @@ class PretokenCache {
     // Where the number of ids is in a word that holds the last two of an entry.
     static constexpr unsigned count_shift = std::endian::native == std::endian::little ? 56 : 24;
 
+    static constexpr unsigned set_bits = 6;
+    static_assert(sizeof(Set) == std::size_t{1} << set_bits);
+    // The bits of a hash from this one on say where its search begins.
+    static constexpr unsigned home_shift = 20;
+
     static constexpr std::size_t first_sets = std::size_t{1} << 10;
     static constexpr std::size_t max_sets = std::size_t{1} << 18;
 
     static std::size_t home(std::uint64_t hash, std::size_t last) {
-        return static_cast<std::size_t>(hash >> 20) & last;
+        return static_cast<std::size_t>(hash >> home_shift) & last;
     }
 
     void place(const Entry& entry, std::uint64_t hash) {
@@ -125,9 +134,8 @@ class PretokenCache {
     std::size_t used_ = 0;
 };
 
-inline std::size_t PretokenCache::View::try_home(const Key16& key, std::uint32_t place,
-                                                 TokenId* out) const {
-    const Set& set = sets_[place];
+inline std::size_t PretokenCache::View::try_home(const Key16& key, std::uint32_t place, TokenId* out) const {
+    const Set& set = *at(place);
     const bool is_first = set[0].key.difference(key) == 0;
     const bool is_second = set[1].key.difference(key) == 0;
     // Two words of two ids each, chosen with conditional moves.

@@ -1,11 +1,13 @@
 #include "bpe/pretokenize.hpp"
 
-#include <cstring>
+#include <array>
 
+#include "bpe/avx512_blocks.hpp"
 #include "bpe/block_cuts.hpp"
 #include "bpe/contraction.hpp"
 #include "bpe/ideographs.hpp"
 #include "bpe/unicode.hpp"
+#include "cpu/isa.hpp"
 
 namespace bpe {
 namespace {
@@ -258,41 +260,22 @@ Pointer next_pretoken(Pointer at, Pointer end) {
     }
 }
 
-// Whether a block is worth classifying: in other scripts it would end after a few bytes, and one would be
-// needed for every pre-token.
-bool starts_in_ascii(Pointer at) {
-    std::uint64_t bytes = 0;
-    std::memcpy(&bytes, at, sizeof bytes);
-    return (bytes & 0x8080808080808080) == 0;
-}
-
-// The ends of the pre-tokens that the next block determines; `begin` is moved to the last one. At the end of a
-// text, the block is a copy, filled up with bytes that are not ASCII.
 template <Pattern pattern>
-std::size_t cut_next_block(Pointer& begin, Pointer end, Pointer* ends) {
-    const auto left = static_cast<std::size_t>(end - begin);
-    if (left >= AsciiBlock::size) return cut_block<pattern>(begin, begin, ends);
-    std::uint8_t copy[AsciiBlock::size];
-    std::memset(copy, 0x80, sizeof copy);
-    std::memcpy(copy, begin, left);
-    return cut_block<pattern>(copy, begin, ends);
-}
-
-// A shorter rest is left to the other scanner.
-constexpr std::ptrdiff_t fewest_for_block = 24;
-
-template <Pattern pattern>
-std::size_t scan(Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
+std::size_t scan(BlockCutter cutter, Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
+    auto* cut = cut_blocks<pattern>;
+#ifdef BPE_HAS_AVX512_BLOCKS
+    if (cutter == BlockCutter::avx512) cut = avx512::cut_blocks<pattern>;
+#else
+    static_cast<void>(cutter);
+#endif
     std::size_t count = 0;
     while (begin < end && count < capacity) {
-        if (end - begin >= fewest_for_block && starts_in_ascii(begin)) {
+        if (is_worth_a_block(begin, end)) {
             // Return early: the next call has room for a whole block.
             if (capacity - count < AsciiBlock::size && capacity >= AsciiBlock::size) break;
-            if (capacity - count >= AsciiBlock::size) {
-                if (const std::size_t found = cut_next_block<pattern>(begin, end, ends + count)) {
-                    count += found;
-                    continue;
-                }
+            if (const std::size_t found = cut(begin, end, ends + count, capacity - count)) {
+                count += found;
+                continue;
             }
         }
         begin = next_pretoken<pattern>(begin, end);
@@ -314,23 +297,33 @@ std::optional<Pattern> pattern_from_name(std::string_view name) {
     return std::nullopt;
 }
 
+std::span<const BlockCutter> available_block_cutters() {
+    static constexpr std::array cutters{BlockCutter::any_processor, BlockCutter::avx512};
+#ifdef BPE_HAS_AVX512_BLOCKS
+    static const bool avx512 = cpu::available_isas().back() == cpu::Isa::avx512 && avx512_blocks_run();
+    return std::span(cutters).first(avx512 ? 2 : 1);
+#else
+    return std::span(cutters).first(1);
+#endif
+}
+
 std::size_t pretokenize(Pattern pattern, const std::uint8_t* begin, const std::uint8_t* end,
-                        const std::uint8_t** ends, std::size_t capacity) {
+                        const std::uint8_t** ends, std::size_t capacity, BlockCutter cutter) {
     switch (pattern) {
         case Pattern::gpt2:
-            return scan<Pattern::gpt2>(begin, end, ends, capacity);
+            return scan<Pattern::gpt2>(cutter, begin, end, ends, capacity);
         case Pattern::cl100k:
-            return scan<Pattern::cl100k>(begin, end, ends, capacity);
+            return scan<Pattern::cl100k>(cutter, begin, end, ends, capacity);
         case Pattern::o200k:
-            return scan<Pattern::o200k>(begin, end, ends, capacity);
+            return scan<Pattern::o200k>(cutter, begin, end, ends, capacity);
         case Pattern::deepseek:
-            return scan<Pattern::deepseek>(begin, end, ends, capacity);
+            return scan<Pattern::deepseek>(cutter, begin, end, ends, capacity);
         case Pattern::qwen2:
-            return scan<Pattern::qwen2>(begin, end, ends, capacity);
+            return scan<Pattern::qwen2>(cutter, begin, end, ends, capacity);
         case Pattern::llama3:
-            return scan<Pattern::llama3>(begin, end, ends, capacity);
+            return scan<Pattern::llama3>(cutter, begin, end, ends, capacity);
         case Pattern::starcoder:
-            return scan<Pattern::starcoder>(begin, end, ends, capacity);
+            return scan<Pattern::starcoder>(cutter, begin, end, ends, capacity);
     }
     return 0;
 }

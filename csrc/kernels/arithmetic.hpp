@@ -1,5 +1,5 @@
 // Sums, maxima and exponentials that the compiler turns into vector instructions. All are inlined into a
-// function that is compiled for one instruction set (isa.hpp).
+// function that is compiled for one instruction set (cpu/isa.hpp).
 #pragma once
 
 #include <array>

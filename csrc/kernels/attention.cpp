@@ -320,19 +320,19 @@ struct Backward {
 
 }  // namespace
 
-void attention_forward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* qkv,
-                       float* y, float* log_sums) {
+void attention_forward(cpu::Isa isa, const AttentionShape& shape, const Positions& positions,
+                       const float* qkv, float* y, float* log_sums) {
     const Layout layout(shape, positions, false);
     Forward space(layout);
-    run(isa, [=, &shape, &layout, &space]()
-                 __attribute__((always_inline)) { forward(shape, layout, space, qkv, y, log_sums); });
+    cpu::run(isa, [=, &shape, &layout, &space]()
+                      __attribute__((always_inline)) { forward(shape, layout, space, qkv, y, log_sums); });
 }
 
-void attention_backward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* dy,
-                        const float* qkv, const float* log_sums, float* dqkv) {
+void attention_backward(cpu::Isa isa, const AttentionShape& shape, const Positions& positions,
+                        const float* dy, const float* qkv, const float* log_sums, float* dqkv) {
     const Layout layout(shape, positions, false), turned_back(shape, positions, true);
     Backward space(layout);
-    run(isa, [=, &shape, &layout, &turned_back, &space]() __attribute__((always_inline)) {
+    cpu::run(isa, [=, &shape, &layout, &turned_back, &space]() __attribute__((always_inline)) {
         backward(shape, layout, turned_back, space, dy, qkv, log_sums, dqkv);
     });
 }

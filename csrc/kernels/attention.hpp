@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "kernels/isa.hpp"
+#include "cpu/isa.hpp"
 #include "kernels/rotate.hpp"
 
 namespace kernels {
@@ -30,11 +30,11 @@ struct Positions {
 // Writes y = softmax(scale q k^T + causal mask) v, and the logarithm of the sum of exponentials of each
 // query's scores for the backward pass. Sizes: qkv batch * tokens * (heads + 2 kv_heads) * width, y batch *
 // tokens * heads * width, log_sums batch * heads * tokens. Outputs must not overlap inputs or each other.
-void attention_forward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* qkv,
-                       float* y, float* log_sums);
+void attention_forward(cpu::Isa isa, const AttentionShape& shape, const Positions& positions,
+                       const float* qkv, float* y, float* log_sums);
 
 // Writes the gradient of qkv for the gradient `dy` of y.
-void attention_backward(Isa isa, const AttentionShape& shape, const Positions& positions, const float* dy,
-                        const float* qkv, const float* log_sums, float* dqkv);
+void attention_backward(cpu::Isa isa, const AttentionShape& shape, const Positions& positions,
+                        const float* dy, const float* qkv, const float* log_sums, float* dqkv);
 
 }  // namespace kernels

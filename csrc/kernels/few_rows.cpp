@@ -4,9 +4,9 @@
 
 namespace kernels {
 
-void multiply_few_rows(Isa isa, std::size_t rows, std::size_t width, std::size_t outputs, const float* x,
+void multiply_few_rows(cpu::Isa isa, std::size_t rows, std::size_t width, std::size_t outputs, const float* x,
                        const float* w, float* y) {
-    run(isa, [=]() __attribute__((always_inline)) {
+    cpu::run(isa, [=]() __attribute__((always_inline)) {
         const float* row_of_w = w;
         for (std::size_t output = 0; output < outputs; ++output, row_of_w += width) {
             for (std::size_t row = 0; row < rows; ++row) {

@@ -91,7 +91,7 @@ template <std::size_t vectors>
 
 }  // namespace
 
-void multiply(Isa isa, std::size_t rows, std::size_t depth, std::size_t width, const Matrix& a,
+void multiply(cpu::Isa isa, std::size_t rows, std::size_t depth, std::size_t width, const Matrix& a,
               const Matrix& b, float* c, std::size_t c_step, bool accumulate) {
     std::vector<float> turned;  // b with contiguous rows
     const float* rows_of_b = b.data;
@@ -108,7 +108,7 @@ void multiply(Isa isa, std::size_t rows, std::size_t depth, std::size_t width, c
         rows_of_b = turned.data();
         b_step = width;
     }
-    run(isa, [=, &a]() __attribute__((always_inline)) {
+    cpu::run(isa, [=, &a]() __attribute__((always_inline)) {
         multiply_all(rows, depth, width, a, rows_of_b, b_step, c, c_step, accumulate);
     });
 }

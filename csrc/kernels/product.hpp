@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "kernels/isa.hpp"
+#include "cpu/isa.hpp"
 
 namespace kernels {
 
@@ -21,7 +21,7 @@ constexpr std::size_t product_unit = 16;
 
 // c = a * b, or c += a * b, for a of rows x depth and b of depth x width; width is a multiple of
 // product_unit. Row r of c begins at c + r * c_step. c must not overlap the inputs.
-void multiply(Isa isa, std::size_t rows, std::size_t depth, std::size_t width, const Matrix& a,
+void multiply(cpu::Isa isa, std::size_t rows, std::size_t depth, std::size_t width, const Matrix& a,
               const Matrix& b, float* c, std::size_t c_step, bool accumulate);
 
 }  // namespace kernels

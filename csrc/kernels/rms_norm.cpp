@@ -47,15 +47,16 @@ constexpr std::size_t rows_per_block = 64;
 
 }  // namespace
 
-void rms_norm_forward(Isa isa, std::size_t rows, std::size_t width, float eps, const float* x,
+void rms_norm_forward(cpu::Isa isa, std::size_t rows, std::size_t width, float eps, const float* x,
                       const float* weight, float* y, float* inverse_rms) {
-    run(isa, [=]() __attribute__((always_inline)) { forward(rows, width, eps, x, weight, y, inverse_rms); });
+    cpu::run(isa,
+             [=]() __attribute__((always_inline)) { forward(rows, width, eps, x, weight, y, inverse_rms); });
 }
 
-void rms_norm_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* x,
+void rms_norm_backward(cpu::Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* x,
                        const float* weight, const float* inverse_rms, float* dx, float* dweight) {
     std::vector<float> block(width);
-    run(isa, [=, block = block.data()]() __attribute__((always_inline)) {
+    cpu::run(isa, [=, block = block.data()]() __attribute__((always_inline)) {
         backward(rows, width, dy, x, weight, inverse_rms, dx, dweight, block);
     });
 }

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/isa.hpp"
+#include "cpu/isa.hpp"
 
 namespace kernels {
 
@@ -20,6 +20,7 @@ struct Rotation {
 // Rotates each pair (a, b) of x to (a cos - b sin, a sin + b cos). With `transposed` it applies the inverse,
 // which the backward pass needs: (a cos + b sin, b cos - a sin). x and y hold batch * tokens * heads * 2 *
 // pairs floats, cos and sin tokens * pairs. y must not overlap the inputs.
-void rotate(Isa isa, const Rotation& shape, const float* x, const float* cos, const float* sin, float* y);
+void rotate(cpu::Isa isa, const Rotation& shape, const float* x, const float* cos, const float* sin,
+            float* y);
 
 }  // namespace kernels

@@ -27,8 +27,8 @@ namespace {
 
 }  // namespace
 
-void swiglu_forward(Isa isa, std::size_t rows, std::size_t width, const float* gate_up, float* y) {
-    run(isa, [=]() __attribute__((always_inline)) {
+void swiglu_forward(cpu::Isa isa, std::size_t rows, std::size_t width, const float* gate_up, float* y) {
+    cpu::run(isa, [=]() __attribute__((always_inline)) {
         for (std::size_t row = 0; row < rows; ++row) {
             const float* const gate = gate_up + 2 * row * width;
             forward(width, gate, gate + width, y + row * width);
@@ -36,9 +36,9 @@ void swiglu_forward(Isa isa, std::size_t rows, std::size_t width, const float* g
     });
 }
 
-void swiglu_backward(Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* gate_up,
+void swiglu_backward(cpu::Isa isa, std::size_t rows, std::size_t width, const float* dy, const float* gate_up,
                      float* dgate_up) {
-    run(isa, [=]() __attribute__((always_inline)) {
+    cpu::run(isa, [=]() __attribute__((always_inline)) {
         for (std::size_t row = 0; row < rows; ++row) {
             const float* const gate = gate_up + 2 * row * width;
             float* const dgate = dgate_up + 2 * row * width;

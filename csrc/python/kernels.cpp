@@ -10,9 +10,9 @@
 #include <tuple>
 #include <utility>
 
+#include "cpu/isa.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/few_rows.hpp"
-#include "kernels/isa.hpp"
 #include "kernels/product.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
@@ -35,12 +35,12 @@ kernels::Pairing pairing(bool interleaved) {
     return interleaved ? kernels::Pairing::interleaved : kernels::Pairing::half;
 }
 
-kernels::Isa chosen_isa(const py::object& isa) {
-    const auto available = kernels::available_isas();
+cpu::Isa chosen_isa(const py::object& isa) {
+    const auto available = cpu::available_isas();
     if (isa.is_none()) return available.back();
     const auto wanted = isa.cast<std::string>();
-    for (const kernels::Isa one : available) {
-        if (kernels::name(one) == wanted) return one;
+    for (const cpu::Isa one : available) {
+        if (cpu::name(one) == wanted) return one;
     }
     throw py::value_error("isa must be one of available_isas(), not '" + wanted + "'");
 }
@@ -50,7 +50,7 @@ void register_rms_norm(py::module_& module) {
         "rms_norm_forward",
         [](Address x, Address weight, Address y, Address inverse_rms, std::size_t rows, std::size_t width,
            float eps, const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::rms_norm_forward(chosen, rows, width, eps, input(x), input(weight), output(y),
                                       output(inverse_rms));
@@ -61,7 +61,7 @@ void register_rms_norm(py::module_& module) {
         "rms_norm_backward",
         [](Address dy, Address x, Address weight, Address inverse_rms, Address dx, Address dweight,
            std::size_t rows, std::size_t width, const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::rms_norm_backward(chosen, rows, width, input(dy), input(x), input(weight),
                                        input(inverse_rms), output(dx), output(dweight));
@@ -77,7 +77,7 @@ void register_rotate(py::module_& module) {
         "rotate",
         [](Address x, Address cos, Address sin, Address y, const RotatedShape& shape, bool interleaved,
            bool transposed, const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const auto& [batch, tokens, heads, pairs] = shape;
             const py::gil_scoped_release release;
             kernels::rotate(chosen, {batch, tokens, heads, pairs, pairing(interleaved), transposed}, input(x),
@@ -91,7 +91,7 @@ void register_swiglu(py::module_& module) {
     module.def(
         "swiglu_forward",
         [](Address gate_up, Address y, std::size_t rows, std::size_t width, const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::swiglu_forward(chosen, rows, width, input(gate_up), output(y));
         },
@@ -101,7 +101,7 @@ void register_swiglu(py::module_& module) {
         "swiglu_backward",
         [](Address dy, Address gate_up, Address dgate_up, std::size_t rows, std::size_t width,
            const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::swiglu_backward(chosen, rows, width, input(dy), input(gate_up), output(dgate_up));
         },
@@ -115,7 +115,7 @@ void register_attention(py::module_& module) {
         [](Address qkv, Address y, Address log_sums, std::size_t batch, std::size_t tokens, std::size_t heads,
            std::size_t kv_heads, std::size_t width, float scale, bool interleaved, Address cos, Address sin,
            const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::attention_forward(chosen, {batch, tokens, heads, kv_heads, width, scale},
                                        {pairing(interleaved), input(cos), input(sin)}, input(qkv), output(y),
@@ -129,7 +129,7 @@ void register_attention(py::module_& module) {
         [](Address dy, Address qkv, Address log_sums, Address dqkv, std::size_t batch, std::size_t tokens,
            std::size_t heads, std::size_t kv_heads, std::size_t width, float scale, bool interleaved,
            Address cos, Address sin, const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::attention_backward(chosen, {batch, tokens, heads, kv_heads, width, scale},
                                         {pairing(interleaved), input(cos), input(sin)}, input(dy), input(qkv),
@@ -145,7 +145,7 @@ void register_few_rows(py::module_& module) {
         "multiply_few_rows",
         [](Address x, Address weight, Address y, std::size_t rows, std::size_t width, std::size_t outputs,
            const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::multiply_few_rows(chosen, rows, width, outputs, input(x), input(weight), output(y));
         },
@@ -166,7 +166,7 @@ void register_product(py::module_& module) {
         "multiply",
         [](const Operand& a, const Operand& b, const Result& c, std::size_t rows, std::size_t depth,
            std::size_t width, bool accumulate, const py::object& isa) {
-            const kernels::Isa chosen = chosen_isa(isa);
+            const cpu::Isa chosen = chosen_isa(isa);
             const py::gil_scoped_release release;
             kernels::multiply(chosen, rows, depth, width, matrix(a), matrix(b), output(c.first), c.second,
                               accumulate);
@@ -180,11 +180,11 @@ void register_product(py::module_& module) {
 
 PYBIND11_MODULE(_kernels, module) {
     module.doc() = "Fused kernels on float32 in memory. Private: use course_lib.model.kernels.";
-    kernels::available_isas();  // a wrong COURSE_CPU_CAPABILITY is an ImportError here
+    cpu::available_isas();  // a wrong COURSE_CPU_CAPABILITY is an ImportError here
     module.def("available_isas", [] {
         py::list names;
-        for (const kernels::Isa isa : kernels::available_isas()) {
-            const auto name = kernels::name(isa);
+        for (const cpu::Isa isa : cpu::available_isas()) {
+            const auto name = cpu::name(isa);
             names.append(py::str(name.data(), name.size()));
         }
         return names;

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "cpu/isa.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/few_rows.hpp"
-#include "kernels/isa.hpp"
 #include "kernels/product.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rotate.hpp"
@@ -36,14 +36,14 @@ doctest::Approx near(double expected) {
 // Calls `check` with every instruction set that this processor has.
 template <class Check>
 void on_every_isa(const Check& check) {
-    for (const kernels::Isa isa : kernels::available_isas()) {
-        const std::string instructions(kernels::name(isa));
+    for (const cpu::Isa isa : cpu::available_isas()) {
+        const std::string instructions(cpu::name(isa));
         CAPTURE(instructions);
         check(isa);
     }
 }
 
-void check_rms_norm(kernels::Isa isa, std::size_t rows, std::size_t width) {
+void check_rms_norm(cpu::Isa isa, std::size_t rows, std::size_t width) {
     const Array x = normal(rows * width), weight = normal(width), dy = normal(rows * width);
     Array y(rows * width), inverse_rms(rows), dx(rows * width), dweight(width);
     kernels::rms_norm_forward(isa, rows, width, 1e-5F, x.data(), weight.data(), y.data(), inverse_rms.data());
@@ -69,7 +69,7 @@ void check_rms_norm(kernels::Isa isa, std::size_t rows, std::size_t width) {
     }
 }
 
-void check_swiglu(kernels::Isa isa, std::size_t rows, std::size_t width) {
+void check_swiglu(cpu::Isa isa, std::size_t rows, std::size_t width) {
     const Array gate_up = normal(rows * 2 * width), dy = normal(rows * width);
     Array y(rows * width), dgate_up(rows * 2 * width);
     kernels::swiglu_forward(isa, rows, width, gate_up.data(), y.data());
@@ -84,7 +84,7 @@ void check_swiglu(kernels::Isa isa, std::size_t rows, std::size_t width) {
 }
 
 // With both operands as they are and transposed; the second product is added to the first.
-void check_product(kernels::Isa isa, std::size_t rows, std::size_t depth, std::size_t width) {
+void check_product(cpu::Isa isa, std::size_t rows, std::size_t depth, std::size_t width) {
     const Array a = normal(rows * depth), b = normal(depth * width);
     for (const bool transposed : {false, true}) {
         const kernels::Matrix left{a.data(), transposed ? 1 : depth, transposed ? rows : 1};
@@ -103,7 +103,7 @@ void check_product(kernels::Isa isa, std::size_t rows, std::size_t depth, std::s
     }
 }
 
-void check_rotate(kernels::Isa isa, std::size_t pairs, kernels::Pairing pairing) {
+void check_rotate(cpu::Isa isa, std::size_t pairs, kernels::Pairing pairing) {
     const std::size_t tokens = 3, heads = 2, batch = 2;
     const Array x = normal(batch * tokens * heads * 2 * pairs);
     Array cos(tokens * pairs), sin(tokens * pairs), y(x.size()), back(x.size());
@@ -123,7 +123,7 @@ void check_rotate(kernels::Isa isa, std::size_t pairs, kernels::Pairing pairing)
     CHECK(y[b] == near(double{x[a]} * sin[angle] + double{x[b]} * cos[angle]));
 }
 
-void check_few_rows(kernels::Isa isa, std::size_t rows, std::size_t width) {
+void check_few_rows(cpu::Isa isa, std::size_t rows, std::size_t width) {
     const std::size_t outputs = 5;
     const Array x = normal(rows * width), w = normal(outputs * width);
     Array y(rows * outputs);
@@ -138,7 +138,7 @@ void check_few_rows(kernels::Isa isa, std::size_t rows, std::size_t width) {
 }
 
 // The forward pass by its formula; the gradients by identities (tests/model compares each number).
-void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
+void check_attention(cpu::Isa isa, const kernels::AttentionShape& shape) {
     const std::size_t step = (shape.heads + 2 * shape.kv_heads) * shape.width,
                       group = shape.heads / shape.kv_heads;
     const std::size_t keys = shape.heads * shape.width, values = keys + shape.kv_heads * shape.width;
@@ -197,25 +197,25 @@ void check_attention(kernels::Isa isa, const kernels::AttentionShape& shape) {
 }  // namespace
 
 TEST_CASE("RMSNorm and its gradients") {
-    on_every_isa([](kernels::Isa isa) {
+    on_every_isa([](cpu::Isa isa) {
         for (const std::size_t width : {1U, 31U, 32U, 97U}) check_rms_norm(isa, 70, width);
     });
 }
 
 TEST_CASE("a product of a few rows") {
-    on_every_isa([](kernels::Isa isa) {
+    on_every_isa([](cpu::Isa isa) {
         for (const std::size_t width : {1U, 33U, 96U}) check_few_rows(isa, 3, width);
     });
 }
 
 TEST_CASE("SwiGLU's gate and its gradients") {
-    on_every_isa([](kernels::Isa isa) {
+    on_every_isa([](cpu::Isa isa) {
         for (const std::size_t width : {1U, 15U, 1000U}) check_swiglu(isa, 3, width);
     });
 }
 
 TEST_CASE("a product of matrices, transposed and accumulated") {
-    on_every_isa([](kernels::Isa isa) {
+    on_every_isa([](cpu::Isa isa) {
         for (const std::size_t rows : {1U, 9U}) {
             for (const std::size_t depth : {3U, 520U}) check_product(isa, rows, depth, 64);
         }
@@ -223,7 +223,7 @@ TEST_CASE("a product of matrices, transposed and accumulated") {
 }
 
 TEST_CASE("rotation by the angles of positions, and back") {
-    on_every_isa([](kernels::Isa isa) {
+    on_every_isa([](cpu::Isa isa) {
         for (const std::size_t pairs : {1U, 12U, 37U}) {
             check_rotate(isa, pairs, kernels::Pairing::interleaved);
             check_rotate(isa, pairs, kernels::Pairing::half);
@@ -232,7 +232,7 @@ TEST_CASE("rotation by the angles of positions, and back") {
 }
 
 TEST_CASE("causal attention and its gradients") {
-    on_every_isa([](kernels::Isa isa) {
+    on_every_isa([](cpu::Isa isa) {
         for (const std::size_t tokens : {1U, 4U, 7U, 16U, 33U}) {
             check_attention(isa, {2, tokens, 4, 2, 12, 0.3F});
             check_attention(isa, {1, tokens, 3, 3, 17, 0.2F});

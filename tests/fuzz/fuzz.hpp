@@ -54,13 +54,14 @@ inline constexpr std::array patterns = {bpe::Pattern::gpt2,     bpe::Pattern::cl
                                         bpe::Pattern::starcoder};
 
 // The pre-tokens of `text`, found with room for `capacity` of them at a time.
-inline std::vector<bpe::Bytes> pretokens(bpe::Pattern pattern, bpe::Bytes text, std::size_t capacity = 64) {
+inline std::vector<bpe::Bytes> pretokens(bpe::Pattern pattern, bpe::Bytes text, std::size_t capacity = 64,
+                                         bpe::BlockCutter cutter = bpe::available_block_cutters().back()) {
     std::vector<bpe::Bytes> pieces;
     std::vector<const std::uint8_t*> ends(capacity);
     const std::uint8_t* begin = text.data();
     const std::uint8_t* const end = begin + text.size();
     while (begin < end) {
-        const std::size_t count = bpe::pretokenize(pattern, begin, end, ends.data(), capacity);
+        const std::size_t count = bpe::pretokenize(pattern, begin, end, ends.data(), capacity, cutter);
         check(count > 0 && count <= capacity, "pretokenize moves on within its capacity");
         for (std::size_t k = 0; k < count; ++k) {
             check(begin < ends[k] && ends[k] <= end, "pre-tokens are contiguous and not empty");

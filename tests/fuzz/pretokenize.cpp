@@ -35,8 +35,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t capacity = capacities[input.number(capacities.size())];
     const std::vector<std::uint8_t> text = input.rest();
     const std::vector<bpe::Bytes> expected = expressions.at(pattern)->pieces(text);
-    const std::vector<bpe::Bytes> found = fuzz::pretokens(pattern, text, capacity);
-    fuzz::check(std::ranges::equal(expected, found, {}, &bpe::Bytes::size, &bpe::Bytes::size),
-                "the scanner cuts as the pattern does");
+    for (const bpe::BlockCutter cutter : bpe::available_block_cutters()) {
+        const std::vector<bpe::Bytes> found = fuzz::pretokens(pattern, text, capacity, cutter);
+        fuzz::check(std::ranges::equal(expected, found, {}, &bpe::Bytes::size, &bpe::Bytes::size),
+                    "the scanner cuts as the pattern does");
+    }
     return 0;
 }

@@ -1,5 +1,8 @@
 """The compiled scanners cut a text exactly where the ``regex`` package does, and lose no part of it."""
 
+import os
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -139,3 +142,23 @@ class TestPatterns:
 )
 def test_by_hand(pattern: str, pieces: list[str]) -> None:
     assert pretokenize("I'll pay $12345, ok?  \n", pattern) == pieces
+
+
+@pytest.mark.parametrize("capability", ["avx512", "avx2", "portable"])
+def test_pieces_do_not_depend_on_the_instructions_that_are_allowed(capability: str) -> None:
+    text = "".join(stories(20_000, seed=3)) + "it's 12345 'll''s\n\n  x" * 100
+    script = f"from course_lib.tokenizer import pretokenize\nprint(pretokenize({text!r}, 'gpt2'))"
+    done = in_process(script, capability)
+    assert done.stderr == "" and done.stdout == f"{split_by_regex(text, PATTERNS['gpt2'])}\n"
+
+
+def test_a_wrong_cap_names_those_that_are_allowed() -> None:
+    done = in_process("from course_lib.tokenizer import pretokenize\npretokenize('a b', 'gpt2')", "sse9")
+    assert done.stderr.splitlines()[-1] == (
+        "ValueError: COURSE_CPU_CAPABILITY is 'sse9'; allowed are 'avx512', 'avx2' and 'portable'"
+    )
+
+
+def in_process(script: str, capability: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "COURSE_CPU_CAPABILITY": capability}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)

@@ -5,9 +5,9 @@
 #include <span>
 #include <string_view>
 
-namespace kernels {
+namespace cpu {
 
-// The instruction set that a kernel is compiled for. Results agree up to rounding.
+// The instruction set that a function is compiled for. Results of the kernels agree up to rounding.
 enum class Isa : std::uint8_t { portable, avx2, avx512 };
 
 std::string_view name(Isa isa);
@@ -48,4 +48,4 @@ void run(Isa isa, const Body& body) {
     body();
 }
 
-}  // namespace kernels
+}  // namespace cpu

@@ -1,4 +1,4 @@
-#include "kernels/isa.hpp"
+#include "cpu/isa.hpp"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace kernels {
+namespace cpu {
 namespace {
 
 constexpr std::array isas{Isa::portable, Isa::avx2, Isa::avx512};
@@ -55,4 +55,4 @@ std::span<const Isa> available_isas() {
     return std::span(isas).first(count);
 }
 
-}  // namespace kernels
+}  // namespace cpu
