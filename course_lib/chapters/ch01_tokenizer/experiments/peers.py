@@ -23,8 +23,8 @@ from course_lib.tokenizer import PATTERNS, Tokenizer, pretokenize, train_bpe
 Job = Callable[[], object]
 """A prepared call whose time is measured."""
 
-LONGEST_WORD = 30_000
-"""Longest pre-token in bytes on which tokenizers trains within seconds: its time grows quadratically."""
+LONGEST_WORDS = {"tokenizers": 30_000, "gigatoken": 300_000}
+"""Longest pre-token in bytes on which a package trains within seconds: the time of these grows quadratically."""
 
 
 def train_course_lib(path: Path, vocab_size: int) -> Job:
@@ -155,8 +155,8 @@ def installed(job: str) -> list[str]:
 def compare(path: PathLike, *, vocab_size: int, vocabulary: str = "gpt2", passes: int = 2) -> pd.DataFrame:
     """Train on a text file and encode it with every package that is installed, one after the other in this process.
 
-    tokenizers is skipped, with a UserWarning, on a text with a pre-token of more than ``LONGEST_WORD`` bytes: it would
-    not finish. For a careful comparison, with fresh processes and many turns, see ``benchmarks/``.
+    A package of ``LONGEST_WORDS`` does not train, with a UserWarning, on a text with a longer pre-token: it would not
+    finish. For a careful comparison, with fresh processes and many turns, see ``benchmarks/``.
 
     Columns: job, package (with its version), pass (of encoding; later passes have warm caches), cpu_seconds and
     MB_per_cpu_second.
@@ -166,13 +166,14 @@ def compare(path: PathLike, *, vocab_size: int, vocabulary: str = "gpt2", passes
     rows = []
     jobs = [(job, package) for job in JOBS for package in installed(job)]
     longest = max(len(word.encode()) for word in pretokenize(Path(path).read_text(encoding="utf-8"), "gpt2"))
-    if longest > LONGEST_WORD and ("train", "tokenizers") in jobs:
-        jobs.remove(("train", "tokenizers"))
-        warnings.warn(
-            f"tokenizers does not train here: the text holds a pre-token of {longest:,} bytes, and its time grows "
-            "with the square of that",
-            stacklevel=2,
-        )
+    for package, limit in LONGEST_WORDS.items():
+        if longest > limit and ("train", package) in jobs:
+            jobs.remove(("train", package))
+            warnings.warn(
+                f"{package} does not train here: the text holds a pre-token of {longest:,} bytes, and its time grows "
+                "with the square of that",
+                stacklevel=2,
+            )
     for job, package in progress(jobs, description="comparing packages"):
         work = JOBS[job][package](Path(path), arguments[job])
         for number in range(passes if job == "encode" else 1):
