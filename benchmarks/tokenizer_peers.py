@@ -25,6 +25,8 @@ Call = Callable[[], Any]
 OPENAI = ("gpt2", "cl100k_base", "o200k_base")
 ALL = (*OPENAI, "deepseek")
 FROM_COMPILED_IN = ("cl100k_base", "o200k_base")
+NO_POSSESSIVE = tuple(name for name in ALL if name != "cl100k_base")
+"""For packages that do not know tiktoken's spelling of cl100k's pattern, with possessive quantifiers."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ PEERS = (
     Peer(
         "gigatoken",
         "gigatoken",
-        ALL,
+        NO_POSSESSIVE,
         lambda v: import_module("gigatoken").Tokenizer(v.json),
         whole=lambda t, c, n: lambda text=c.text: t.encode(text),
         batch=lambda t, c, n: lambda texts=c.documents: t.encode_batch(texts, parallel=n > 1),
@@ -233,7 +235,7 @@ PEERS = (
     Peer(
         "splintr-rs",
         "splintr",
-        ALL,
+        NO_POSSESSIVE,
         lambda v: import_module("splintr").from_json(v.json),
         whole=lambda t, c, n: lambda text=c.text: t.encode_flat(text),
         batch=lambda t, c, n: lambda texts=c.documents: t.encode_batch_flat(texts),
