@@ -261,6 +261,7 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
             const PretokenCache::View now(workspace.cache);
             if (now.size() == cache_size) [[likely]]
                 continue;
+            // The cache grew, or was full and emptied: the rest of the batch begins elsewhere now.
             cache_size = now.size();
             for (std::size_t k = i + 1; k < count; ++k) homes[k] = now.home_of(keys[k].hash());
         }
