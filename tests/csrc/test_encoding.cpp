@@ -61,3 +61,23 @@ TEST_CASE("encoding gives the same ids on one and four threads, and decoding giv
         CHECK(std::ranges::count(ids, special_id) > 0);
     }
 }
+
+TEST_CASE("more words than the cache holds: it is emptied while pre-tokens of the same batch wait") {
+    const std::vector<std::string> documents = make_documents();
+    const bpe::Encoder encoder = make_encoder(as_bytes(documents));
+    std::vector<std::string> words;
+    for (std::size_t k = 0; k < 300'000; ++k) {
+        std::string word = " thefx";
+        for (std::size_t place = 1, rest = k * 7; place < word.size(); ++place, rest /= 26) {
+            word[place] = static_cast<char>('a' + (static_cast<std::size_t>(word[place] - 'a') + rest) % 26);
+        }
+        words.push_back(std::move(word));
+    }
+    std::string text;
+    for (const std::string& word : words) text += word;
+    bpe::IdBuffer together;
+    encoder.encode(bpe::as_bytes(text), false, together);
+    bpe::IdBuffer alone;
+    make_encoder(as_bytes(documents)).encode_pretokens(as_bytes(words), alone);
+    CHECK(std::ranges::equal(together.span(), alone.span()));
+}
