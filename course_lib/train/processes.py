@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 # What was sent last, kept from being freed. A thread of gloo lets go of it some time after it has arrived; were it the
-# last to do so, it would need Python's lock to free the tensors (torch 2.13). The main thread may hold that lock while
-# it waits for this very thread to end, with the group, or be about to end the process, which the thread would abort.
+# last to do so, it would need Python's lock: to free the tensors, or the context that every backward pass leaves with
+# what it sends (torch 2.13). The main thread may hold that lock while it waits for this very thread to end, with the
+# group, or be about to end the process, which the thread would abort.
 _recent: deque[dist.Work | None] = deque(maxlen=16)
 
 
@@ -42,7 +43,10 @@ class Processes:
         if self.world_size == 1:
             return model
         ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+        parallel = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+        if dist.get_backend() == "gloo":
+            parallel.register_comm_hook(None, _average)
+        return parallel
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""
@@ -64,6 +68,15 @@ class Processes:
         """Wait until all processes have come this far."""
         if self.world_size > 1:
             _finish(dist.barrier(async_op=True))
+
+
+def _average(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
+    """Average the gradients of a bucket as DistributedDataParallel does, through ``_finish``."""
+    gradients = bucket.buffer().div_(dist.get_world_size())
+    _finish(dist.all_reduce(gradients, async_op=True))
+    future: torch.futures.Future[Tensor] = torch.futures.Future()
+    future.set_result(gradients)
+    return future
 
 
 def _finish(work: dist.Work | None) -> None:
