@@ -22,6 +22,9 @@ namespace {
 // Pre-tokens whose cache entries are prefetched before the first of them is looked up.
 constexpr std::size_t batch_size = 512;
 
+// At most half of a cache's entries are known from the start.
+constexpr std::size_t max_seeds = PretokenCache::max_keys / 2;
+
 // A thread takes this much text at a time: enough that the cost of taking it is negligible, little enough
 // that all threads end at about the same time and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
@@ -69,6 +72,27 @@ bool some_whole_token_is_not_merged(const Vocabulary& vocabulary) {
     return false;
 }
 
+// A cache that knows the tokens which pre-tokens of the same bytes become: most of the words of a text are
+// among them, and need not be merged once. It has room for as many other words.
+PretokenCache make_cache(const Vocabulary& vocabulary) {
+    std::vector<TokenId> seeds;
+    for (const TokenId id : vocabulary.known_tokens()) {
+        const Bytes token = as_bytes(vocabulary.bytes(id));
+        if (token.empty() || token.size() > Key16::max_length || leads_wide(token[0])) continue;
+        seeds.push_back(id);
+        if (seeds.size() == max_seeds) break;
+    }
+    PretokenCache cache(seeds.size());
+    std::array<TokenId, PretokenCache::max_ids> ids;
+    for (const TokenId id : seeds) {
+        const Bytes token = as_bytes(vocabulary.bytes(id));
+        const Key16 key = Key16::load(token.data(), token.size(), token.data() + token.size());
+        const std::uint64_t hash = key.hash();
+        if (PretokenCache::View(cache).find(key, hash, ids.data()) == 0) cache.insert(key, hash, &id, 1);
+    }
+    return cache;
+}
+
 }  // namespace
 
 // Pre-tokens that are looked up together.
@@ -80,6 +104,8 @@ struct Batch {
 
 // The caches and scratch memory of one thread, kept from call to call.
 struct Workspace {
+    explicit Workspace(const Vocabulary& vocabulary) : cache(make_cache(vocabulary)) {}
+
     Batch batch;
     PretokenCache cache;
     LongCache long_cache;
@@ -98,7 +124,7 @@ class Encoder::Lease {
                 encoder_.idle_.pop_back();
             }
         }
-        if (!workspace_) workspace_ = std::make_unique<Workspace>();
+        if (!workspace_) workspace_ = std::make_unique<Workspace>(encoder.vocabulary_);
     }
     ~Lease() {
         const std::lock_guard lock(encoder_.mutex_);
@@ -124,6 +150,7 @@ Encoder::Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<Toke
     if (special_ids_.size() != specials_.size()) {
         throw std::invalid_argument("every special token needs exactly one id");
     }
+    idle_.push_back(std::make_unique<Workspace>(vocabulary_));  // else the first text would wait for it
 }
 
 Encoder::~Encoder() = default;

@@ -1,6 +1,7 @@
 // Remembers the ids of short pre-tokens. Words repeat, so most pre-tokens are found here.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -28,6 +29,8 @@ class PretokenCache {
     // find() may write as many ids as this.
     static constexpr std::size_t max_ids = Key16::max_length;
     static constexpr std::size_t ids_inside = 4;  // of an entry
+    // With more keys, it is emptied.
+    static constexpr std::size_t max_keys = std::size_t{1} << 18;
 
     // The cache as it is now, to be copied into registers: valid until insert().
     class View {
@@ -60,7 +63,11 @@ class PretokenCache {
         const TokenId* many_;
     };
 
-    PretokenCache() : sets_(first_sets) {}
+    PretokenCache() : PretokenCache(0) {}
+
+    // With room for so many keys, and a quarter more, before it grows.
+    explicit PretokenCache(std::size_t expected)
+        : sets_(std::clamp(std::bit_ceil(expected + expected / 4), first_sets, max_sets)) {}
 
     // Remembers the ids of `key`, which find() did not know.
     void insert(const Key16& key, std::uint64_t hash, const TokenId* ids, std::size_t count) {
@@ -96,7 +103,7 @@ class PretokenCache {
     static constexpr unsigned home_shift = 20;
 
     static constexpr std::size_t first_sets = std::size_t{1} << 10;
-    static constexpr std::size_t max_sets = std::size_t{1} << 18;
+    static constexpr std::size_t max_sets = max_keys;
 
     static std::size_t home(std::uint64_t hash, std::size_t last) {
         return static_cast<std::size_t>(hash >> home_shift) & last;

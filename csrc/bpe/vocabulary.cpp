@@ -4,6 +4,8 @@
 #include <bit>
 #include <stdexcept>
 
+#include "bpe/stable_tokens.hpp"
+
 namespace bpe {
 
 MergeTable::MergeTable(const std::vector<Merge>& merges)
@@ -43,6 +45,7 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
         }
     }
     joins_ = WideJoins(*this, merges);
+    known_tokens_ = whole_tokens.empty() ? stable_tokens(*this, merges) : whole_tokens;
     if (whole_tokens.empty()) return;
     whole_tokens_.assign(std::bit_ceil(2 * whole_tokens.size()), no_token);
     for (const TokenId id : whole_tokens) {

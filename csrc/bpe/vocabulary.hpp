@@ -77,8 +77,8 @@ class Vocabulary {
 
     // `tokens`: all ids, special tokens included. `merges`: in the order of priority. `byte_ids`: the id of
     // each single byte. `whole_tokens`, may be empty: a pre-token equal to the bytes of one of these ids
-    // becomes that id without any merging, as in tiktoken and with Hugging Face's `ignore_merges`. Throws
-    // std::invalid_argument for an id above max_id.
+    // becomes that id without any merging, as in tiktoken and with Hugging Face's `ignore_merges`. The bytes
+    // of a merge's result are those of its sides. Throws std::invalid_argument for an id above max_id.
     Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merges,
                const std::array<TokenId, 256>& byte_ids, const std::vector<TokenId>& whole_tokens);
 
@@ -101,6 +101,11 @@ class Vocabulary {
 
     // Where merges may join characters of three bytes.
     const WideJoins& joins() const { return joins_; }
+
+    // Tokens that a pre-token of the same bytes becomes: those given as `whole_tokens` or, if there were
+    // none, those that merging gives back (stable_tokens.hpp). In the former, several ids may have the same
+    // bytes: the first is meant.
+    const std::vector<TokenId>& known_tokens() const { return known_tokens_; }
 
     bool has_whole_tokens() const { return !whole_tokens_.empty(); }
 
@@ -130,6 +135,7 @@ class Vocabulary {
     std::vector<MergeTable::Rule> byte_rules_;
     std::vector<TokenId> whole_tokens_;  // a hash table of ids by their bytes, at most half full
     std::size_t longest_whole_token_ = 0;
+    std::vector<TokenId> known_tokens_;
 };
 
 }  // namespace bpe
