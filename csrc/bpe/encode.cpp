@@ -88,7 +88,7 @@ PretokenCache make_cache(const Vocabulary& vocabulary) {
         const Bytes token = as_bytes(vocabulary.bytes(id));
         const Key16 key = Key16::load(token.data(), token.size(), token.data() + token.size());
         const std::uint64_t hash = key.hash();
-        if (PretokenCache::View(cache).find(key, hash, ids.data()) == 0) cache.insert(key, hash, &id, 1);
+        if (PretokenCache::View(cache).find(key, hash, ids.data()) == 0) cache.insert_seed(key, hash, id);
     }
     return cache;
 }

@@ -84,6 +84,12 @@ class PretokenCache {
         place(entry, hash);
     }
 
+    // Remembers the id of a `key` that find() did not know and that may never be looked up.
+    void insert_seed(const Key16& key, std::uint64_t hash, TokenId id) {
+        if (++used_ > sets_.size()) make_room();
+        place({key, {id, 0, 0, seed}}, hash);
+    }
+
   private:
     struct Entry {
         Key16 key;  // all zero: unused (the key of a real pre-token holds its length)
@@ -92,7 +98,10 @@ class PretokenCache {
         TokenId ids[ids_inside] = {};
 
         bool unused() const { return key.high == 0; }
+        bool is_seed() const { return ids[ids_inside - 1] == seed; }
     };
+    // One id, and a mark where a fourth would be.
+    static constexpr TokenId seed = (TokenId{1} << 24) + 1;
     struct alignas(64) Set : std::array<Entry, 2> {};
     // Where the number of ids is in a word that holds the last two of an entry.
     static constexpr unsigned count_shift = std::endian::native == std::endian::little ? 56 : 24;
@@ -109,8 +118,12 @@ class PretokenCache {
         return static_cast<std::size_t>(hash >> home_shift) & last;
     }
 
-    void place(const Entry& entry, std::uint64_t hash) {
+    void place(Entry entry, std::uint64_t hash) {
         const std::size_t last = sets_.size() - 1;
+        // A word of the text before one that may not occur in it: further lines are slow. The latter may have
+        // begun its search in an earlier line, but all lines from there on are full.
+        Entry& second = sets_[home(hash, last)][1];
+        if (second.is_seed() && !entry.is_seed()) std::swap(second, entry);
         for (std::size_t at = home(hash, last);; at = (at + 1) & last) {
             for (Entry& free : sets_[at]) {
                 if (!free.unused()) continue;
