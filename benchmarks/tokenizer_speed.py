@@ -14,8 +14,8 @@ are not installed are left out: `pip install -e '.[bench]'`.
 
 *Jobs.* "train": a vocabulary of 10,000 tokens (32,000 for --text) with GPT-2's pattern. "encode": a whole text on one
 thread, into ids in memory. "batch": the documents as a list, "file": a file, both also on two threads. "short":
-distinct strings of 24 tokens, one call each, into a list and into a NumPy array. The first pass over a text finds all
-caches empty, later ones in the same process ("again") find them filled.
+distinct strings of 24 tokens, one call each, into a list and into a NumPy array. The first pass is over a text that the
+caches have not seen (some know the vocabulary's words); later ones in the same process ("again") find it in them.
 
 *Not measured:* importing packages, loading vocabularies and texts, decoding, writing ids to a disk. Hugging Face's
 tokenizers encodes the first eighth of a text: all of it would take minutes. In "batch", course_lib, tiktoken and

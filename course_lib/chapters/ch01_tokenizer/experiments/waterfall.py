@@ -37,7 +37,10 @@ _ALPHABETIC = re.compile(" [A-Za-z]+")
 
 
 class Pipeline:
-    """Encoding by a published vocabulary, with parts that can be switched. Each call begins with empty caches."""
+    """Encoding by a published vocabulary, with parts that can be switched.
+
+    Each call begins with caches that have seen no text. The engine's knows the words that are single tokens.
+    """
 
     def __init__(self, name: str) -> None:
         self._data = load_pretrained(name)
@@ -46,7 +49,7 @@ class Pipeline:
         self._ids = {token: token_id for token_id, token in self._data.vocab.items()}
 
     def fresh(self) -> Tokenizer:
-        """A tokenizer whose caches are empty."""
+        """A tokenizer whose caches have seen no text."""
         return Tokenizer._from_data(self._data)
 
     def in_python(self, text: str, *, scanner: bool, cached: bool, in_engine: bool = False) -> list[int]:
@@ -73,7 +76,7 @@ class Pipeline:
 def steps(name: str, text: str, *, turns: int = 5) -> pd.DataFrame:
     """Encode ``text`` by the published vocabulary ``name`` with one step of ``STEPS`` more each time.
 
-    All steps give the same ids (AssertionError otherwise), on the same text, with empty caches at the beginning.
+    All steps give the same ids (AssertionError otherwise), on the same text, with caches that have seen none before.
     Columns: step, meaning, ns_per_byte: CPU time per byte, of "one call" the median of ``turns``.
     """
     pipeline = Pipeline(name)
@@ -125,14 +128,14 @@ def scanner_taken_last(name: str, text: str, *, turns: int = 5) -> float:
 
 
 def word_by_word(name: str, text: str, *, most: int = 20_000) -> pd.DataFrame:
-    """Encode the distinct pre-tokens of a text one at a time, in Python and by one call of the engine for each.
+    """Encode the distinct pre-tokens of several tokens one at a time, in Python and by one call of the engine for each.
 
-    No cache helps, since each occurs once. Columns: how, ns_per_byte (of CPU time).
+    No cache helps: each occurs once, and the engine knows only single tokens beforehand. Columns: how, ns_per_byte (of
+    CPU time).
     """
     pipeline = Pipeline(name)
-    words = [word for word in dict.fromkeys(pretokenize(text, pipeline.tokenizer.pattern)) if len(word) > 1][
-        :most
-    ]
+    found_once = dict.fromkeys(pretokenize(text, pipeline.tokenizer.pattern))
+    words = [word for word in found_once if len(pipeline.tokenizer.encode_ordinary(word)) > 1][:most]
     size = sum(len(word.encode()) for word in words)
     engine = pipeline.fresh()
     slow, expected = cpu_seconds(lambda: [pipeline._merge(word) for word in words])
@@ -202,7 +205,7 @@ def _in_one_call(pipeline: Pipeline, text: str, turns: int) -> tuple[float, NDAr
 
 
 def _wall(pipeline: Pipeline, path: Path, threads: int) -> float:
-    """The wall seconds of encoding a file with empty caches."""
+    """The wall seconds of encoding a file with caches that have seen no text."""
     engine = pipeline.fresh()._engine
     started = time.perf_counter()
     for _ in _bpe.FileEncoder(engine, os.fsencode(path), num_threads=threads, progress=None):
