@@ -12,7 +12,8 @@ from course_lib.files import PathLike, atomic_write, check_input_file
 
 _SAMPLE = 1 << 22  # bytes that the encoding is detected from
 _BLOCK = 1 << 20
-# Longer marks come first: that of UTF-32 begins with that of UTF-16.
+# Longer marks come first: that of UTF-32 begins with that of UTF-16. It is also UTF-16's with a NUL behind it; a text
+# that begins with NUL is the less likely of the two.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from course_lib.data import ReaderText, open_text, reader_text
@@ -58,6 +58,8 @@ def test_the_encoding_is_found(text: str, encoding: str, told: str, tmp_path: Pa
 def test_a_marked_text_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, text: str, encoding: str
 ) -> None:
+    # FF FE 00 00 begins UTF-32, too, and is taken for that.
+    assume(encoding != "utf-16" or not text.startswith("\0"))
     assert opened(tmp_path_factory.mktemp("text"), text.encode(encoding)).read(1000) == text
 
 
