@@ -73,7 +73,7 @@ bool some_whole_token_is_not_merged(const Vocabulary& vocabulary) {
 }
 
 // A cache that knows the tokens which pre-tokens of the same bytes become: most of the words of a text are
-// among them, and need not be merged once. It has room for as many other words.
+// among them, and need not be merged once.
 PretokenCache make_cache(const Vocabulary& vocabulary) {
     std::vector<TokenId> seeds;
     for (const TokenId id : vocabulary.known_tokens()) {
