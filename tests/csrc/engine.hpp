@@ -5,14 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <numeric>
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bpe/bytes.hpp"
 #include "bpe/count.hpp"
 #include "bpe/special.hpp"
+#include "bpe/vocabulary.hpp"
 
 constexpr std::string_view special = "<|end|>";
 
@@ -48,6 +51,17 @@ inline std::vector<std::string> byte_tokens() {
     std::vector<std::string> tokens(256, std::string(1, '\0'));
     for (std::size_t byte = 0; byte < tokens.size(); ++byte) tokens[byte][0] = static_cast<char>(byte);
     return tokens;
+}
+
+// Tokens whose ids are their places, the first 256 of them the bytes, and rules for them.
+inline bpe::Vocabulary make_vocabulary(const std::vector<std::string>& tokens,
+                                       const std::vector<bpe::Merge>& merges) {
+    std::vector<bpe::Vocabulary::Entry> entries;
+    entries.reserve(tokens.size());
+    for (bpe::TokenId id = 0; id < tokens.size(); ++id) entries.push_back({id, tokens[id]});
+    std::array<bpe::TokenId, 256> byte_ids{};
+    std::iota(byte_ids.begin(), byte_ids.end(), 0U);
+    return {std::move(entries), merges, byte_ids, {}};
 }
 
 inline bpe::WordCounts count(const std::vector<bpe::Bytes>& documents, std::size_t num_threads) {

@@ -1,10 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,16 +24,8 @@ bpe::Encoder make_encoder(const std::vector<bpe::Bytes>& documents) {
         tokens.push_back(tokens[left] + tokens[right]);
     }
     tokens.emplace_back(special);
-    std::vector<bpe::Vocabulary::Entry> entries;
-    entries.reserve(tokens.size());
-    for (bpe::TokenId id = 0; id < tokens.size(); ++id) entries.push_back({id, tokens[id]});
-    std::array<bpe::TokenId, 256> byte_ids{};
-    std::iota(byte_ids.begin(), byte_ids.end(), 0U);
     const auto special_id = static_cast<bpe::TokenId>(tokens.size() - 1);
-    return {bpe::Vocabulary(std::move(entries), rules, byte_ids, {}),
-            special_tokens(),
-            {special_id},
-            bpe::Pattern::gpt2};
+    return {make_vocabulary(tokens, rules), special_tokens(), {special_id}, bpe::Pattern::gpt2};
 }
 
 }  // namespace

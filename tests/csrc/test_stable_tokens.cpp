@@ -1,10 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <map>
-#include <numeric>
 #include <random>
 #include <set>
 #include <string>
@@ -23,14 +21,7 @@ struct Rules {
     std::vector<std::string> tokens = byte_tokens();
     std::vector<bpe::Merge> merges;
 
-    bpe::Vocabulary vocabulary() const {
-        std::vector<bpe::Vocabulary::Entry> entries;
-        entries.reserve(tokens.size());
-        for (bpe::TokenId id = 0; id < tokens.size(); ++id) entries.push_back({id, tokens[id]});
-        std::array<bpe::TokenId, 256> byte_ids{};
-        std::iota(byte_ids.begin(), byte_ids.end(), 0U);
-        return {std::move(entries), merges, byte_ids, {}};
-    }
+    bpe::Vocabulary vocabulary() const { return make_vocabulary(tokens, merges); }
 };
 
 // Pairs of tokens drawn at random from a few letters: unlike learned rules, many are never used, because an

@@ -11,7 +11,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "bpe/encode.hpp"
@@ -99,15 +98,7 @@ struct Rules {
     }
 
     bpe::Encoder encoder() const {
-        std::vector<bpe::Vocabulary::Entry> entries;
-        entries.reserve(tokens.size());
-        for (bpe::TokenId id = 0; id < tokens.size(); ++id) entries.push_back({id, tokens[id]});
-        std::array<bpe::TokenId, 256> byte_ids{};
-        std::iota(byte_ids.begin(), byte_ids.end(), 0U);
-        return {bpe::Vocabulary(std::move(entries), merges, byte_ids, {}),
-                bpe::SpecialTokens(),
-                {},
-                std::nullopt};
+        return {make_vocabulary(tokens, merges), bpe::SpecialTokens(), {}, std::nullopt};
     }
 };
 
