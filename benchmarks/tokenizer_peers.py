@@ -81,7 +81,7 @@ def file_ours(tokenizer: Any, corpus: Corpus, threads: int) -> Call:
 
     def encode() -> NDArray[Any]:
         windows = encoder(tokenizer._engine, os.fsencode(corpus.path), num_threads=threads, progress=None)
-        return np.concatenate([array for window in windows for array in window])
+        return np.concatenate([*windows])
 
     return encode
 
@@ -167,7 +167,7 @@ PEERS = (
         ALL,
         ours,
         whole=lambda t, c, n: lambda text=c.text: t.encode_to_numpy(text),
-        batch=lambda t, c, n: lambda texts=c.documents: t.encode_batch(texts, num_threads=n),
+        batch=lambda t, c, n: lambda texts=c.documents: t.encode_batch_to_numpy(texts, num_threads=n),
         file=file_ours,
         short={"list": lambda t: t.encode, "NumPy": lambda t: t.encode_to_numpy},
         train=train_ours,

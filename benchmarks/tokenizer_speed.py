@@ -18,8 +18,8 @@ distinct strings of 24 tokens, one call each, into a list and into a NumPy array
 caches have not seen (some know the vocabulary's words); later ones in the same process ("again") find it in them.
 
 *Not measured:* importing packages, loading vocabularies and texts, decoding, writing ids to a disk. Hugging Face's
-tokenizers encodes the first eighth of a text: all of it would take minutes. In "batch", course_lib, tiktoken and
-tokenizers make Python lists, gigatoken, fastokens, tuetoken, quicktok-v1 and splintr-rs flat arrays.
+tokenizers encodes the first eighth of a text: all of it would take minutes. In "batch", course_lib, gigatoken,
+fastokens, tuetoken and splintr-rs make one flat array, quicktok-v1 an array for each document, the others Python lists.
 
 *Checked while measuring:* the ids of every encoding are those of course_lib, which its tests compare with tiktoken;
 else "same" is false. In training, packages break ties and cut lines differently: "shared" is the share of a package's

@@ -172,15 +172,33 @@ class Tokenizer:
         self, texts: Sequence[str | bytes], *, num_threads: int | None = None
     ) -> list[list[int]]:
         """``[encode(text) for text in texts]`` on ``num_threads`` threads (default: every processor)."""
-        if num_threads is not None:
-            check_positive("num_threads", num_threads)
-        if isinstance(texts, str | bytes):
-            raise TypeError("texts must be a sequence of str, not a single text")
+        texts = _checked_batch(texts, num_threads)
         if self._piecewise is not None and any(map(self._piecewise.needed_for, texts)):
             return [self.encode(text) for text in texts]
         try:
             return self._engine.encode_batch(
-                list(texts), with_specials=True, num_threads=num_threads, progress=None
+                texts, with_specials=True, num_threads=num_threads, progress=None
+            )
+        except UnicodeEncodeError as error:
+            raise surrogate_error(error) from None
+
+    def encode_batch_to_numpy(
+        self, texts: Sequence[str | bytes], *, num_threads: int | None = None
+    ) -> tuple[NDArray[np.uint16] | NDArray[np.uint32], NDArray[np.int64]]:
+        """The ids of all ``texts`` in one array, and offsets: much faster than the lists of :meth:`encode_batch`.
+
+        ``ids`` has shape ``(tokens,)`` and the type that :meth:`encode_to_numpy` returns, ``offsets`` shape
+        ``(texts + 1,)``: the ids of text k are ``ids[offsets[k] : offsets[k + 1]]``. Threads and errors as in
+        :meth:`encode_batch`.
+        """
+        texts = _checked_batch(texts, num_threads)
+        if self._piecewise is not None and any(map(self._piecewise.needed_for, texts)):
+            arrays = [self.encode_to_numpy(text) for text in texts]
+            ids: NDArray[Any] = np.concatenate(arrays)
+            return ids, np.cumsum([0, *map(len, arrays)], dtype=np.int64)
+        try:
+            return self._engine.encode_batch_numpy(
+                texts, with_specials=True, num_threads=num_threads, progress=None
             )
         except UnicodeEncodeError as error:
             raise surrogate_error(error) from None
@@ -251,8 +269,7 @@ class Tokenizer:
         encoder = _bpe.FileEncoder(
             self._engine, os.fsencode(source), num_threads=1, progress=None, start=start, stop=stop
         )
-        arrays = [array for window in encoder for array in window]
-        return np.concatenate(arrays or [np.empty(0, token_dtype(self.vocab_size))])
+        return np.concatenate([*encoder] or [np.empty(0, token_dtype(self.vocab_size))])
 
     def check_target(self, source: PathLike, target: PathLike) -> Path:
         """The file that ``target`` names, after checking that the tokens of ``source`` may be written there.
@@ -371,11 +388,19 @@ class Tokenizer:
     def _file_ids(self, source: Any, num_threads: int | None, bar: Any) -> Iterator[NDArray[Any]]:
         if self._piecewise is None:
             name = os.fsencode(source)  # need not be UTF-8
-            for arrays in _bpe.FileEncoder(self._engine, name, num_threads=num_threads, progress=bar):
-                yield from arrays
+            yield from _bpe.FileEncoder(self._engine, name, num_threads=num_threads, progress=bar)
             return
         with open(source, "rb") as file:
             bar(0, source.stat().st_size)
             for part in safe_parts(iter(lambda: file.read(1 << 20), b""), self._cutter.safe_cut):
                 yield self.encode_to_numpy(part)
                 bar.update(len(part))
+
+
+def _checked_batch(texts: Sequence[str | bytes], num_threads: int | None) -> list[str | bytes]:
+    """The arguments of a batch, after checking all but the types of its texts; a list that nobody else changes."""
+    if num_threads is not None:
+        check_positive("num_threads", num_threads)
+    if isinstance(texts, str | bytes):
+        raise TypeError("texts must be a sequence of str, not a single text")
+    return list(texts)

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
-#include <tuple>
 #include <utility>
 
 #include "bpe/hash.hpp"
@@ -93,6 +92,37 @@ PretokenCache make_cache(const Vocabulary& vocabulary) {
     return cache;
 }
 
+// Texts that one thread takes at a time.
+struct Group {
+    std::size_t number;
+    std::size_t first;
+    std::size_t last;  // the one after the last
+    std::size_t bytes;
+
+    bool empty() const { return first == last; }
+};
+
+// Hands the texts out in groups, in order.
+class Groups {
+  public:
+    explicit Groups(std::span<const Bytes> texts) : texts_(texts) {}
+
+    Group take() {
+        const std::lock_guard lock(mutex_);
+        Group group{next_++, end_, end_, 0};
+        while (group.last < texts_.size() && group.bytes < grain_bytes)
+            group.bytes += texts_[group.last++].size();
+        end_ = group.last;
+        return group;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::span<const Bytes> texts_;
+    std::size_t next_ = 0;
+    std::size_t end_ = 0;
+};
+
 }  // namespace
 
 // Pre-tokens that are looked up together.
@@ -176,67 +206,39 @@ void Encoder::encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) 
 }
 
 template <class Id>
-IdArray<Id> Encoder::encode_pieces(std::span<const Bytes> pieces, bool with_specials,
-                                   const Tick& tick) const {
-    std::uint64_t total = 0;
-    for (const Bytes piece : pieces) total += piece.size();
-    IdCollector<Id> collected;
-    run_parallel(1, total, tick, [&](std::size_t, Progress& progress) {
-        const Lease workspace(*this);
-        IdBuffer ids;
-        for (const Bytes piece : pieces) {
-            if (progress.cancelled) return;
-            ids.clear();
-            encode_text(piece, with_specials, *workspace, ids);
-            progress.done += piece.size();
-            collected.append(ids.span(), static_cast<double>(progress.done) / static_cast<double>(total));
-        }
-    });
-    return collected.take();
-}
-
-template IdArray<std::uint16_t> Encoder::encode_pieces(std::span<const Bytes>, bool, const Tick&) const;
-template IdArray<std::uint32_t> Encoder::encode_pieces(std::span<const Bytes>, bool, const Tick&) const;
-
-template <class Id>
-std::vector<IdArray<Id>> Encoder::encode_all(std::span<const Bytes> texts, bool with_specials,
-                                             std::size_t num_threads, const Tick& tick) const {
-    std::vector<IdArray<Id>> results(texts.size());
+IdBatch<Id> Encoder::encode_all(std::span<const Bytes> texts, bool with_specials, std::size_t num_threads,
+                                const Tick& tick) const {
     std::uint64_t total = 0;
     for (const Bytes text : texts) total += text.size();
     const std::size_t useful = std::max<std::size_t>(1, std::min(texts.size(), 1 + total / grain_bytes));
-    std::atomic<std::size_t> next_text{0};
-    std::mutex taking;
-    const auto take = [&]() -> std::pair<std::size_t, std::size_t> {
-        const std::lock_guard lock(taking);
-        const std::size_t first = next_text;
-        std::size_t last = first;
-        for (std::size_t bytes = 0; last < texts.size() && bytes < grain_bytes; ++last)
-            bytes += texts[last].size();
-        next_text = last;
-        return {first, last};
-    };
+    IdBatch<Id> batch{{}, std::vector<std::int64_t>(texts.size() + 1)};
+    IdCollector<Id> collected(total);
+    Groups groups(texts);
     run_parallel(std::min(std::max<std::size_t>(1, num_threads), useful), total, tick,
                  [&](std::size_t, Progress& progress) {
                      const Lease workspace(*this);
                      IdBuffer ids;
-                     for (auto [first, last] = take(); first < last && !progress.cancelled;
-                          std::tie(first, last) = take()) {
-                         for (std::size_t k = first; k < last; ++k) {
-                             ids.clear();
+                     for (auto group = groups.take(); !group.empty() && !progress.cancelled;
+                          group = groups.take()) {
+                         ids.clear();
+                         for (std::size_t k = group.first; k < group.last; ++k) {
+                             const std::size_t before = ids.size();
                              encode_text(texts[k], with_specials, *workspace, ids);
-                             results[k] = IdArray<Id>(ids.span());
-                             progress.done += texts[k].size();
+                             batch.offsets[k + 1] = static_cast<std::int64_t>(ids.size() - before);
                          }
+                         collected.put(group.number, ids.span(), group.bytes);
+                         progress.done += group.bytes;
                      }
                  });
-    return results;
+    batch.ids = collected.take();
+    std::partial_sum(batch.offsets.begin(), batch.offsets.end(), batch.offsets.begin());
+    return batch;
 }
 
-template std::vector<IdArray<std::uint16_t>> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
-                                                                 const Tick&) const;
-template std::vector<IdArray<std::uint32_t>> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
-                                                                 const Tick&) const;
+template IdBatch<std::uint16_t> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
+                                                    const Tick&) const;
+template IdBatch<std::uint32_t> Encoder::encode_all(std::span<const Bytes>, bool, std::size_t,
+                                                    const Tick&) const;
 
 void Encoder::encode_text(Bytes text, bool with_specials, Workspace& workspace, IdBuffer& ids) const {
     const std::uint8_t* begin = text.data();

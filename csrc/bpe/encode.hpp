@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bpe/bytes.hpp"
+#include "bpe/id_batch.hpp"
 #include "bpe/id_buffer.hpp"
 #include "bpe/key16.hpp"
 #include "bpe/parallel.hpp"
@@ -39,14 +40,10 @@ class Encoder {
     // Appends the ids of one text given as its pre-tokens.
     void encode_pretokens(std::span<const Bytes> pretokens, IdBuffer& ids) const;
 
-    // The ids of all pieces of a text in one array, on one thread beside the calling one. Ticks count bytes.
+    // The ids of all texts in one array, encoded on `num_threads` threads. Ticks count bytes.
     template <class Id>
-    IdArray<Id> encode_pieces(std::span<const Bytes> pieces, bool with_specials, const Tick& tick) const;
-
-    // One result per text, in order, on `num_threads` threads. Ticks count bytes.
-    template <class Id>
-    std::vector<IdArray<Id>> encode_all(std::span<const Bytes> texts, bool with_specials,
-                                        std::size_t num_threads, const Tick& tick) const;
+    IdBatch<Id> encode_all(std::span<const Bytes> texts, bool with_specials, std::size_t num_threads,
+                           const Tick& tick) const;
 
   private:
     class Lease;

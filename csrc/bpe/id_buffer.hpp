@@ -66,34 +66,4 @@ struct IdArray {
     std::span<const Id> span() const { return {data.get(), size}; }
 };
 
-// The ids of a long text, put together piece by piece. Memory that is not written is not provided by the
-// system, so the array may be somewhat too large.
-template <class Id>
-class IdCollector {
-  public:
-    // `part_done`: which part of the text has been encoded, these ids included; from 0 to 1.
-    void append(std::span<const TokenId> ids, double part_done) {
-        if (ids_.size + ids.size() > capacity_) grow(ids_.size + ids.size(), part_done);
-        std::ranges::transform(ids, ids_.data.get() + ids_.size,
-                               [](TokenId id) { return static_cast<Id>(id); });
-        ids_.size += ids.size();
-    }
-
-    IdArray<Id> take() { return std::move(ids_); }
-
-  private:
-    // For as many ids as the whole text will have if it goes on like this, and some more.
-    void grow(std::size_t count, double part_done) {
-        const auto expected = static_cast<std::size_t>(1.1 * static_cast<double>(count) / part_done);
-        capacity_ = std::max(expected, count);
-        IdArray<Id> larger(capacity_);
-        std::ranges::copy(ids_.span(), larger.data.get());
-        larger.size = ids_.size;
-        ids_ = std::move(larger);
-    }
-
-    IdArray<Id> ids_;
-    std::size_t capacity_ = 0;
-};
-
 }  // namespace bpe

@@ -66,6 +66,14 @@ void for_each_id(const py::object& ids, const Visit& visit) {
     }
 }
 
+// The ids and the offsets of a batch.
+template <class Id>
+py::tuple to_arrays(bpe::IdBatch<Id> batch) {
+    const auto& offsets = batch.offsets;
+    const py::array_t<std::int64_t> places(static_cast<py::ssize_t>(offsets.size()), offsets.data());
+    return py::make_tuple(to_numpy(std::move(batch.ids)), places);
+}
+
 }  // namespace
 
 Encoder::Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
@@ -82,7 +90,7 @@ bpe::IdArray<Id> Encoder::encode_in_pieces(bpe::Bytes text, bool with_specials) 
     const py::gil_scoped_release release;
     const auto pieces = bpe::split_into_chunks(
         text, with_specials ? encoder_->specials() : bpe::SpecialTokens(), piece_bytes);
-    return encoder_->encode_pieces<Id>(pieces, with_specials, make_tick(no_progress));
+    return encoder_->encode_all<Id>(pieces, with_specials, 1, make_tick(no_progress)).ids;
 }
 
 py::list Encoder::encode(const py::object& object, bool with_specials) const {
@@ -111,18 +119,32 @@ py::array Encoder::encode_numpy(const py::object& object, bool with_specials) co
                     : encode_numpy_as<std::uint32_t>(object, with_specials);
 }
 
-py::list Encoder::encode_batch(const py::sequence& objects, bool with_specials,
-                               std::optional<std::size_t> num_threads, const py::object& progress) const {
+template <class Id>
+bpe::IdBatch<Id> Encoder::encode_texts(const py::sequence& objects, bool with_specials,
+                                       std::optional<std::size_t> num_threads,
+                                       const py::object& progress) const {
     const Texts texts(objects);
-    std::vector<bpe::IdArray<std::uint32_t>> results;
-    {
-        const py::gil_scoped_release release;
-        results = encoder_->encode_all<std::uint32_t>(texts.bytes(), with_specials,
-                                                      threads_or_default(num_threads), make_tick(progress));
+    const py::gil_scoped_release release;
+    return encoder_->encode_all<Id>(texts.bytes(), with_specials, threads_or_default(num_threads),
+                                    make_tick(progress));
+}
+
+py::list Encoder::encode_batch(const py::sequence& texts, bool with_specials,
+                               std::optional<std::size_t> num_threads, const py::object& progress) const {
+    const auto [ids, offsets] = encode_texts<std::uint32_t>(texts, with_specials, num_threads, progress);
+    py::list lists(offsets.size() - 1);
+    for (std::size_t k = 0; k < lists.size(); ++k) {
+        const auto begin = static_cast<std::size_t>(offsets[k]);
+        lists[k] = to_list(ids.span().subspan(begin, static_cast<std::size_t>(offsets[k + 1]) - begin));
     }
-    py::list lists(results.size());
-    for (std::size_t k = 0; k < results.size(); ++k) lists[k] = to_list(results[k].span());
     return lists;
+}
+
+py::tuple Encoder::encode_batch_numpy(const py::sequence& texts, bool with_specials,
+                                      std::optional<std::size_t> num_threads,
+                                      const py::object& progress) const {
+    return narrow() ? to_arrays(encode_texts<std::uint16_t>(texts, with_specials, num_threads, progress))
+                    : to_arrays(encode_texts<std::uint32_t>(texts, with_specials, num_threads, progress));
 }
 
 py::list Encoder::encode_pretokens(const py::sequence& objects) const {
@@ -166,6 +188,8 @@ void register_encoder(py::module_& module) {
         .def("encode", &Encoder::encode, py::arg("text"), py::arg("with_specials"))
         .def("encode_numpy", &Encoder::encode_numpy, py::arg("text"), py::arg("with_specials"))
         .def("encode_batch", &Encoder::encode_batch, py::arg("texts"), py::kw_only(),
+             py::arg("with_specials"), py::arg("num_threads"), py::arg("progress"))
+        .def("encode_batch_numpy", &Encoder::encode_batch_numpy, py::arg("texts"), py::kw_only(),
              py::arg("with_specials"), py::arg("num_threads"), py::arg("progress"))
         .def("encode_pretokens", &Encoder::encode_pretokens, py::arg("pretokens"))
         .def("safe_cut", &Encoder::safe_cut, py::arg("text"))

@@ -31,6 +31,8 @@ class Encoder {
     py::array encode_numpy(const py::object& text, bool with_specials) const;
     py::list encode_batch(const py::sequence& texts, bool with_specials,
                           std::optional<std::size_t> num_threads, const py::object& progress) const;
+    py::tuple encode_batch_numpy(const py::sequence& texts, bool with_specials,
+                                 std::optional<std::size_t> num_threads, const py::object& progress) const;
     py::list encode_pretokens(const py::sequence& pretokens) const;
     std::size_t safe_cut(const py::object& text) const;
     py::bytes decode(const py::object& ids) const;
@@ -44,6 +46,9 @@ class Encoder {
     py::array encode_numpy_as(const py::object& text, bool with_specials) const;
     template <class Id>
     bpe::IdArray<Id> encode_in_pieces(bpe::Bytes text, bool with_specials) const;
+    template <class Id>
+    bpe::IdBatch<Id> encode_texts(const py::sequence& texts, bool with_specials,
+                                  std::optional<std::size_t> num_threads, const py::object& progress) const;
 
     std::shared_ptr<const bpe::Encoder> encoder_;
 };

@@ -37,7 +37,7 @@ class FileEncoder {
           rest_(bpe::part_of(file_.bytes(), encoder_.engine().specials(), start, stop)),
           total_bytes_(rest_.size()) {}
 
-    py::list next() {
+    py::array next() {
         if (rest_.empty()) throw py::stop_iteration();
         return encoder_.narrow() ? next_as<std::uint16_t>() : next_as<std::uint32_t>();
     }
@@ -46,18 +46,16 @@ class FileEncoder {
     static constexpr std::size_t window_bytes = std::size_t{32} << 20;
 
     template <class Id>
-    py::list next_as() {
-        std::vector<bpe::IdArray<Id>> results;
+    py::array next_as() {
+        bpe::IdArray<Id> ids;
         {
             const std::uint64_t offset = total_bytes_ - rest_.size();
             const bpe::Tick tick = make_tick(progress_, offset, total_bytes_);
             const py::gil_scoped_release release;
-            results = encoder_.engine().encode_all<Id>(take_window(), true, num_threads_, tick);
+            ids = encoder_.engine().encode_all<Id>(take_window(), true, num_threads_, tick).ids;
             file_.release_before(rest_.data());
         }
-        py::list arrays;
-        for (auto& result : results) arrays.append(to_numpy(std::move(result)));
-        return arrays;
+        return to_numpy(std::move(ids));
     }
 
     std::vector<bpe::Bytes> take_window() {

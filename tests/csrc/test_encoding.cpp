@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <numeric>
+#include <random>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bpe/encode.hpp"
+#include "bpe/id_batch.hpp"
+#include "bpe/parallel.hpp"
 #include "bpe/train.hpp"
 #include "bpe/vocabulary.hpp"
 #include "engine.hpp"
@@ -30,25 +36,89 @@ bpe::Encoder make_encoder(const std::vector<bpe::Bytes>& documents) {
 
 }  // namespace
 
-TEST_CASE("encoding gives the same ids on one and four threads, and decoding gives the text back") {
-    const std::vector<std::string> documents = make_documents();
+TEST_CASE("a batch has the ids of its texts, one after the other, on any number of threads") {
+    std::vector<std::string> documents = make_documents();
+    // Groups end inside of empty texts, and short texts share one.
+    documents.insert(documents.begin() + 20, 300, "");
+    documents.insert(documents.begin() + 30, 20'000, " the fox");
+    documents.emplace_back();
     const std::vector<bpe::Bytes> views = as_bytes(documents);
-    const bpe::Encoder encoder = make_encoder(views);
+    const bpe::Encoder encoder = make_encoder(as_bytes(make_documents()));
     const auto special_id = static_cast<bpe::TokenId>(encoder.vocabulary().size() - 1);
 
-    const auto alone = encoder.encode_all<std::uint16_t>(views, true, 1, keep_going);
-    const auto together = encoder.encode_all<std::uint16_t>(views, true, 4, keep_going);
-    REQUIRE(alone.size() == documents.size());
-    REQUIRE(together.size() == documents.size());
-    for (std::size_t k = 0; k < documents.size(); ++k) {
-        CAPTURE(k);
-        const auto ids = alone[k].span();
-        CHECK(std::ranges::equal(ids, together[k].span()));
-        std::string decoded;
-        for (const bpe::TokenId id : ids) decoded += encoder.vocabulary().bytes(id);
-        CHECK((decoded == documents[k]));             // in parentheses: a failure prints no 60 KB
-        CHECK(ids.size() < documents[k].size() / 2);  // merges are applied
-        CHECK(std::ranges::count(ids, special_id) > 0);
+    std::vector<std::uint16_t> expected;
+    std::vector<std::int64_t> offsets = {0};
+    for (const bpe::Bytes text : views) {
+        bpe::IdBuffer ids;
+        encoder.encode(text, true, ids);
+        expected.insert(expected.end(), ids.span().begin(), ids.span().end());
+        offsets.push_back(static_cast<std::int64_t>(expected.size()));
+    }
+    std::string decoded;
+    for (const bpe::TokenId id : expected) decoded += encoder.vocabulary().bytes(id);
+    const auto pieces = std::accumulate(documents.begin(), documents.end(), std::string());
+    CHECK((decoded == pieces));                   // in parentheses: a failure prints no megabytes
+    CHECK(expected.size() < decoded.size() / 2);  // merges are applied
+    CHECK(std::ranges::count(expected, special_id) > 0);
+
+    for (const std::size_t num_threads : {0, 1, 2, 4, 9}) {
+        CAPTURE(num_threads);
+        const auto batch = encoder.encode_all<std::uint16_t>(views, true, num_threads, keep_going);
+        CHECK((batch.offsets == offsets));
+        CHECK(std::ranges::equal(batch.ids.span(), expected));
+        const auto wide = encoder.encode_all<std::uint32_t>(views, true, num_threads, keep_going);
+        CHECK((wide.offsets == offsets));
+        CHECK(std::ranges::equal(wide.ids.span(), expected));
+    }
+}
+
+TEST_CASE("a batch without texts, and one without bytes, has no ids") {
+    const bpe::Encoder encoder = make_encoder(as_bytes(make_documents()));
+    const auto none = encoder.encode_all<std::uint16_t>({}, true, 2, keep_going);
+    CHECK(none.ids.size == 0);
+    CHECK((none.offsets == std::vector<std::int64_t>{0}));
+    const auto empty = encoder.encode_all<std::uint16_t>(std::vector<bpe::Bytes>(3), true, 2, keep_going);
+    CHECK(empty.ids.size == 0);
+    CHECK((empty.offsets == std::vector<std::int64_t>(4)));
+}
+
+TEST_CASE("a batch is cancelled by its tick") {
+    const std::vector<std::string> documents = make_documents();
+    std::vector<bpe::Bytes> views;
+    for (int k = 0; k < 400; ++k) std::ranges::copy(as_bytes(documents), std::back_inserter(views));
+    const bpe::Encoder encoder = make_encoder(as_bytes(documents));
+    std::uint64_t total = 0;
+    CHECK_THROWS_AS(encoder.encode_all<std::uint16_t>(views, true, 2,
+                                                      [&](std::uint64_t done, std::uint64_t all) {
+                                                          total = all;
+                                                          CHECK(done < all);
+                                                          return false;
+                                                      }),
+                    bpe::Cancelled);
+    CHECK(total == 400 * std::accumulate(documents.begin(), documents.end(), std::uint64_t{0},
+                                         [](auto sum, const auto& text) { return sum + text.size(); }));
+}
+
+TEST_CASE("ids come in the order of their groups, whichever is first, also when the array must grow") {
+    // Each has more ids than those before it, for as many bytes: always more than was expected.
+    std::vector<std::vector<bpe::TokenId>> groups(60);
+    for (std::size_t k = 0; k < groups.size(); ++k) {
+        groups[k].assign(k * k * 4, static_cast<bpe::TokenId>(k));
+    }
+    std::vector<std::uint16_t> expected;
+    for (const auto& group : groups) expected.insert(expected.end(), group.begin(), group.end());
+    std::vector<std::size_t> order(groups.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::mt19937 random(3);
+    for (int round = 0; round < 50; ++round) {
+        std::ranges::shuffle(order, random);
+        bpe::IdCollector<std::uint16_t> collected(20'000 * groups.size());
+        bpe::run_parallel(3, 1, keep_going, [&](std::size_t worker, bpe::Progress&) {
+            for (std::size_t k = worker; k < order.size(); k += 3) {
+                collected.put(order[k], std::span<const bpe::TokenId>(groups[order[k]]), 20'000);
+            }
+        });
+        CHECK(std::ranges::equal(collected.take().span(), expected));
     }
 }
 

@@ -176,8 +176,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_cuts(tokenizer, text, ids, place);
     if (threads) {
         const std::vector<bpe::Bytes> texts(7, text);
-        for (const auto& found : tokenizer.encoder().encode_all<std::uint32_t>(texts, true, 2, keep_going)) {
-            fuzz::check(std::ranges::equal(ids, found.span()), "a batch gives the same ids");
+        const auto batch = tokenizer.encoder().encode_all<std::uint32_t>(texts, true, 2, keep_going);
+        fuzz::check(batch.offsets.size() == texts.size() + 1 && batch.offsets.front() == 0 &&
+                        batch.offsets.back() == static_cast<std::int64_t>(batch.ids.size),
+                    "the offsets of a batch span its ids");
+        for (std::size_t k = 0; k < texts.size(); ++k) {
+            fuzz::check(std::ranges::equal(ids, std::span(&batch.ids.data[0] + batch.offsets[k],
+                                                          &batch.ids.data[0] + batch.offsets[k + 1])),
+                        "a batch gives the same ids");
         }
     }
     return 0;

@@ -79,7 +79,7 @@ class TestRangesOfFiles:
             }
             parts.add_file(str(path), **limits)
             encoder = _bpe.FileEncoder(tokenizer._engine, str(path), **limits)
-            ids += [token for window in encoder for array in window for token in array.tolist()]
+            ids += [token for window in encoder for token in window.tolist()]
         assert parts.pack() == whole.pack()
         assert ids == tokenizer.encode(data)
 

@@ -192,6 +192,7 @@ class TestEqualsHuggingFace:
             assert loaded.encode(text.encode()) == ids
             assert loaded.encode_to_numpy(text).tolist() == ids
             assert loaded.encode_batch([text, ""]) == [ids, []]
+            assert loaded.encode_batch_to_numpy([text, ""])[0].tolist() == ids
             assert reference.encode(loaded, text) == ids
             assert written.encode(text, add_special_tokens=False).ids == ids
             assert normalize(loaded.decode(ids), loaded.normalizer) == normalize(text, loaded.normalizer)

@@ -159,11 +159,6 @@ class TestSpecialTokens:
 
 
 class TestWaysToEncode:
-    @pytest.mark.parametrize("num_threads", [None, 1, 3])
-    def test_batch(self, own: Tokenizer, num_threads: int | None) -> None:
-        documents = [*stories(100_000, seed=5, language="both"), "", "<|end|>"]
-        assert own.encode_batch(documents, num_threads=num_threads) == [own.encode(d) for d in documents]
-
     def test_numpy(self, own: Tokenizer) -> None:
         text = "Hello, 世界<|endoftext|>"
         ids = own.encode_to_numpy(text)
@@ -316,7 +311,6 @@ class TestBadInput:
             tokenizer.encode,
             tokenizer.encode_ordinary,
             tokenizer.encode_to_numpy,
-            lambda text: tokenizer.encode_batch(["fine", text]),
             lambda text: list(tokenizer.encode_iterable([text])),
         ):
             with pytest.raises(ValueError, match=r"lone surrogate, '\\udc80', at position 2"):
@@ -330,17 +324,10 @@ class TestBadInput:
             tokenizer.encode(text)  # type: ignore[arg-type]
 
     def test_one_text_where_several_are_meant(self) -> None:
-        with pytest.raises(TypeError, match="texts"):
-            Tokenizer(BYTES, []).encode_batch("abc")
         with pytest.raises(TypeError, match="iterable of str"):
             list(Tokenizer(BYTES, []).encode_iterable("abc"))
         with pytest.raises(TypeError, match="item of type int"):
             list(Tokenizer(BYTES, []).encode_iterable(["abc", 3]))  # type: ignore[list-item]
-
-    @pytest.mark.parametrize("num_threads", [0, -1, 1.5, True])
-    def test_num_threads(self, num_threads: object) -> None:
-        with pytest.raises((TypeError, ValueError), match="num_threads must be"):
-            Tokenizer(BYTES, []).encode_batch(["a"], num_threads=num_threads)  # type: ignore[arg-type]
 
     def test_files(self, own: Tokenizer, tmp_path: Path) -> None:
         (tmp_path / "text").write_text("text")
