@@ -19,7 +19,7 @@ caches have not seen (some know the vocabulary's words); later ones in the same 
 
 *Not measured:* importing packages, loading vocabularies and texts, decoding, writing ids to a disk. Hugging Face's
 tokenizers encodes the first eighth of a text: all of it would take minutes. In "batch", course_lib, gigatoken,
-fastokens, tuetoken and splintr-rs make one flat array, quicktok-v1 an array for each document, the others Python lists.
+fastokens, tuetoken, quicktok-v1 and splintr-rs make one flat array, the others a list or an object for each document.
 
 *Checked while measuring:* the ids of every encoding are those of course_lib, which its tests compare with tiktoken;
 else "same" is false. In training, packages break ties and cut lines differently: "shared" is the share of a package's

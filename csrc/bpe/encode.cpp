@@ -180,6 +180,9 @@ Encoder::Encoder(Vocabulary vocabulary, SpecialTokens specials, std::vector<Toke
     if (special_ids_.size() != specials_.size()) {
         throw std::invalid_argument("every special token needs exactly one id");
     }
+    if (!std::ranges::all_of(special_ids_, [&](TokenId id) { return vocabulary_.contains(id); })) {
+        throw std::invalid_argument("a special token has an id that is not in the vocabulary");
+    }
     idle_.push_back(std::make_unique<Workspace>(vocabulary_));  // else the first text would wait for it
 }
 

@@ -1,4 +1,4 @@
-// Token ids as Python lists and NumPy arrays.
+// Token ids as NumPy arrays.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -13,20 +13,6 @@
 namespace python {
 
 namespace py = pybind11;
-
-template <class Id>
-py::list to_list(std::span<const Id> ids) {
-    py::list list(ids.size());
-    Py_ssize_t place = 0;
-    for (const Id id : ids) {
-        // Ids have 24 bits; from a signed number, Python makes an integer of one digit without counting
-        // digits.
-        PyObject* const item = PyLong_FromLong(static_cast<long>(id));
-        if (item == nullptr) throw py::error_already_set();
-        PyList_SET_ITEM(list.ptr(), place++, item);
-    }
-    return list;
-}
 
 // Hands the memory over to NumPy instead of copying it.
 template <class Id>

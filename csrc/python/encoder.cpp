@@ -81,7 +81,8 @@ Encoder::Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
                  const std::vector<std::pair<std::string, bpe::TokenId>>& specials,
                  const std::array<bpe::TokenId, 256>& byte_ids, const std::vector<bpe::TokenId>& whole_tokens,
                  const std::optional<std::string>& pattern)
-    : encoder_(make_encoder(tokens, merges, specials, byte_ids, whole_tokens, pattern)) {}
+    : encoder_(make_encoder(tokens, merges, specials, byte_ids, whole_tokens, pattern)),
+      objects_(std::make_shared<IdObjects>(encoder_->vocabulary().size())) {}
 
 // On one thread, beside the one that checks for Ctrl-C.
 template <class Id>
@@ -96,11 +97,11 @@ bpe::IdArray<Id> Encoder::encode_in_pieces(bpe::Bytes text, bool with_specials) 
 py::list Encoder::encode(const py::object& object, bool with_specials) const {
     const Text text(object);
     if (text.bytes().size() >= min_bytes_to_cut) {
-        return to_list(encode_in_pieces<std::uint32_t>(text.bytes(), with_specials).span());
+        return objects_->list(encode_in_pieces<std::uint32_t>(text.bytes(), with_specials).span());
     }
     bpe::IdBuffer ids;
     without_gil(text.bytes().size(), [&] { encoder_->encode(text.bytes(), with_specials, ids); });
-    return to_list(ids.span());
+    return objects_->list(ids.span());
 }
 
 template <class Id>
@@ -135,7 +136,8 @@ py::list Encoder::encode_batch(const py::sequence& texts, bool with_specials,
     py::list lists(offsets.size() - 1);
     for (std::size_t k = 0; k < lists.size(); ++k) {
         const auto begin = static_cast<std::size_t>(offsets[k]);
-        lists[k] = to_list(ids.span().subspan(begin, static_cast<std::size_t>(offsets[k + 1]) - begin));
+        lists[k] =
+            objects_->list(ids.span().subspan(begin, static_cast<std::size_t>(offsets[k + 1]) - begin));
     }
     return lists;
 }
@@ -154,7 +156,7 @@ py::list Encoder::encode_pretokens(const py::sequence& objects) const {
         const py::gil_scoped_release release;
         encoder_->encode_pretokens(pretokens.bytes(), ids);
     }
-    return to_list(ids.span());
+    return objects_->list(ids.span());
 }
 
 std::size_t Encoder::safe_cut(const py::object& object) const {

@@ -14,6 +14,7 @@
 
 #include "bpe/encode.hpp"
 #include "bpe/vocabulary.hpp"
+#include "python/id_objects.hpp"
 
 namespace python {
 
@@ -50,7 +51,9 @@ class Encoder {
     bpe::IdBatch<Id> encode_texts(const py::sequence& texts, bool with_specials,
                                   std::optional<std::size_t> num_threads, const py::object& progress) const;
 
+    // Copies of this object share both.
     std::shared_ptr<const bpe::Encoder> encoder_;
+    std::shared_ptr<IdObjects> objects_;
 };
 
 }  // namespace python

@@ -1,8 +1,10 @@
 """The Tokenizer gives the ids that tiktoken and Hugging Face give, and gives every byte back."""
 
+import gc
 import itertools
 import os
 import pickle
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from course_lib import _bpe
 from course_lib.data import stories
 from course_lib.errors import FormatError
 from course_lib.token_file import TokenFile
@@ -228,6 +231,21 @@ class TestWaysToEncode:
         with ThreadPoolExecutor(4) as pool:
             results = list(pool.map(own.encode, documents))
         assert results == [own.encode(document) for document in documents]
+
+    def test_lists_share_integers_that_outlive_the_tokenizer(self, own: Tokenizer) -> None:
+        # Python itself keeps small integers; this id is none.
+        tokenizer = Tokenizer(own.vocab | {99_999: b"<|last|>"}, own.merges, ["<|last|>"])
+        [last] = tokenizer.encode("<|last|>")
+        held = sys.getrefcount(last)
+        lists = [tokenizer.encode("<|last|>" * 3), *tokenizer.encode_batch(["", "a<|last|>"])]
+        assert all(token_id is last for token_id in (*lists[0], lists[2][1]))
+        assert sys.getrefcount(last) == held + 4
+        windows = _bpe.FileEncoder(tokenizer._engine, __file__, num_threads=1, progress=None)
+        del tokenizer
+        gc.collect()
+        assert sys.getrefcount(last) == held + 4 and len(next(iter(windows))) > 100
+        del windows, lists
+        assert sys.getrefcount(last) == held - 1 and last == 99_999
 
     def test_pickle(self, own: Tokenizer) -> None:
         copy = pickle.loads(pickle.dumps(own))
