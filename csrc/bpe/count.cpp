@@ -78,9 +78,7 @@ void WordCounts::add_documents(std::span<const Bytes> documents, Pattern pattern
         }
     };
     if (pieces.size() == 1 && total_bytes < piece_bytes) {  // too little to start a thread for
-        Progress progress;
-        work(0, progress);
-        if (tick && !tick(total_bytes, total_bytes)) throw Cancelled();
+        run_here(total_bytes, tick, work);
         return;
     }
     run_parallel(num_workers, total_bytes, tick, work);

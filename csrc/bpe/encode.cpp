@@ -28,6 +28,9 @@ constexpr std::size_t max_seeds = PretokenCache::max_keys / 2;
 // that all threads end at about the same time and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
+// Less than this is encoded in a hundredth of a second or two, on the calling thread: nobody cancels that.
+constexpr std::size_t min_bytes_for_a_thread = std::size_t{4} << 20;
+
 // Appends the ids of the first pre-tokens, as far as the cache knows them; returns how many these are. A key
 // of zeros is never known.
 std::size_t find_known(const PretokenCache& known, std::span<const Key16> keys, const std::uint32_t* homes,
@@ -217,22 +220,26 @@ IdBatch<Id> Encoder::encode_all(std::span<const Bytes> texts, bool with_specials
     IdBatch<Id> batch{{}, std::vector<std::int64_t>(texts.size() + 1)};
     IdCollector<Id> collected(total);
     Groups groups(texts);
-    run_parallel(std::min(std::max<std::size_t>(1, num_threads), useful), total, tick,
-                 [&](std::size_t, Progress& progress) {
-                     const Lease workspace(*this);
-                     IdBuffer ids;
-                     for (auto group = groups.take(); !group.empty() && !progress.cancelled;
-                          group = groups.take()) {
-                         ids.clear();
-                         for (std::size_t k = group.first; k < group.last; ++k) {
-                             const std::size_t before = ids.size();
-                             encode_text(texts[k], with_specials, *workspace, ids);
-                             batch.offsets[k + 1] = static_cast<std::int64_t>(ids.size() - before);
-                         }
-                         collected.put(group.number, ids.span(), group.bytes);
-                         progress.done += group.bytes;
-                     }
-                 });
+    const auto work = [&](std::size_t, Progress& progress) {
+        const Lease workspace(*this);
+        IdBuffer ids;
+        for (auto group = groups.take(); !group.empty() && !progress.cancelled; group = groups.take()) {
+            ids.clear();
+            for (std::size_t k = group.first; k < group.last; ++k) {
+                const std::size_t before = ids.size();
+                encode_text(texts[k], with_specials, *workspace, ids);
+                batch.offsets[k + 1] = static_cast<std::int64_t>(ids.size() - before);
+            }
+            collected.put(group.number, ids.span(), group.bytes);
+            progress.done += group.bytes;
+        }
+    };
+    const std::size_t workers = std::min(std::max<std::size_t>(1, num_threads), useful);
+    if (workers == 1 && total < min_bytes_for_a_thread) {
+        run_here(total, tick, work);
+    } else {
+        run_parallel(workers, total, tick, work);
+    }
     batch.ids = collected.take();
     std::partial_sum(batch.offsets.begin(), batch.offsets.end(), batch.offsets.begin());
     return batch;

@@ -1,10 +1,14 @@
 // Arrays of token ids that do not clear memory before it is written.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -50,15 +54,45 @@ class IdBuffer {
     std::size_t capacity_ = 0;
 };
 
-// The ids of one text. Id is std::uint16_t where the vocabulary allows it,
-// otherwise std::uint32_t.
+// Memory for ids that is written from front to back. New pages of 4 KiB take about as long as encoding what
+// fills them (DESIGN.md), so large arrays ask for huge pages, as far as they fill these.
+template <class Id>
+class IdMemory {
+  public:
+    IdMemory() = default;
+    explicit IdMemory(std::size_t count) {
+        void* memory = nullptr;
+        const std::size_t bytes = std::max<std::size_t>(1, count * sizeof(Id));  // of none, the result may be null
+        const bool large = bytes >= huge_page;
+        const std::size_t alignment = large ? huge_page : alignof(std::max_align_t);
+        if (posix_memalign(&memory, alignment, bytes) != 0) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+        if (large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+#endif
+        ids_.reset(static_cast<Id*>(memory));
+    }
+
+    Id* get() const { return ids_.get(); }
+    // The caller frees it with std::free().
+    Id* release() { return ids_.release(); }
+
+  private:
+    static constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
+    };
+    std::unique_ptr<Id, Free> ids_;
+};
+
+// The ids of texts. Id is std::uint16_t where the vocabulary allows it, otherwise std::uint32_t.
 template <class Id>
 struct IdArray {
-    std::unique_ptr<Id[]> data;
+    IdMemory<Id> data;
     std::size_t size = 0;
 
     IdArray() = default;
-    explicit IdArray(std::size_t count) : data(std::make_unique_for_overwrite<Id[]>(count)), size(count) {}
+    explicit IdArray(std::size_t count) : data(count), size(count) {}
     explicit IdArray(std::span<const TokenId> ids) : IdArray(ids.size()) {
         std::ranges::transform(ids, data.get(), [](TokenId id) { return static_cast<Id>(id); });
     }

@@ -71,6 +71,13 @@ void run_parallel(std::size_t num_workers, std::uint64_t total, const Tick& tick
     if (tick) tick(total, total);
 }
 
+void run_here(std::uint64_t total, const Tick& tick,
+              const std::function<void(std::size_t, Progress&)>& work) {
+    Progress progress;
+    work(0, progress);
+    if (tick && !tick(total, total)) throw Cancelled();
+}
+
 std::size_t default_num_threads() {
 #ifdef __linux__
     cpu_set_t set;

@@ -31,6 +31,11 @@ struct Progress {
 void run_parallel(std::size_t num_workers, std::uint64_t total, const Tick& tick,
                   const std::function<void(std::size_t worker, Progress& progress)>& work);
 
+// The same with one worker, on the calling thread: for jobs that end before a thread would be worth starting.
+// Ticks once, at the end.
+void run_here(std::uint64_t total, const Tick& tick,
+              const std::function<void(std::size_t worker, Progress& progress)>& work);
+
 // The default number of threads: the processors that this process may run on.
 std::size_t default_num_threads();
 

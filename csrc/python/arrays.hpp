@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <span>
 
 #include "bpe/id_buffer.hpp"
@@ -18,7 +19,7 @@ namespace py = pybind11;
 template <class Id>
 py::array to_numpy(bpe::IdArray<Id> ids) {
     Id* const data = ids.data.release();
-    const py::capsule owner(data, [](void* pointer) { delete[] static_cast<Id*>(pointer); });
+    const py::capsule owner(data, [](void* memory) { std::free(memory); });
     return py::array_t<Id>(static_cast<py::ssize_t>(ids.size), data, owner);
 }
 

@@ -16,8 +16,8 @@
 namespace python {
 namespace {
 
-// A text of this size or more is encoded in pieces, with a check for Ctrl-C between them.
-constexpr std::size_t min_bytes_to_cut = std::size_t{4} << 20;
+// A text of this size or more is encoded in pieces.
+constexpr std::size_t min_bytes_to_cut = std::size_t{1} << 17;
 
 std::shared_ptr<const bpe::Encoder> make_encoder(
     const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
@@ -84,13 +84,13 @@ Encoder::Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
     : encoder_(make_encoder(tokens, merges, specials, byte_ids, whole_tokens, pattern)),
       objects_(std::make_shared<IdObjects>(encoder_->vocabulary().size())) {}
 
-// On one thread, beside the one that checks for Ctrl-C.
+// The ids of a piece stay in the processor's own cache until they are in the result.
 template <class Id>
 bpe::IdArray<Id> Encoder::encode_in_pieces(bpe::Bytes text, bool with_specials) const {
     const py::object no_progress = py::none();
     const py::gil_scoped_release release;
     const auto pieces = bpe::split_into_chunks(
-        text, with_specials ? encoder_->specials() : bpe::SpecialTokens(), piece_bytes);
+        text, with_specials ? encoder_->specials() : bpe::SpecialTokens(), min_bytes_to_cut / 2);
     return encoder_->encode_all<Id>(pieces, with_specials, 1, make_tick(no_progress)).ids;
 }
 

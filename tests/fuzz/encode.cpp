@@ -181,8 +181,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                         batch.offsets.back() == static_cast<std::int64_t>(batch.ids.size),
                     "the offsets of a batch span its ids");
         for (std::size_t k = 0; k < texts.size(); ++k) {
-            fuzz::check(std::ranges::equal(ids, std::span(&batch.ids.data[0] + batch.offsets[k],
-                                                          &batch.ids.data[0] + batch.offsets[k + 1])),
+            fuzz::check(std::ranges::equal(ids, std::span(&batch.ids.span()[0] + batch.offsets[k],
+                                                          &batch.ids.span()[0] + batch.offsets[k + 1])),
                         "a batch gives the same ids");
         }
     }
