@@ -11,6 +11,7 @@
 #include "bpe/key16.hpp"
 #include "bpe/long_cache.hpp"
 #include "bpe/merge.hpp"
+#include "bpe/merge_words.hpp"
 #include "bpe/pretoken_cache.hpp"
 #include "bpe/wide_cache.hpp"
 #include "bpe/wide_char.hpp"
@@ -126,6 +127,81 @@ class Groups {
     std::size_t end_ = 0;
 };
 
+// The short pre-tokens of a batch that the cache does not know. Their ids are left out and put in at its end,
+// so that all can be merged together.
+class NewWords {
+  public:
+    bool empty() const { return num_gaps_ == 0; }
+
+    // A word whose ids are missing behind the first `place` ones.
+    void add(const Key16& key, std::size_t place) {
+        // A new word often occurs again soon.
+        std::uint16_t& recent = recent_[key.hash() % recent_.size()];
+        if (recent == 0 || !(words_[recent - 1U].key == key)) {
+            words_[num_words_] = {key, 0, {}};
+            recent = static_cast<std::uint16_t>(++num_words_);
+        }
+        gaps_[num_gaps_++] = {place, recent - 1U};
+    }
+
+    // Finds the ids, puts them where they are missing and remembers them. No words are left.
+    void finish(const Vocabulary& vocabulary, PretokenCache& cache, IdBuffer& ids) {
+        const std::span words(words_.data(), num_words_);
+        find_whole_tokens(vocabulary, words);
+        merge_words(vocabulary, words);
+        fill_gaps(ids);
+        std::array<TokenId, PretokenCache::max_ids> known;
+        for (const Word& word : words) {
+            const std::uint64_t hash = word.key.hash();
+            // Not if it was new twice, or is part of a Chinese pre-token too.
+            if (PretokenCache::View(cache).find(word.key, hash, known.data()) != 0) continue;
+            cache.insert(word.key, hash, word.ids.data(), word.num_ids);
+        }
+        num_gaps_ = num_words_ = 0;
+        recent_.fill(0);
+    }
+
+  private:
+    static void find_whole_tokens(const Vocabulary& vocabulary, std::span<Word> words) {
+        if (!vocabulary.has_whole_tokens()) return;
+        for (const Word& word : words) vocabulary.prefetch_whole_token(word.key.bytes());
+        for (Word& word : words) {
+            if (const auto whole = vocabulary.whole_token(word.key.bytes())) {
+                word.ids[0] = *whole;
+                word.num_ids = 1;
+            }
+        }
+    }
+
+    void fill_gaps(IdBuffer& ids) const {
+        std::size_t missing = 0;
+        for (std::size_t k = 0; k < num_gaps_; ++k) missing += words_[gaps_[k].word].num_ids;
+        std::size_t end = ids.size();
+        ids.reserve_more(missing);
+        ids.advance(missing);
+        // From the last gap to the first, so that no ids are overwritten that have not been moved.
+        for (std::size_t k = num_gaps_; k-- > 0;) {
+            const std::size_t place = gaps_[k].place;
+            const Word& word = words_[gaps_[k].word];
+            TokenId* const from = ids.data() + place;
+            std::memmove(from + missing, from, (end - place) * sizeof(TokenId));
+            missing -= word.num_ids;
+            std::memcpy(from + missing, word.ids.data(), word.num_ids * sizeof(TokenId));
+            end = place;
+        }
+    }
+
+    struct Gap {
+        std::size_t place;  // counts the ids that are there
+        std::size_t word;
+    };
+    std::array<Word, batch_size> words_;
+    std::array<Gap, batch_size> gaps_;
+    std::array<std::uint16_t, 256> recent_{};  // by hash: 1 + the number of a word; 0: none
+    std::size_t num_words_ = 0;
+    std::size_t num_gaps_ = 0;
+};
+
 }  // namespace
 
 // Pre-tokens that are looked up together.
@@ -140,6 +216,7 @@ struct Workspace {
     explicit Workspace(const Vocabulary& vocabulary) : cache(make_cache(vocabulary)) {}
 
     Batch batch;
+    NewWords new_words;
     PretokenCache cache;
     LongCache long_cache;
     WideCache wide_cache;
@@ -293,10 +370,10 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
             }
             const Bytes pretoken{i == 0 ? begin : ends[i - 1], ends[i]};
             if (keys[i].high != 0) {  // holds the length of a short pre-token
-                encode_unknown<Span::pretoken>(pretoken, keys[i], keys[i].hash(), workspace, ids);
-            } else {
-                encode_wide(pretoken, workspace, ids);
+                workspace.new_words.add(keys[i], ids.size());
+                continue;
             }
+            encode_wide(pretoken, workspace, ids);
             const PretokenCache::View now(workspace.cache);
             if (now.size() == cache_size) [[likely]]
                 continue;
@@ -304,6 +381,7 @@ void Encoder::encode_ordinary(Bytes text, Workspace& workspace, IdBuffer& ids) c
             cache_size = now.size();
             for (std::size_t k = i + 1; k < count; ++k) homes[k] = now.home_of(keys[k].hash());
         }
+        if (!workspace.new_words.empty()) workspace.new_words.finish(vocabulary_, workspace.cache, ids);
         begin = ends[count - 1];
     }
 }

@@ -20,6 +20,7 @@ namespace bpe {
 class IdBuffer {
   public:
     std::size_t size() const { return size_; }
+    TokenId* data() { return ids_.get(); }
     const TokenId* data() const { return ids_.get(); }
     std::span<const TokenId> span() const { return {ids_.get(), size_}; }
     TokenId* end() { return ids_.get() + size_; }

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bpe/bytes.hpp"
+
 namespace bpe {
 
 // Up to 15 bytes of text, zero-padded, and their number in the last byte, so that "a" and "a\0" differ.
@@ -35,6 +37,12 @@ struct Key16 {
 
     // A key that differs from those of all texts: for a second value of the same text.
     Key16 marked() const { return {low, high | std::uint64_t{0x80} << length_shift}; }
+
+    // The text that it was made of, for as long as the key lives; not for a marked key.
+    Bytes bytes() const {
+        const auto* const data = reinterpret_cast<const std::uint8_t*>(this);
+        return {data, data[max_length]};
+    }
 
     // One multiplication of 64 by 64 bits, folded to 64.
     std::uint64_t hash() const {

@@ -58,33 +58,22 @@ void Merger::merge_short(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer&
     // symbol[i] and the rule of the pair (symbol[i], symbol[i + 1]); the last symbol has no rule.
     std::array<TokenId, longest_short> symbol;
     std::array<std::uint32_t, longest_short> rank;
-    std::array<TokenId, longest_short> merged;
     std::size_t count = pretoken.size();
     for (std::size_t i = 0; i < count; ++i) symbol[i] = vocabulary.byte_id(pretoken[i]);
-    for (std::size_t i = 0; i + 1 < count; ++i) {
-        const MergeTable::Rule rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
-        rank[i] = rule.rank;
-        merged[i] = rule.result;
-    }
-    const auto update = [&](std::size_t i) {
-        const MergeTable::Rule rule = vocabulary.rule(symbol[i], symbol[i + 1]);
-        rank[i] = rule.rank;
-        merged[i] = rule.result;
-    };
+    for (std::size_t i = 0; i + 1 < count; ++i) rank[i] = vocabulary.byte_rank(pretoken[i], pretoken[i + 1]);
     while (count > 1) {
         std::size_t best = 0;
         for (std::size_t i = 1; i + 1 < count; ++i) {
             if (rank[i] < rank[best]) best = i;
         }
         if (rank[best] == MergeTable::no_rank) break;
-        symbol[best] = merged[best];
+        symbol[best] = vocabulary.result(rank[best]);
         --count;
         const std::size_t tail = count - best - 1;
         std::memmove(&symbol[best] + 1, &symbol[best] + 2, tail * sizeof(TokenId));
         std::memmove(&rank[best], &rank[best] + 1, tail * sizeof(std::uint32_t));
-        std::memmove(&merged[best], &merged[best] + 1, tail * sizeof(TokenId));
-        if (best > 0) update(best - 1);
-        if (best + 1 < count) update(best);
+        if (best > 0) rank[best - 1] = vocabulary.rank(symbol[best - 1], symbol[best]);
+        if (best + 1 < count) rank[best] = vocabulary.rank(symbol[best], symbol[best + 1]);
     }
     ids.reserve_more(count);
     std::memcpy(ids.end(), symbol.data(), count * sizeof(TokenId));
@@ -96,32 +85,31 @@ void Merger::merge_long(const Vocabulary& vocabulary, Bytes pretoken, IdBuffer& 
     symbols_.resize(count);
     queue_.prepare(vocabulary.num_rules());
     for (std::uint32_t i = count; i-- > 0;) {
-        MergeTable::Rule rule;
-        if (i + 1 < count) rule = vocabulary.byte_rule(pretoken[i], pretoken[i + 1]);
-        symbols_[i] = {vocabulary.byte_id(pretoken[i]), i - 1, i + 1 < count ? i + 1 : none, rule.rank,
-                       rule.result};
-        if (rule.rank != MergeTable::no_rank) queue_.push(rule.rank, i);
+        const bool last = i + 1 == count;
+        const std::uint32_t rank =
+            last ? MergeTable::no_rank : vocabulary.byte_rank(pretoken[i], pretoken[i + 1]);
+        symbols_[i] = {vocabulary.byte_id(pretoken[i]), i - 1, last ? none : i + 1, rank};
+        if (rank != MergeTable::no_rank) queue_.push(rank, i);
     }
     std::uint32_t rank = 0;
     bool overtaken = false;  // a pair that is to be merged before the remaining ones of this rank
     const auto update = [&](std::uint32_t place) {
         Symbol& left = symbols_[place];
-        MergeTable::Rule rule;
-        if (left.next != none) rule = vocabulary.rule(left.id, symbols_[left.next].id);
-        left.rank = rule.rank;
-        left.merged = rule.result;
-        if (rule.rank == MergeTable::no_rank) return;
-        queue_.push(rule.rank, place);
-        if (rule.rank <= rank) overtaken = true;
+        left.rank =
+            left.next == none ? MergeTable::no_rank : vocabulary.rank(left.id, symbols_[left.next].id);
+        if (left.rank == MergeTable::no_rank) return;
+        queue_.push(left.rank, place);
+        if (left.rank <= rank) overtaken = true;
     };
     while (queue_.pop(rank, places_)) {
+        const TokenId made = vocabulary.result(rank);
         for (std::size_t k = 0; k < places_.size(); ++k) {
             const std::uint32_t place = places_[k];
             Symbol& left = symbols_[place];
             // Stale if the pair has changed since; a consumed symbol no longer has a rank.
             if (left.rank != rank) continue;
             Symbol& right = symbols_[left.next];
-            left.id = left.merged;
+            left.id = made;
             left.next = right.next;
             if (left.next != none) symbols_[left.next].previous = place;
             right.rank = MergeTable::no_rank;

@@ -33,7 +33,6 @@ class Merger {
         std::uint32_t previous;
         std::uint32_t next;
         std::uint32_t rank;  // of the pair that starts here; no_rank if it does not merge
-        TokenId merged;      // what that pair becomes
     };
     std::vector<Symbol> symbols_;
     RankQueue queue_;                    // of the places of left symbols

@@ -35,7 +35,7 @@ bool crossed_before(const Vocabulary& vocabulary, const std::vector<Parts>& part
             right_until = of_right.made;
             right = of_right.left;
         }
-        const std::uint32_t rank = vocabulary.rule(left, right).rank;
+        const std::uint32_t rank = vocabulary.rank(left, right);
         // At the same time, the left side is merged first.
         if (rank != MergeTable::no_rank && rank + 1 < left_until && rank + 1 <= right_until) return true;
     }

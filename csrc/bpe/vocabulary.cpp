@@ -7,30 +7,20 @@
 #include "bpe/stable_tokens.hpp"
 
 namespace bpe {
+namespace {
 
-MergeTable::MergeTable(const std::vector<Merge>& merges)
-    : entries_(std::bit_ceil(2 * merges.size() + 2)), shift_(shift_for(entries_.size())) {
-    for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-        const Merge& merge = merges[rank];
-        Entry& entry = probe(entries_, home(merge.left, merge.right), [&](const Entry& other) {
-            return other.unused() || (other.left == merge.left && other.right == merge.right);
-        });
-        if (!entry.unused()) {
-            throw std::invalid_argument("merge " + std::to_string(rank) + " repeats merge " +
-                                        std::to_string(entry.rule.rank));
-        }
-        entry = {merge.left, merge.right, {static_cast<std::uint32_t>(rank), merge.result}};
-    }
+TokenId largest_id(const std::vector<Vocabulary::Entry>& tokens) {
+    TokenId largest = 0;
+    for (const Vocabulary::Entry& token : tokens) largest = std::max(largest, token.id);
+    return largest;
 }
+
+}  // namespace
 
 Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merges,
                        const std::array<TokenId, 256>& byte_ids, const std::vector<TokenId>& whole_tokens)
-    : byte_ids_(byte_ids), pairs_(merges), num_rules_(merges.size()), byte_rules_(std::size_t{1} << 16) {
+    : byte_ids_(byte_ids), pairs_(merges, largest_id(tokens)), byte_ranks_(std::size_t{1} << 16) {
     std::sort(tokens.begin(), tokens.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
-    if (!tokens.empty() && tokens.back().id > max_id) {
-        throw std::invalid_argument("token id " + std::to_string(tokens.back().id) +
-                                    " is above the largest allowed, " + std::to_string(max_id));
-    }
     offsets_.push_back(0);
     for (const Entry& token : tokens) {
         offsets_.resize(token.id + 1, blob_.size());
@@ -41,7 +31,7 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
     }
     for (std::size_t left = 0; left < 256; ++left) {
         for (std::size_t right = 0; right < 256; ++right) {
-            byte_rules_[(left << 8) | right] = pairs_.find(byte_ids[left], byte_ids[right]);
+            byte_ranks_[(left << 8) | right] = pairs_.rank(byte_ids[left], byte_ids[right]);
         }
     }
     joins_ = WideJoins(*this, merges);

@@ -13,62 +13,16 @@
 #include "bpe/bytes.hpp"
 #include "bpe/hash.hpp"
 #include "bpe/hash_table.hpp"
+#include "bpe/merge_table.hpp"
 #include "bpe/wide_joins.hpp"
 
 namespace bpe {
-
-using TokenId = std::uint32_t;
-
-// A merge rule: `left` next to `right` becomes `result`. Rules come in the order of their priority.
-struct Merge {
-    TokenId left;
-    TokenId right;
-    TokenId result;
-};
-
-// Finds the rule for a pair of ids. The table is at most half full: most look-ups are for pairs that do not
-// merge, and end at the first unused entry.
-class MergeTable {
-  public:
-    static constexpr std::uint32_t no_rank = std::numeric_limits<std::uint32_t>::max();
-
-    struct Rule {
-        std::uint32_t rank = no_rank;  // lower is merged first
-        TokenId result = 0;
-    };
-
-    explicit MergeTable(const std::vector<Merge>& merges);
-
-    Rule find(TokenId left, TokenId right) const {
-        const Entry& found = probe(entries_, home(left, right), [=](const Entry& entry) {
-            return (entry.left == left && entry.right == right) || entry.unused();
-        });
-        return found.rule;  // an unused entry holds the rule of pairs that do not merge
-    }
-
-  private:
-    struct Entry {
-        TokenId left = 0;
-        TokenId right = 0;
-        Rule rule;
-
-        bool unused() const { return rule.rank == no_rank; }
-    };
-
-    std::size_t home(TokenId left, TokenId right) const {
-        const std::uint64_t key = (std::uint64_t{left} << 32) | right;
-        return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> shift_);
-    }
-
-    std::vector<Entry> entries_;
-    unsigned shift_;
-};
 
 // Immutable once built, so that any number of threads may read it.
 class Vocabulary {
   public:
     // The cache packs an id and a count into 32 bits.
-    static constexpr TokenId max_id = (TokenId{1} << 24) - 1;
+    static constexpr TokenId max_id = (TokenId{1} << MergeTable::max_id_bits) - 1;
 
     struct Entry {
         TokenId id;
@@ -89,14 +43,18 @@ class Vocabulary {
     }
 
     // Ranks of rules are below this.
-    std::size_t num_rules() const { return num_rules_; }
+    std::size_t num_rules() const { return pairs_.size(); }
 
     TokenId byte_id(std::uint8_t byte) const { return byte_ids_[byte]; }
-    MergeTable::Rule rule(TokenId left, TokenId right) const { return pairs_.find(left, right); }
 
-    // The rule for two neighbouring bytes, by direct look-up: merging starts with these pairs.
-    MergeTable::Rule byte_rule(std::uint8_t left, std::uint8_t right) const {
-        return byte_rules_[(std::size_t{left} << 8) | right];
+    // As those of MergeTable.
+    std::uint32_t rank(TokenId left, TokenId right) const { return pairs_.rank(left, right); }
+    void prefetch_rank(TokenId left, TokenId right) const { pairs_.prefetch(left, right); }
+    TokenId result(std::uint32_t rank) const { return pairs_.result(rank); }
+
+    // The rank of two neighbouring bytes, by direct look-up: merging starts with these pairs.
+    std::uint32_t byte_rank(std::uint8_t left, std::uint8_t right) const {
+        return byte_ranks_[(std::size_t{left} << 8) | right];
     }
 
     // Where merges may join characters of three bytes.
@@ -108,6 +66,11 @@ class Vocabulary {
     const std::vector<TokenId>& known_tokens() const { return known_tokens_; }
 
     bool has_whole_tokens() const { return !whole_tokens_.empty(); }
+
+    // Makes whole_token() of the same bytes faster a little later.
+    void prefetch_whole_token(Bytes pretoken) const {
+        if (!whole_tokens_.empty()) __builtin_prefetch(&whole_tokens_[whole_token_home(pretoken)]);
+    }
 
     // The token that a whole pre-token becomes without merging, if there is one.
     std::optional<TokenId> whole_token(Bytes pretoken) const {
@@ -130,9 +93,8 @@ class Vocabulary {
     std::vector<bool> known_;
     std::array<TokenId, 256> byte_ids_;
     MergeTable pairs_;
-    std::size_t num_rules_;
     WideJoins joins_;
-    std::vector<MergeTable::Rule> byte_rules_;
+    std::vector<std::uint32_t> byte_ranks_;
     std::vector<TokenId> whole_tokens_;  // a hash table of ids by their bytes, at most half full
     std::size_t longest_whole_token_ = 0;
     std::vector<TokenId> known_tokens_;

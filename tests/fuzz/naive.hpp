@@ -57,6 +57,7 @@ inline Symbols encode(std::string_view word, const std::map<Pair, std::size_t>& 
 inline std::vector<std::pair<Pair, std::uint64_t>> train(const std::map<std::string, std::uint64_t>& words,
                                                          std::size_t num_merges) {
     std::vector<std::pair<Symbols, std::uint64_t>> counted;
+    counted.reserve(words.size());
     for (const auto& [word, count] : words) counted.emplace_back(split_bytes(word), count);
     std::vector<std::pair<Pair, std::uint64_t>> merges;
     while (merges.size() < num_merges) {
