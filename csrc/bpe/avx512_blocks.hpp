@@ -88,45 +88,21 @@ BPE_AVX512 inline std::size_t write_places(cuts::Mask mask, const std::uint8_t* 
     return count;
 }
 
-// In these patterns, whether a pre-token starts at a byte depends on the byte before it, the one behind it,
-// and on contractions that begin up to three bytes before it, and on nothing else.
-template <Pattern pattern>
-inline constexpr bool is_local = pattern == Pattern::gpt2 || pattern == Pattern::starcoder;
+struct Blocks {
+    static constexpr bool are_fast = true;
 
-// Of a block in the middle of ASCII text, the places that are certain in a local pattern: not the first four,
-// whose contractions may have begun before the block, nor the last three, where one may begin that ends after
-// it.
-inline constexpr cuts::Mask certain_in_the_middle = cuts::up_to(60) & ~cuts::up_to(3);
+    BPE_AVX512 static AsciiBlock classify(const std::uint8_t* bytes) { return avx512::classify(bytes); }
+    BPE_AVX512 static std::size_t write_places(cuts::Mask mask, const std::uint8_t* begin,
+                                               const std::uint8_t** places) {
+        return avx512::write_places(mask, begin, places);
+    }
+};
 
 // As cut_blocks() in block_cuts.hpp.
 template <Pattern pattern>
 BPE_AVX512 std::size_t cut_blocks(const std::uint8_t*& begin, const std::uint8_t* end,
                                   const std::uint8_t** ends, std::size_t capacity) {
-    std::size_t written = 0;
-    while (capacity - written >= AsciiBlock::size && is_worth_a_block(begin, end)) {
-        std::array<std::uint8_t, AsciiBlock::size> copy;
-        const std::uint8_t* const bytes = block_bytes(begin, end, copy);
-        const AsciiBlock block = classify(bytes);
-        const cuts::Mask starts = cuts::certain_starts<pattern>(block, bytes);
-        if (starts == 0) break;
-        written += write_places(starts, begin, ends + written);
-        if constexpr (is_local<pattern>) {
-            // Blocks that do not wait for the cuts before them. All starts before `next` are written.
-            const std::uint8_t* next = begin + 63;
-            for (; block.not_ascii == 0 && capacity - written >= AsciiBlock::size && end - next >= 60;
-                 next += 57) {
-                const AsciiBlock middle = classify(next - 4);
-                if (middle.not_ascii != 0) break;
-                const cuts::Mask certain =
-                    cuts::gpt2_family<pattern>(middle, next - 4, AsciiBlock::size) & certain_in_the_middle;
-                written += write_places(certain, next - 4, ends + written);
-            }
-            begin = ends[written - 1];
-        } else {
-            begin += std::bit_width(starts) - 1;  // not read from `ends`, as the next block waits for it
-        }
-    }
-    return written;
+    return cut_blocks_with<pattern, Blocks>(begin, end, ends, capacity);
 }
 
 }  // namespace avx512

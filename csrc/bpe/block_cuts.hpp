@@ -206,27 +206,71 @@ inline const std::uint8_t* block_bytes(const std::uint8_t* begin, const std::uin
     return copy.data();
 }
 
+// In these patterns, whether a pre-token starts at a byte depends on the byte before it, the one behind it,
+// and on contractions that begin up to three bytes before it, and on nothing else.
+template <Pattern pattern>
+inline constexpr bool is_local = pattern == Pattern::gpt2 || pattern == Pattern::starcoder;
+
+// Of a block in the middle of ASCII text, the places that are certain in a local pattern: not the first four,
+// whose contractions may have begun before the block, nor the last three, where one may begin that ends after
+// it.
+inline constexpr cuts::Mask certain_in_the_middle = cuts::up_to(60) & ~cuts::up_to(3);
+
 // Cuts block after block, as long as each is worth it and contains the end of a pre-token, and `ends` has
 // room for another 64. A pre-token must start at `begin`, which is moved to the last end. Returns the number
-// of ends; if it is 0, another scanner has to find the next pre-token.
-template <Pattern pattern>
-std::size_t cut_blocks(const std::uint8_t*& begin, const std::uint8_t* end, const std::uint8_t** ends,
-                       std::size_t capacity) {
+// of ends; if it is 0, another scanner has to find the next pre-token. Blocks::classify(bytes) is that of
+// ascii_block.hpp; Blocks::write_places(mask, begin, places) writes the places of all bits, up to 64 values
+// in any case, and returns their number. Blocks::are_fast says that waiting for cuts takes longer than to
+// classify the same bytes twice.
+template <Pattern pattern, class Blocks>
+[[gnu::always_inline]] inline std::size_t cut_blocks_with(const std::uint8_t*& begin, const std::uint8_t* end,
+                                                          const std::uint8_t** ends, std::size_t capacity) {
     std::size_t written = 0;
     while (capacity - written >= AsciiBlock::size && is_worth_a_block(begin, end)) {
         std::array<std::uint8_t, AsciiBlock::size> copy;
         const std::uint8_t* const bytes = block_bytes(begin, end, copy);
-        cuts::Mask starts = cuts::certain_starts<pattern>(classify(bytes), bytes);
+        const AsciiBlock block = Blocks::classify(bytes);
+        const cuts::Mask starts = cuts::certain_starts<pattern>(block, bytes);
         if (starts == 0) break;
-        const std::uint8_t* const block = begin;
-        begin += std::bit_width(starts) - 1;
-        const std::size_t count = cuts::count_bits(starts);
-        // The number cannot be predicted: a branch for each end would fail in nearly every block.
-        cuts::write_places<16>(starts, block, ends + written);
-        for (std::size_t k = 16; k < count; k += 8) cuts::write_places<8>(starts, block, ends + written + k);
-        written += count;
+        written += Blocks::write_places(starts, begin, ends + written);
+        if constexpr (Blocks::are_fast && is_local<pattern>) {
+            // Blocks that do not wait for the cuts before them. All starts before `next` are written.
+            const std::uint8_t* next = begin + 63;
+            for (; block.not_ascii == 0 && capacity - written >= AsciiBlock::size && end - next >= 60;
+                 next += 57) {
+                const AsciiBlock middle = Blocks::classify(next - 4);
+                if (middle.not_ascii != 0) break;
+                const cuts::Mask certain =
+                    cuts::gpt2_family<pattern>(middle, next - 4, AsciiBlock::size) & certain_in_the_middle;
+                written += Blocks::write_places(certain, next - 4, ends + written);
+            }
+            begin = ends[written - 1];
+        } else {
+            begin += std::bit_width(starts) - 1;  // not read from `ends`, as the next block waits for it
+        }
     }
     return written;
+}
+
+// For any processor.
+struct PlainBlocks {
+    static constexpr bool are_fast = false;
+
+    static AsciiBlock classify(const std::uint8_t* bytes) { return bpe::classify(bytes); }
+
+    static std::size_t write_places(cuts::Mask mask, const std::uint8_t* begin, const std::uint8_t** places) {
+        const std::size_t count = cuts::count_bits(mask);
+        // The number cannot be predicted: a branch for each place would fail in nearly every block.
+        cuts::write_places<16>(mask, begin, places);
+        for (std::size_t k = 16; k < count; k += 8) cuts::write_places<8>(mask, begin, places + k);
+        return count;
+    }
+};
+
+template <Pattern pattern>
+std::size_t cut_blocks(const std::uint8_t*& begin, const std::uint8_t* end, const std::uint8_t** ends,
+                       std::size_t capacity) {
+    return cut_blocks_with<pattern, PlainBlocks>(begin, end, ends, capacity);
 }
 
 }  // namespace bpe

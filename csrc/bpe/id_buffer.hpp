@@ -63,7 +63,8 @@ class IdMemory {
     IdMemory() = default;
     explicit IdMemory(std::size_t count) {
         void* memory = nullptr;
-        const std::size_t bytes = std::max<std::size_t>(1, count * sizeof(Id));  // of none, the result may be null
+        const std::size_t bytes =
+            std::max<std::size_t>(1, count * sizeof(Id));  // of none, the result may be null
         const bool large = bytes >= huge_page;
         const std::size_t alignment = large ? huge_page : alignof(std::max_align_t);
         if (posix_memalign(&memory, alignment, bytes) != 0) throw std::bad_alloc();

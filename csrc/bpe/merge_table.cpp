@@ -24,7 +24,8 @@ MergeTable::MergeTable(const std::vector<Merge>& merges, TokenId largest)
       bucket_bits_(bits_for_buckets(merges.size(), std::min(id_bits_, max_id_bits))),
       bucket_shift_(64 - bucket_bits_) {
     if (id_bits_ > max_id_bits) {
-        throw std::invalid_argument("token id " + std::to_string(largest) + " is above the largest allowed, " +
+        throw std::invalid_argument("token id " + std::to_string(largest) +
+                                    " is above the largest allowed, " +
                                     std::to_string((TokenId{1} << max_id_bits) - 1));
     }
     multiplier_ = odd << (64 - 2 * id_bits_);

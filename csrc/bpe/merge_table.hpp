@@ -20,8 +20,8 @@ struct Merge {
     TokenId result;
 };
 
-// Finds the rule for a pair of ids. Most look-ups are for pairs that do not merge, and which ones do cannot be
-// predicted, so a look-up has no branch that depends on it: a pair belongs to one cache line, a bucket of
+// Finds the rule for a pair of ids. Most look-ups are for pairs that do not merge, and which ones do cannot
+// be predicted, so a look-up has no branch that depends on it: a pair belongs to one cache line, a bucket of
 // eight, and all eight are compared at once. Multiplication by an odd number maps pairs one to one; the upper
 // bits of the product choose the bucket, so only the others need to be stored.
 class MergeTable {
@@ -45,8 +45,8 @@ class MergeTable {
         const std::uint64_t product = mixed(left, right);
         const Bucket& bucket = buckets_[product >> bucket_shift_];
         const std::uint32_t wanted = rest(product);
-        const Four found = ((bucket.rests[0] == wanted) & bucket.ranks[0]) |
-                           ((bucket.rests[1] == wanted) & bucket.ranks[1]);
+        const Four found =
+            ((bucket.rests[0] == wanted) & bucket.ranks[0]) | ((bucket.rests[1] == wanted) & bucket.ranks[1]);
         const std::uint32_t one = found[0] | found[1] | found[2] | found[3];
         if (static_cast<unsigned>(one == 0) & static_cast<unsigned>(bucket.full())) [[unlikely]] {
             return other_rank(product);
@@ -65,9 +65,9 @@ class MergeTable {
   private:
     using Four = std::uint32_t __attribute__((vector_size(16)));
 
-    // The lower bits of the products of eight pairs and 1 + their ranks, 0 where there is none. As one at most
-    // of the eight has the wanted bits, or several unused ones have, the ranks that belong to them can be
-    // combined by "or".
+    // The lower bits of the products of eight pairs and 1 + their ranks, 0 where there is none. As one at
+    // most of the eight has the wanted bits, or several unused ones have, the ranks that belong to them can
+    // be combined by "or".
     struct alignas(64) Bucket {
         Four rests[2];
         Four ranks[2];

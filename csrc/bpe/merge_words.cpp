@@ -37,7 +37,8 @@ struct Lane {
     Word* word;
     alignas(64) std::array<Pair, num_places> pairs;  // by the place of the first symbol
     std::array<TokenId, num_places> symbols;
-    std::uint32_t begins;  // a bit for each place where a symbol begins, for place 0 and the one behind the word
+    std::uint32_t
+        begins;  // a bit for each place where a symbol begins, for place 0 and the one behind the word
     std::uint32_t behind;  // that place
 
     // Where the last merge was: its neighbours and itself.
@@ -97,7 +98,8 @@ void look_up(const Vocabulary& vocabulary, Lane& lane) {
 void finish(const Lane& lane) {
     std::uint32_t places = lane.begins & ~(1U | std::uint32_t{1} << lane.behind);
     for (; places != 0; places &= places - 1) {
-        lane.word->ids[lane.word->num_ids++] = lane.symbols[static_cast<std::size_t>(std::countr_zero(places))];
+        lane.word->ids[lane.word->num_ids++] =
+            lane.symbols[static_cast<std::size_t>(std::countr_zero(places))];
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "bpe/avx2_blocks.hpp"
 #include "bpe/avx512_blocks.hpp"
 #include "bpe/block_cuts.hpp"
 #include "bpe/contraction.hpp"
@@ -261,12 +262,14 @@ Pointer next_pretoken(Pointer at, Pointer end) {
 }
 
 template <Pattern pattern>
-std::size_t scan(BlockCutter cutter, Pointer begin, Pointer end, Pointer* ends, std::size_t capacity) {
+std::size_t scan([[maybe_unused]] BlockCutter cutter, Pointer begin, Pointer end, Pointer* ends,
+                 std::size_t capacity) {
     auto* cut = cut_blocks<pattern>;
+#ifdef BPE_HAS_AVX2_BLOCKS
+    if (cutter == BlockCutter::avx2) cut = avx2::cut_blocks<pattern>;
+#endif
 #ifdef BPE_HAS_AVX512_BLOCKS
     if (cutter == BlockCutter::avx512) cut = avx512::cut_blocks<pattern>;
-#else
-    static_cast<void>(cutter);
 #endif
     std::size_t count = 0;
     while (begin < end && count < capacity) {
@@ -298,13 +301,19 @@ std::optional<Pattern> pattern_from_name(std::string_view name) {
 }
 
 std::span<const BlockCutter> available_block_cutters() {
-    static constexpr std::array cutters{BlockCutter::any_processor, BlockCutter::avx512};
-#ifdef BPE_HAS_AVX512_BLOCKS
-    static const bool avx512 = cpu::available_isas().back() == cpu::Isa::avx512 && avx512_blocks_run();
-    return std::span(cutters).first(avx512 ? 2 : 1);
-#else
-    return std::span(cutters).first(1);
+    static constexpr std::array cutters{BlockCutter::any_processor, BlockCutter::avx2, BlockCutter::avx512};
+    static const std::size_t count = [] {
+        std::size_t found = 1;
+        [[maybe_unused]] const cpu::Isa best = cpu::available_isas().back();
+#ifdef BPE_HAS_AVX2_BLOCKS
+        if (best != cpu::Isa::portable && avx2_blocks_run()) found = 2;
 #endif
+#ifdef BPE_HAS_AVX512_BLOCKS
+        if (best == cpu::Isa::avx512 && found == 2 && avx512_blocks_run()) found = 3;
+#endif
+        return found;
+    }();
+    return std::span(cutters).first(count);
 }
 
 std::size_t pretokenize(Pattern pattern, const std::uint8_t* begin, const std::uint8_t* end,

@@ -15,7 +15,7 @@ enum class Pattern : std::uint8_t { gpt2, cl100k, o200k, deepseek, qwen2, llama3
 std::optional<Pattern> pattern_from_name(std::string_view name);
 
 // How runs of ASCII are cut; the ends are the same.
-enum class BlockCutter : std::uint8_t { any_processor, avx512 };
+enum class BlockCutter : std::uint8_t { any_processor, avx2, avx512 };
 
 // Those that this processor can run and COURSE_CPU_CAPABILITY allows (cpu/isa.hpp), the fastest last.
 std::span<const BlockCutter> available_block_cutters();

@@ -132,7 +132,8 @@ TEST_CASE("a table of rules compares every bit of a pair") {
         const bpe::TokenId largest = (bpe::TokenId{1} << id_bits) - 1;
         const auto right_of = [&](std::uint64_t pair) { return static_cast<bpe::TokenId>(pair) & largest; };
         const auto left_of = [&](std::uint64_t pair) { return right_of(pair >> id_bits); };
-        const std::uint64_t pair = (std::uint64_t{1'000'003} << id_bits | 3) & ((std::uint64_t{1} << 2 * id_bits) - 1);
+        const std::uint64_t pair =
+            (std::uint64_t{1'000'003} << id_bits | 3) & ((std::uint64_t{1} << 2 * id_bits) - 1);
         const bpe::MergeTable table({{left_of(pair), right_of(pair), 0}}, largest);
         CHECK(table.rank(left_of(pair), right_of(pair)) == 0);
         for (unsigned bit = 0; bit < 2 * id_bits; ++bit) {
