@@ -17,9 +17,10 @@ thread, into ids in memory. "batch": the documents as a list, "file": a file, bo
 distinct strings of 24 tokens, one call each, into a list and into a NumPy array. The first pass is over a text that the
 caches have not seen (some know the vocabulary's words); later ones in the same process ("again") find it in them.
 
-*Not measured:* importing packages, loading vocabularies and texts, decoding, writing ids to a disk. Hugging Face's
-tokenizers encodes the first eighth of a text: all of it would take minutes. In "batch", course_lib, gigatoken,
-fastokens, tuetoken, quicktok-v1 and splintr-rs make one flat array, the others a list or an object for each document.
+*Not measured:* importing packages, loading vocabularies and texts, the UTF-8 form of a str, which Python makes when a
+package first asks for it, decoding, writing ids to a disk. Hugging Face's tokenizers encodes the first eighth of a
+text: all of it would take minutes. In "batch", course_lib, gigatoken, fastokens, tuetoken, quicktok-v1 and splintr-rs
+make one flat array, the others a list or an object for each document.
 
 *Checked while measuring:* the ids of every encoding are those of course_lib, which its tests compare with tiktoken;
 else "same" is false. In training, packages break ties and cut lines differently: "shared" is the share of a package's
