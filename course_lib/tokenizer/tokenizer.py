@@ -189,7 +189,7 @@ class Tokenizer:
 
         ``ids`` has shape ``(tokens,)`` and the type that :meth:`encode_to_numpy` returns, ``offsets`` shape
         ``(texts + 1,)``: the ids of text k are ``ids[offsets[k] : offsets[k + 1]]``. Threads and errors as in
-        :meth:`encode_batch`.
+        :meth:`encode_batch`; one thread where a text must be normalized first or the pattern has no compiled scanner.
         """
         texts = _checked_batch(texts, num_threads)
         if self._piecewise is not None and any(map(self._piecewise.needed_for, texts)):

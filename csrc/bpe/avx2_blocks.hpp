@@ -14,7 +14,7 @@
 #include <immintrin.h>
 
 // Compiles a function for the instructions that avx2_blocks_run() asks the processor about.
-#define BPE_AVX2 [[gnu::target("avx2,bmi,bmi2,lzcnt,popcnt")]]
+#define BPE_AVX2 [[gnu::target("avx2,bmi,bmi2,popcnt")]]
 
 namespace bpe {
 

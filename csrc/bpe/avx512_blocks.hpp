@@ -18,14 +18,15 @@
 #include <immintrin.h>
 
 // Compiles a function for the instructions that avx512_blocks_run() asks the processor about.
-#define BPE_AVX512 [[gnu::target("avx512f,avx512bw,avx512vbmi2,bmi,bmi2,lzcnt,popcnt")]]
+#define BPE_AVX512 [[gnu::target("avx512f,avx512bw,avx512vbmi2,bmi,bmi2,popcnt")]]
 
 namespace bpe {
 
 // Whether this processor has the instructions.
 inline bool avx512_blocks_run() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
 namespace avx512 {

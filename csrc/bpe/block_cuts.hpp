@@ -219,9 +219,9 @@ inline constexpr cuts::Mask certain_in_the_middle = cuts::up_to(60) & ~cuts::up_
 // Cuts block after block, as long as each is worth it and contains the end of a pre-token, and `ends` has
 // room for another 64. A pre-token must start at `begin`, which is moved to the last end. Returns the number
 // of ends; if it is 0, another scanner has to find the next pre-token. Blocks::classify(bytes) is that of
-// ascii_block.hpp; Blocks::write_places(mask, begin, places) writes the places of all bits, up to 64 values
-// in any case, and returns their number. Blocks::are_fast says that waiting for cuts takes longer than to
-// classify the same bytes twice.
+// ascii_block.hpp; Blocks::write_places(mask, begin, places) writes the places of all bits and returns
+// their number; it may overwrite 64 places, whatever the number is. Blocks::are_fast says that waiting for
+// cuts takes longer than to classify the same bytes twice.
 template <Pattern pattern, class Blocks>
 [[gnu::always_inline]] inline std::size_t cut_blocks_with(const std::uint8_t*& begin, const std::uint8_t* end,
                                                           const std::uint8_t** ends, std::size_t capacity) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <exception>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -29,8 +30,9 @@ constexpr std::size_t max_seeds = PretokenCache::max_keys / 2;
 // that all threads end at about the same time and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
-// Less than this is encoded in a hundredth of a second or two, on the calling thread: nobody cancels that.
-constexpr std::size_t min_bytes_for_a_thread = std::size_t{4} << 20;
+// Less than this is encoded on the calling thread, which cannot be interrupted: it takes a thousandth of a
+// second if the words are known, and half a second at most.
+constexpr std::size_t min_bytes_for_a_thread = std::size_t{1} << 20;
 
 // Appends the ids of the first pre-tokens, as far as the cache knows them; returns how many these are. A key
 // of zeros is never known.
@@ -237,6 +239,8 @@ class Encoder::Lease {
         if (!workspace_) workspace_ = std::make_unique<Workspace>(encoder.vocabulary_);
     }
     ~Lease() {
+        // After an exception, words may wait for their ids: the next text must not get them.
+        if (std::uncaught_exceptions() > exceptions_) return;
         const std::lock_guard lock(encoder_.mutex_);
         encoder_.idle_.push_back(std::move(workspace_));
     }
@@ -247,6 +251,7 @@ class Encoder::Lease {
 
   private:
     const Encoder& encoder_;
+    int exceptions_ = std::uncaught_exceptions();
     std::unique_ptr<Workspace> workspace_;
 };
 

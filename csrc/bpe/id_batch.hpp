@@ -25,8 +25,8 @@ struct IdBatch {
 
 // Puts groups of ids one after the other while others are still being made. Threads hand them over in any
 // order; one that comes early is kept until those before it are there. Ids are copied by all threads at once:
-// only their places are given out one by one. Memory that is not written is not provided by the system, so
-// the array may be somewhat too large.
+// only their places are given out one by one. Memory that is not written is not provided by the
+// system, so the array may be too large, in the end up to twice.
 template <class Id>
 class IdCollector {
   public:
@@ -50,7 +50,10 @@ class IdCollector {
     }
 
     // Call it after the last put() has returned.
-    IdArray<Id> take() { return std::move(ids_); }
+    IdArray<Id> take() {
+        if (capacity_ > 2 * ids_.size) ids_.data.shrink(ids_.size);
+        return std::move(ids_);
+    }
 
   private:
     struct Early {

@@ -55,8 +55,8 @@ class IdBuffer {
     std::size_t capacity_ = 0;
 };
 
-// Memory for ids that is written from front to back. New pages of 4 KiB take about as long as encoding what
-// fills them (DESIGN.md), so large arrays ask for huge pages, as far as they fill these.
+// Memory for ids that is written from front to back. New pages of 4 KiB cost a good part of the time of
+// encoding what fills them (DESIGN.md), so large arrays ask for huge pages, as far as they fill these.
 template <class Id>
 class IdMemory {
   public:
@@ -75,6 +75,15 @@ class IdMemory {
     }
 
     Id* get() const { return ids_.get(); }
+
+    // Gives back what is behind `count` ids.
+    void shrink(std::size_t count) {
+        void* const memory = std::realloc(ids_.get(), std::max<std::size_t>(1, count * sizeof(Id)));
+        if (memory == nullptr) return;  // it stays as it is
+        static_cast<void>(ids_.release());
+        ids_.reset(static_cast<Id*>(memory));
+    }
+
     // The caller frees it with std::free().
     Id* release() { return ids_.release(); }
 

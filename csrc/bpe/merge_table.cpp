@@ -28,6 +28,10 @@ MergeTable::MergeTable(const std::vector<Merge>& merges, TokenId largest)
                                     " is above the largest allowed, " +
                                     std::to_string((TokenId{1} << max_id_bits) - 1));
     }
+    if (merges.size() > max_rules) {
+        throw std::invalid_argument("there are " + std::to_string(merges.size()) + " merges, more than the " +
+                                    std::to_string(max_rules) + " allowed");
+    }
     multiplier_ = odd << (64 - 2 * id_bits_);
     buckets_ = HugeArray<Bucket>(std::size_t{1} << bucket_bits_);
     results_.reserve(merges.size());

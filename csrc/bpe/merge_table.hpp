@@ -21,20 +21,21 @@ struct Merge {
 };
 
 // Finds the rule for a pair of ids. Most look-ups are for pairs that do not merge, and which ones do cannot
-// be predicted, so a look-up has no branch that depends on it: a pair belongs to one cache line, a bucket of
-// eight, and all eight are compared at once. Multiplication by an odd number maps pairs one to one; the upper
-// bits of the product choose the bucket, so only the others need to be stored.
+// be predicted. A pair belongs to one cache line, a bucket of eight, and all eight are compared at once; the
+// only branch is for a full bucket without the pair, which is rare. Multiplication by an odd number maps
+// pairs one to one; the upper bits of the product choose the bucket, so only the others need to be stored.
 class MergeTable {
   public:
     static constexpr std::uint32_t no_rank = std::numeric_limits<std::uint32_t>::max();
 
     // Ids have so many bits at most.
     static constexpr unsigned max_id_bits = 24;
+    static constexpr std::size_t max_rules = std::size_t{1} << 24;
 
     static constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
 
-    // Throws std::invalid_argument for a pair with two rules, and for an id above `largest`, of max_id_bits
-    // at most.
+    // Throws std::invalid_argument for a pair with two rules, for an id above `largest`, for too many rules,
+    // and if `largest` needs more than max_id_bits.
     MergeTable(const std::vector<Merge>& merges, TokenId largest);
 
     std::size_t size() const { return results_.size(); }
@@ -65,9 +66,9 @@ class MergeTable {
   private:
     using Four = std::uint32_t __attribute__((vector_size(16)));
 
-    // The lower bits of the products of eight pairs and 1 + their ranks, 0 where there is none. As one at
-    // most of the eight has the wanted bits, or several unused ones have, the ranks that belong to them can
-    // be combined by "or".
+    // The lower bits of the products of eight pairs, and 1 + their ranks, 0 where there is none. At most one
+    // used place has the wanted bits; unused places may have them too, but their 0 does not change what "or"
+    // gives.
     struct alignas(64) Bucket {
         Four rests[2];
         Four ranks[2];

@@ -20,7 +20,7 @@ static_assert(Key16::max_length < num_places);
 using Pair = std::int32_t;
 constexpr unsigned place_bits = 4;
 constexpr Pair no_pair = std::numeric_limits<Pair>::max();
-static_assert(MergeTable::max_id_bits + place_bits < 31, "a vocabulary has no more rules than ids");
+static_assert(MergeTable::max_rules << place_bits < std::size_t{no_pair});
 
 Pair make_pair(std::uint32_t rank, std::uint32_t place) {
     return static_cast<Pair>((rank << place_bits | place) & std::uint32_t{no_pair});  // no_pair for no_rank

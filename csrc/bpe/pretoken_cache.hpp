@@ -18,9 +18,9 @@ namespace bpe {
 
 // A hash table of cache lines, each a set of two entries; the search goes on in the next line where both are
 // others. Most words are found in the first line, and frequent words, which come early, nearly always. At
-// most half of the entries are used: the table starts as small as what it is to hold, grows with use up to
-// `max_sets` (16 MiB), and is then emptied to start again. The few pre-tokens with more ids than an entry
-// holds have them in an array beside the table (at most 16 MiB).
+// most half of the entries are used: the table starts with room for twice what it is to hold, grows with use
+// up to `max_sets` (16 MiB), and is then emptied to start again. The few pre-tokens with more ids than an
+// entry holds have them in an array beside the table (at most 16 MiB).
 class PretokenCache {
     struct Entry;
     struct Set;

@@ -29,6 +29,9 @@ Vocabulary::Vocabulary(std::vector<Entry> tokens, const std::vector<Merge>& merg
         blob_ += token.bytes;
         offsets_.push_back(blob_.size());
     }
+    if (!std::ranges::all_of(byte_ids, [&](TokenId id) { return contains(id); })) {
+        throw std::invalid_argument("a byte has an id that is not in the vocabulary");
+    }
     for (std::size_t left = 0; left < 256; ++left) {
         for (std::size_t right = 0; right < 256; ++right) {
             byte_ranks_[(left << 8) | right] = pairs_.rank(byte_ids[left], byte_ids[right]);

@@ -99,7 +99,7 @@ TEST_CASE("a batch is cancelled by its tick") {
                                          [](auto sum, const auto& text) { return sum + text.size(); }));
 }
 
-TEST_CASE("ids come in the order of their groups, whichever is first, also when the array must grow") {
+TEST_CASE("ids come in the order of their groups, handed over in any order, also when the array must grow") {
     // Each has more ids than those before it, for as many bytes: always more than was expected.
     std::vector<std::vector<bpe::TokenId>> groups(60);
     for (std::size_t k = 0; k < groups.size(); ++k) {

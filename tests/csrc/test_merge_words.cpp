@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -177,4 +178,10 @@ TEST_CASE("new words, known ones, long ones and Chinese get their ids in the ord
             CHECK((std::ranges::equal(ids.span(), expected)));
         }
     }
+}
+
+TEST_CASE("a vocabulary refuses bytes with ids that it does not have") {
+    std::array<bpe::TokenId, 256> byte_ids{};
+    CHECK_THROWS_WITH_AS(bpe::Vocabulary({{1, "a"}}, {}, byte_ids, {}),
+                         "a byte has an id that is not in the vocabulary", std::invalid_argument);
 }

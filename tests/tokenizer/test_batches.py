@@ -117,3 +117,10 @@ class TestErrors:
     def test_num_threads(self, method: str, num_threads: object) -> None:
         with pytest.raises((TypeError, ValueError), match="num_threads must be"):
             getattr(Tokenizer(BYTES, []), method)(["a"], num_threads=num_threads)
+
+
+@pytest.mark.parametrize("largest", [(1 << 20) - 1, 1 << 20, (1 << 24) - 1])
+def test_lists_hold_ids_of_any_size(largest: int):
+    tokenizer = Tokenizer(BYTES | {largest: b"ab"}, [(b"a", b"b")])
+    assert tokenizer.encode("abcab") == [largest, 99, largest]
+    assert tokenizer.encode_batch(["ab", "c"]) == [[largest], [99]]
