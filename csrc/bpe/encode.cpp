@@ -30,9 +30,8 @@ constexpr std::size_t max_seeds = PretokenCache::max_keys / 2;
 // that all threads end at about the same time and a cancelled job stops at once.
 constexpr std::size_t grain_bytes = std::size_t{1} << 16;
 
-// Less than this is encoded on the calling thread, which cannot be interrupted: it takes a thousandth of a
-// second if the words are known, and half a second at most.
-constexpr std::size_t min_bytes_for_a_thread = std::size_t{1} << 20;
+// Less than this is encoded on the calling thread: a new one takes a good part of a millisecond.
+constexpr std::size_t min_bytes_for_a_thread = std::size_t{4} << 20;
 
 // Appends the ids of the first pre-tokens, as far as the cache knows them; returns how many these are. A key
 // of zeros is never known.
@@ -314,6 +313,7 @@ IdBatch<Id> Encoder::encode_all(std::span<const Bytes> texts, bool with_specials
             }
             collected.put(group.number, ids.span(), group.bytes);
             progress.done += group.bytes;
+            if (progress.tick_here) progress.tick_here();
         }
     };
     const std::size_t workers = std::min(std::max<std::size_t>(1, num_threads), useful);

@@ -74,6 +74,13 @@ void run_parallel(std::size_t num_workers, std::uint64_t total, const Tick& tick
 void run_here(std::uint64_t total, const Tick& tick,
               const std::function<void(std::size_t, Progress&)>& work) {
     Progress progress;
+    auto last = std::chrono::steady_clock::now();
+    progress.tick_here = [&] {
+        const auto now = std::chrono::steady_clock::now();
+        if (!tick || now - last < std::chrono::milliseconds(50)) return;
+        last = now;
+        if (!tick(progress.done, total)) throw Cancelled();
+    };
     work(0, progress);
     if (tick && !tick(total, total)) throw Cancelled();
 }

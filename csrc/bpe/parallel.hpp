@@ -23,6 +23,7 @@ using Tick = std::function<bool(std::uint64_t done, std::uint64_t total)>;
 struct Progress {
     std::atomic<std::uint64_t> done{0};
     std::atomic<bool> cancelled{false};
+    std::function<void()> tick_here;  // set by run_here(): to be called after some work
 };
 
 // Runs work(worker, progress) for worker = 0 .. num_workers - 1, each on its own thread, and ticks until all
@@ -32,7 +33,7 @@ void run_parallel(std::size_t num_workers, std::uint64_t total, const Tick& tick
                   const std::function<void(std::size_t worker, Progress& progress)>& work);
 
 // The same with one worker, on the calling thread: for jobs that end before a thread would be worth starting.
-// Ticks once, at the end.
+// Ticks at the end, and about every 50 ms if the worker calls tick_here().
 void run_here(std::uint64_t total, const Tick& tick,
               const std::function<void(std::size_t worker, Progress& progress)>& work);
 

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -8,6 +9,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -97,6 +99,21 @@ TEST_CASE("a batch is cancelled by its tick") {
                     bpe::Cancelled);
     CHECK(total == 400 * std::accumulate(documents.begin(), documents.end(), std::uint64_t{0},
                                          [](auto sum, const auto& text) { return sum + text.size(); }));
+}
+
+TEST_CASE("a job on the calling thread is cancelled by its tick, too") {
+    std::size_t rounds = 0;
+    CHECK_THROWS_AS(bpe::run_here(
+                        100, [](std::uint64_t done, std::uint64_t all) { return done == all; },
+                        [&](std::size_t, bpe::Progress& progress) {
+                            for (; rounds < 100; ++rounds) {
+                                std::this_thread::sleep_for(std::chrono::milliseconds(30));
+                                ++progress.done;
+                                progress.tick_here();
+                            }
+                        }),
+                    bpe::Cancelled);
+    CHECK(rounds < 50);
 }
 
 TEST_CASE("ids come in the order of their groups, handed over in any order, also when the array must grow") {
