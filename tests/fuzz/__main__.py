@@ -1,6 +1,6 @@
 """Fuzzing: the engine with libFuzzer and sanitizers, with and without vector instructions, and damaged files.
 
-    python -m tests.fuzz                                # 8 seconds each, as in CI
+    python -m tests.fuzz                                # 8 seconds each; CI gives each a minute
     python -m tests.fuzz --seconds 3600 encode train    # these targets, an hour each
 
 Needs Clang with libFuzzer. What a target found useful is kept in build/PRESET/corpus for the next time. An input that
