@@ -99,7 +99,7 @@ def learn_merges(
 ) -> list[tuple[bytes, bytes]]:
     """The first ``num_merges`` merges of counted pre-tokens, fewer if no pair is left."""
     with progress_bar(description="merging", enabled=progress) as bar:
-        pairs, _ = _bpe.train(counts, num_merges, num_threads=num_threads, progress=bar)
+        pairs = _bpe.train(counts, num_merges, num_threads=num_threads, progress=bar)
     tokens = [bytes([byte]) for byte in range(256)]
     for left, right in pairs:
         tokens.append(tokens[left] + tokens[right])

@@ -60,7 +60,6 @@ void count_text(WordTable& table, Bytes text, Pattern pattern, const SpecialToke
 
 void WordCounts::add_documents(std::span<const Bytes> documents, Pattern pattern,
                                const SpecialTokens& specials, std::size_t num_threads, const Tick& tick) {
-    const PhaseTimer timer(time_);
     const std::vector<Piece> pieces = divide(documents, specials);
     std::uint64_t total_bytes = 0;
     for (const Bytes document : documents) total_bytes += document.size();

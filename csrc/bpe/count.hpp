@@ -12,7 +12,6 @@
 #include "bpe/parallel.hpp"
 #include "bpe/pretokenize.hpp"
 #include "bpe/special.hpp"
-#include "bpe/timer.hpp"
 #include "bpe/word_table.hpp"
 
 namespace bpe {
@@ -39,14 +38,11 @@ class WordCounts {
     // Calls visit(word, count) for every distinct word, in no particular order.
     void for_each(const std::function<void(std::string_view, std::uint64_t)>& visit);
 
-    const PhaseTime& time() const { return time_; }
-
     // One table with everything in it, for the trainer.
     const WordTable& merged(std::size_t num_threads, const Tick& tick);
 
   private:
     std::vector<WordTable> tables_;  // one per thread, merged when needed
-    PhaseTime time_;
 };
 
 }  // namespace bpe

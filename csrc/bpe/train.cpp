@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <memory>
-#include <optional>
 
 #include "bpe/candidate_table.hpp"
 #include "bpe/pair_queue.hpp"
@@ -381,11 +380,9 @@ class Trainer {
 
 template <class Place>
 void train_on(const WordTable& words, std::size_t num_merges, Progress& progress, TrainResult& result) {
-    std::optional<PhaseTimer> timer(result.indexing);
     TrainText<Place> text(words, progress);
     Trainer<Place> trainer(text, std::min(num_merges, text.size()), progress);
     trainer.index();
-    timer.emplace(result.merging);
     trainer.run(result);
 }
 
@@ -393,12 +390,7 @@ void train_on(const WordTable& words, std::size_t num_merges, Progress& progress
 
 TrainResult train(WordCounts& words, std::size_t num_merges, std::size_t num_threads, const Tick& tick) {
     TrainResult result;
-    std::optional<PhaseTimer> timer(result.indexing);
     const WordTable& table = words.merged(num_threads, tick);
-    timer.reset();
-    result.counting = words.time();
-    result.distinct_words = table.distinct();
-    result.total_words = words.total();
     run_parallel(1, num_merges, tick, [&](std::size_t, Progress& progress) {
         if (num_merges <= 65536 - first_merged) {
             train_on<std::uint16_t>(table, num_merges, progress, result);

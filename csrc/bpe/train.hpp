@@ -16,12 +16,6 @@ struct TrainResult {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> merges;
     // How often each pair occurred when it was merged; never increases.
     std::vector<std::uint64_t> counts;
-
-    std::uint64_t distinct_words = 0;
-    std::uint64_t total_words = 0;
-    PhaseTime counting;  // all calls of WordCounts::add_documents
-    PhaseTime indexing;  // everything between the counts and the first merge
-    PhaseTime merging;
 };
 
 // Makes up to `num_merges` merges, fewer if no pair is left. Each merges the most frequent pair; of equally

@@ -3,10 +3,11 @@
 #include <pybind11/stl.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <utility>
+#include <vector>
 
-#include "bpe/timer.hpp"
 #include "bpe/train.hpp"
 #include "python/jobs.hpp"
 #include "python/registers.hpp"
@@ -15,23 +16,11 @@
 namespace python {
 namespace {
 
-// Returns the merges, and for each phase its wall and CPU seconds.
-py::tuple train(WordCounts& counts, std::size_t num_merges, std::optional<std::size_t> num_threads,
+std::vector<std::pair<std::uint32_t, std::uint32_t>> train(WordCounts& counts, std::size_t num_merges, std::optional<std::size_t> num_threads,
                 const py::object& progress) {
-    bpe::TrainResult result;
-    {
-        const py::gil_scoped_release release;
-        result =
-            bpe::train(counts.engine(), num_merges, threads_or_default(num_threads), make_tick(progress));
-    }
-    const auto seconds = [](const bpe::PhaseTime& time) {
-        return py::make_tuple(time.wall_seconds, time.cpu_seconds);
-    };
-    py::dict phases;
-    phases["counting"] = seconds(result.counting);
-    phases["indexing"] = seconds(result.indexing);
-    phases["merging"] = seconds(result.merging);
-    return py::make_tuple(std::move(result.merges), std::move(phases));
+    const py::gil_scoped_release release;
+    return bpe::train(counts.engine(), num_merges, threads_or_default(num_threads), make_tick(progress))
+        .merges;
 }
 
 }  // namespace
