@@ -29,6 +29,12 @@ class HugeArray {
         // Must come before the first touch. It is only advice: if it is refused, nothing but speed is lost.
         if (bytes() >= min_huge_bytes) madvise(memory, bytes(), MADV_HUGEPAGE);
 #endif
+#ifdef MADV_POPULATE_WRITE
+        // A hash table reads a slot before it writes to it: that would be two page faults instead of one.
+        if (bytes() >= min_populated_bytes && bytes() < min_huge_bytes) {
+            madvise(memory, bytes(), MADV_POPULATE_WRITE);
+        }
+#endif
         data_ = static_cast<T*>(memory);
     }
 
@@ -56,6 +62,7 @@ class HugeArray {
   private:
     static constexpr std::size_t max_bytes = static_cast<std::size_t>(-1) / 2;
     static constexpr std::size_t min_huge_bytes = std::size_t{1} << 21;
+    static constexpr std::size_t min_populated_bytes = std::size_t{1} << 18;
 
     std::size_t bytes() const { return size_ * sizeof(T); }
 
