@@ -22,7 +22,7 @@ class Encoder:
         self,
         *,
         tokens: Sequence[tuple[int, bytes]],
-        merges: Sequence[tuple[int, int, int]],
+        merges: NDArray[np.uint32],  # rows: left, right, result
         special_tokens: Sequence[tuple[str, int]],
         byte_ids: Sequence[int],
         whole_tokens: Sequence[int],
@@ -88,7 +88,7 @@ class WordCounts:
 
 def train(
     counts: WordCounts, num_merges: int, *, num_threads: int | None, progress: _Progress | None
-) -> list[tuple[int, int]]: ...
+) -> tuple[list[bytes], list[tuple[bytes, bytes]], NDArray[np.uint32]]: ...
 def merge_packed(blocks: Sequence[_Buffer]) -> bytes: ...
 def prune_packed(packed: _Buffer, max_words: int) -> tuple[bytes, int, int]: ...
 def pretokenize(text: str | _Buffer, pattern: str) -> list[Any]: ...

@@ -147,9 +147,9 @@ def train_bpe(
         )
     if not len(words):
         raise ValueError(no_text(source))
-    merges = learn_merges(words, num_merges, progress=progress)
+    learned = learn_merges(words, num_merges, progress=progress)
     files = [source] if isinstance(source, str | os.PathLike) else source
-    return make_tokenizer(merges, num_merges, specials, pattern, files)
+    return make_tokenizer(learned, num_merges, specials, pattern, files)
 
 
 def count_pretokens(

@@ -2,29 +2,40 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from course_lib import _bpe
 from course_lib.tokenizer.formats import MAX_ID, TokenizerData
 
 
-def make_encoder(data: TokenizerData, scanner: str | None) -> _bpe.Encoder:
+def make_encoder(
+    data: TokenizerData, scanner: str | None, merge_ids: NDArray[np.uint32] | None = None
+) -> _bpe.Encoder:
     """The encoder for ``data``; ``scanner`` names the compiled pre-tokenizer, None if there is none for the pattern.
+
+    ``merge_ids``, shape (3, merges), says which ids each merge joins and which it makes, if that is known; then ids
+    from 0 to 255 must be the bytes.
 
     Raises ValueError, naming the entry, for a vocabulary and merges that do not fit together.
     """
-    ids_of = _invert(data.vocab, set(data.special_tokens.values()))
-    missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
-    if missing:
-        raise ValueError(
-            f"vocab has no token for byte {bytes([missing[0]])!r}; all 256 single bytes are needed"
-        )
-    byte_ids = [ids_of[bytes([byte])] for byte in range(256)]
-    merges = _resolve_merges(data.merges, ids_of)
+    if merge_ids is None:
+        ids_of = _invert(data.vocab, set(data.special_tokens.values()))
+        missing = [byte for byte in range(256) if bytes([byte]) not in ids_of]
+        if missing:
+            raise ValueError(
+                f"vocab has no token for byte {bytes([missing[0]])!r}; all 256 single bytes are needed"
+            )
+        byte_ids = [ids_of[bytes([byte])] for byte in range(256)]
+        merge_ids = _resolve_merges(data.merges, ids_of)
+    else:
+        byte_ids = list(range(256))
     return _bpe.Encoder(
         tokens=list(data.vocab.items()),
-        merges=merges,
+        merges=merge_ids,
         special_tokens=list(data.special_tokens.items()),
         byte_ids=byte_ids,
-        whole_tokens=_whole_tokens(data, byte_ids, merges) if data.ignore_merges else [],
+        whole_tokens=_whole_tokens(data, byte_ids, merge_ids) if data.ignore_merges else [],
         pattern=scanner,
     )
 
@@ -45,12 +56,12 @@ def _invert(vocab: Mapping[int, bytes], special_ids: Collection[int]) -> dict[by
     return ids_of
 
 
-def _resolve_merges(
-    merges: Sequence[tuple[bytes, bytes]], ids_of: Mapping[bytes, int]
-) -> list[tuple[int, int, int]]:
-    """Each merge as ids: left, right, result."""
+def _resolve_merges(merges: Sequence[tuple[bytes, bytes]], ids_of: Mapping[bytes, int]) -> NDArray[np.uint32]:
+    """The merges as ids, shape (3, merges): left, right and result."""
     try:
-        return [(ids_of[left], ids_of[right], ids_of[left + right]) for left, right in merges]
+        lefts = [ids_of[left] for left, _ in merges]
+        rights = [ids_of[right] for _, right in merges]
+        results = [ids_of[left + right] for left, right in merges]
     except (KeyError, TypeError, ValueError):
         for number, merge in enumerate(merges):
             if not (
@@ -64,13 +75,12 @@ def _resolve_merges(
             if unknown is not None:
                 raise ValueError(f"merges[{number}] is {merge!r}, but {unknown!r} is not in vocab") from None
         raise
+    return np.array([lefts, rights, results], np.uint32)
 
 
-def _whole_tokens(
-    data: TokenizerData, byte_ids: Sequence[int], merges: Sequence[tuple[int, int, int]]
-) -> list[int]:
+def _whole_tokens(data: TokenizerData, byte_ids: Sequence[int], merge_ids: NDArray[np.uint32]) -> list[int]:
     """The ids that a whole pre-token may become: all tokens except those that are only special."""
-    ordinary = {*byte_ids, *(result for _, _, result in merges)}
+    ordinary = {*byte_ids, *merge_ids[2].tolist()}
     specials = set(data.special_tokens.values()) - ordinary
     return [token_id for token_id in data.vocab if token_id not in specials]
 

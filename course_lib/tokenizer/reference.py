@@ -21,7 +21,7 @@ from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.piecewise import SpecialCuts
 from course_lib.tokenizer.source import Source, no_text, read_source
 from course_lib.tokenizer.tokenizer import Tokenizer
-from course_lib.tokenizer.training import check_sizes, count_by_regex, make_tokenizer
+from course_lib.tokenizer.training import Learned, check_sizes, count_by_regex, make_tokenizer
 
 Pair = tuple[bytes, bytes]
 Word = tuple[bytes, ...]
@@ -92,7 +92,7 @@ def train_naive(
         best = max(counts, key=lambda pair: (counts[pair], pair))
         words = {merge(word, best): count for word, count in words.items()}
         merges.append(best)
-    return make_tokenizer(merges, num_merges, specials, pattern)
+    return make_tokenizer(Learned.of(merges), num_merges, specials, pattern)
 
 
 class WordIndex:
@@ -153,7 +153,7 @@ def train_incremental(
         best = max(counts, key=lambda pair: (counts[pair], pair))
         index.merge(best, work)
         merges.append(best)
-    return make_tokenizer(merges, num_merges, specials, pattern)
+    return make_tokenizer(Learned.of(merges), num_merges, specials, pattern)
 
 
 class LazyMaxHeap:
@@ -214,7 +214,8 @@ def train_heap(
     specials, num_merges = check_sizes(vocab_size, special_tokens)
     index = WordIndex(count_words(source, specials, pattern=pattern))
     _note(work, pairs=sum(len(word) - 1 for word in index.words))
-    return make_tokenizer(merge_best(index, num_merges, work), num_merges, specials, pattern)
+    merges = merge_best(index, num_merges, work)
+    return make_tokenizer(Learned.of(merges), num_merges, specials, pattern)
 
 
 def merge_best(index: WordIndex, num_merges: int, work: Counter[str] | None = None) -> list[Pair]:

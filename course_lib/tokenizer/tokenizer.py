@@ -63,12 +63,12 @@ class Tokenizer:
         forms = check_normalizer(normalizer)
         self._set(TokenizerData(contents, list(merges), special_ids, pattern, ignore_merges, forms))
 
-    def _set(self, data: TokenizerData) -> None:
+    def _set(self, data: TokenizerData, merge_ids: NDArray[np.uint32] | None = None) -> None:
         self._data = data
         self._sources: list[Path] = []  # files it was made from, which nothing may overwrite
         self._saved: list[Path] = []  # its own tokenizer.json, which only it may replace
         scanner, expression = resolve_pattern(data.pattern)
-        self._engine = make_encoder(data, scanner)
+        self._engine = make_encoder(data, scanner, merge_ids)
         # For texts that the engine cannot take as they are.
         self._piecewise = (
             PiecewiseEncoder(data, self._engine, scanner, expression)
@@ -77,9 +77,11 @@ class Tokenizer:
         )
 
     @classmethod
-    def _from_data(cls, data: TokenizerData, *sources: PathLike) -> Self:
+    def _from_data(
+        cls, data: TokenizerData, *sources: PathLike, merge_ids: NDArray[np.uint32] | None = None
+    ) -> Self:
         tokenizer = cls.__new__(cls)
-        tokenizer._set(data)
+        tokenizer._set(data, merge_ids)
         tokenizer._sources = [Path(source).absolute() for source in sources]
         return tokenizer
 

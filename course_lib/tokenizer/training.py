@@ -5,15 +5,18 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from course_lib import _bpe
 from course_lib.checks import check_integer, check_positive
 from course_lib.files import PathLike
 from course_lib.files import progress as progress_bar
 from course_lib.tokenizer.encoder import surrogate_error
-from course_lib.tokenizer.formats import MAX_ID, assign_special_ids
+from course_lib.tokenizer.formats import MAX_ID, TokenizerData, assign_special_ids
 from course_lib.tokenizer.patterns import resolve_pattern, split_by_regex
 from course_lib.tokenizer.piecewise import any_of
 from course_lib.tokenizer.source import Source, no_text, read_source
@@ -67,8 +70,8 @@ def train_bpe(
                     raise surrogate_error(error) from None
     if not len(counts):
         raise ValueError(no_text(source))
-    merges = learn_merges(counts, num_merges, num_threads=num_threads, progress=progress)
-    return make_tokenizer(merges, num_merges, specials, pattern, files)
+    learned = learn_merges(counts, num_merges, num_threads=num_threads, progress=progress)
+    return make_tokenizer(learned, num_merges, specials, pattern, files)
 
 
 def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
@@ -86,7 +89,9 @@ def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
         raise ValueError(f"tokenizer must have its ids in the order of train_bpe, unlike {tokenizer!r}")
     size = check_integer("vocab_size", vocab_size, least=256 + len(specials), most=tokenizer.vocab_size)
     num_merges = size - 256 - len(specials)
-    shorter = make_tokenizer(tokenizer.merges[:num_merges], num_merges, specials, tokenizer.pattern)
+    shorter = make_tokenizer(
+        Learned.of(tokenizer.merges[:num_merges]), num_merges, specials, tokenizer.pattern
+    )
     shorter._sources = tokenizer._sources
     return shorter
 
@@ -94,16 +99,30 @@ def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
 # --- shared with reference.py and cluster.py ----------------------------------------------------------------------
 
 
+class Learned(NamedTuple):
+    """What training learned: ``tokens`` in the order of their ids, first the bytes, and ``merges`` as pairs of them.
+
+    ``merge_ids``, shape (3, merges), holds the ids of the two parts and of the result, if the trainer counted in ids.
+    """
+
+    tokens: list[bytes]
+    merges: list[tuple[bytes, bytes]]
+    merge_ids: NDArray[np.uint32] | None = None
+
+    @classmethod
+    def of(cls, merges: list[tuple[bytes, bytes]]) -> Self:
+        """The same from the merges alone."""
+        return cls(
+            [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in merges)], merges
+        )
+
+
 def learn_merges(
     counts: _bpe.WordCounts, num_merges: int, *, num_threads: int | None = None, progress: bool = False
-) -> list[tuple[bytes, bytes]]:
+) -> Learned:
     """The first ``num_merges`` merges of counted pre-tokens, fewer if no pair is left."""
     with progress_bar(description="merging", enabled=progress) as bar:
-        pairs = _bpe.train(counts, num_merges, num_threads=num_threads, progress=bar)
-    tokens = [bytes([byte]) for byte in range(256)]
-    for left, right in pairs:
-        tokens.append(tokens[left] + tokens[right])
-    return [(tokens[left], tokens[right]) for left, right in pairs]
+        return Learned(*_bpe.train(counts, num_merges, num_threads=num_threads, progress=bar))
 
 
 def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[str], int]:
@@ -119,27 +138,29 @@ def check_sizes(vocab_size: int, special_tokens: Sequence[str]) -> tuple[list[st
 
 
 def make_tokenizer(
-    merges: list[tuple[bytes, bytes]],
+    learned: Learned,
     num_merges: int,
     specials: Sequence[str],
     pattern: str,
     files: Iterable[PathLike] = (),
 ) -> Tokenizer:
-    """The tokenizer of the bytes, ``merges`` (from ``files``) and special tokens; warns if there are too few merges.
+    """The tokenizer of what was learned (from ``files``) and special tokens; warns if there are too few merges.
 
     Call it directly from the function that the reader calls, whose caller the warning names.
     """
-    if len(merges) < num_merges:
+    made = len(learned.merges)
+    if made < num_merges:
         size = 256 + len(specials)
         warnings.warn(
-            f"no pair is left to merge after {len(merges)} of {num_merges} merges: "
-            f"the vocabulary has {size + len(merges)} entries instead of {size + num_merges}",
+            f"no pair is left to merge after {made} of {num_merges} merges: "
+            f"the vocabulary has {size + made} entries instead of {size + num_merges}",
             stacklevel=3,
         )
-    tokens = [*(bytes([byte]) for byte in range(256)), *(left + right for left, right in merges)]
-    tokenizer = Tokenizer(dict(enumerate(tokens)), merges, specials, pattern=pattern)
-    tokenizer._sources = [Path(file).absolute() for file in files]
-    return tokenizer
+    vocab = dict(enumerate(learned.tokens))
+    special_ids = assign_special_ids(vocab, specials)
+    vocab |= {token_id: text.encode() for text, token_id in special_ids.items()}
+    data = TokenizerData(vocab, learned.merges, special_ids, pattern)
+    return Tokenizer._from_data(data, *files, merge_ids=learned.merge_ids)
 
 
 def count_by_regex(

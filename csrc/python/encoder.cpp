@@ -20,8 +20,7 @@ namespace {
 constexpr std::size_t min_bytes_to_cut = std::size_t{1} << 17;
 
 std::shared_ptr<const bpe::Encoder> make_encoder(
-    const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
-    const std::vector<std::array<bpe::TokenId, 3>>& merges,
+    const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens, const py::array_t<bpe::TokenId>& merges,
     const std::vector<std::pair<std::string, bpe::TokenId>>& specials,
     const std::array<bpe::TokenId, 256>& byte_ids, const std::vector<bpe::TokenId>& whole_tokens,
     const std::optional<std::string>& pattern) {
@@ -29,8 +28,9 @@ std::shared_ptr<const bpe::Encoder> make_encoder(
     entries.reserve(tokens.size());
     for (const auto& [id, bytes] : tokens) entries.push_back({id, bytes});
     std::vector<bpe::Merge> rules;
-    rules.reserve(merges.size());
-    for (const auto& [left, right, result] : merges) rules.push_back({left, right, result});
+    const auto rows = merges.unchecked<2>();
+    rules.reserve(static_cast<std::size_t>(rows.shape(1)));
+    for (py::ssize_t k = 0; k < rows.shape(1); ++k) rules.push_back({rows(0, k), rows(1, k), rows(2, k)});
     std::vector<std::string> names;
     std::vector<bpe::TokenId> ids;
     for (const auto& [name, id] : specials) {
@@ -77,7 +77,7 @@ py::tuple to_arrays(bpe::IdBatch<Id> batch) {
 }  // namespace
 
 Encoder::Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
-                 const std::vector<std::array<bpe::TokenId, 3>>& merges,
+                 const py::array_t<bpe::TokenId>& merges,
                  const std::vector<std::pair<std::string, bpe::TokenId>>& specials,
                  const std::array<bpe::TokenId, 256>& byte_ids, const std::vector<bpe::TokenId>& whole_tokens,
                  const std::optional<std::string>& pattern)
@@ -180,13 +180,13 @@ py::bytes Encoder::decode(const py::object& ids) const {
 
 void register_encoder(py::module_& module) {
     py::class_<Encoder>(module, "Encoder")
-        .def(py::init<const std::vector<std::pair<bpe::TokenId, py::bytes>>&,
-                      const std::vector<std::array<bpe::TokenId, 3>>&,
-                      const std::vector<std::pair<std::string, bpe::TokenId>>&,
-                      const std::array<bpe::TokenId, 256>&, const std::vector<bpe::TokenId>&,
-                      const std::optional<std::string>&>(),
-             py::kw_only(), py::arg("tokens"), py::arg("merges"), py::arg("special_tokens"),
-             py::arg("byte_ids"), py::arg("whole_tokens"), py::arg("pattern"))
+        .def(
+            py::init<const std::vector<std::pair<bpe::TokenId, py::bytes>>&, const py::array_t<bpe::TokenId>&,
+                     const std::vector<std::pair<std::string, bpe::TokenId>>&,
+                     const std::array<bpe::TokenId, 256>&, const std::vector<bpe::TokenId>&,
+                     const std::optional<std::string>&>(),
+            py::kw_only(), py::arg("tokens"), py::arg("merges"), py::arg("special_tokens"),
+            py::arg("byte_ids"), py::arg("whole_tokens"), py::arg("pattern"))
         .def("encode", &Encoder::encode, py::arg("text"), py::arg("with_specials"))
         .def("encode_numpy", &Encoder::encode_numpy, py::arg("text"), py::arg("with_specials"))
         .def("encode_batch", &Encoder::encode_batch, py::arg("texts"), py::kw_only(),

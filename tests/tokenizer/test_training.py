@@ -105,6 +105,22 @@ class TestMerges:
         slow = train_bpe(documents, 600, [END], pattern=f"(?:{PATTERNS['gpt2']})")
         assert slow.merges == train_bpe(documents, 600, [END]).merges
 
+    @given(
+        documents=st.lists(st.text("abcé ", min_size=1, max_size=40), min_size=1, max_size=6),
+        specials=st.sampled_from([[], [END], ["é", "a"], ["bb"]]),
+        num_threads=st.sampled_from([1, 2]),
+    )
+    def test_are_what_the_tokenizer_applies(
+        self, documents: list[str], specials: list[str], num_threads: int
+    ) -> None:
+        documents = [*documents, "bc"]  # something is left when special tokens have cut the others
+        tokenizer = quietly(documents, 256 + len(specials) + 40, specials, num_threads=num_threads)
+        rebuilt = Tokenizer(tokenizer.vocab, tokenizer.merges, specials)
+        for text in documents:
+            ids = tokenizer.encode(text)
+            assert ids == reference.encode(tokenizer, text) == rebuilt.encode(text)
+            assert tokenizer.decode(ids) == text
+
     def test_ids(self) -> None:
         tokenizer = train_bpe(["abab abab"], 256 + 2 + 2, ["<a>", END])
         assert [tokenizer.vocab[i] for i in range(256)] == [bytes([i]) for i in range(256)]

@@ -75,7 +75,7 @@ def _by_engine(words: Words, num_merges: int) -> list[Pair]:
     counts = _bpe.WordCounts(None, [])
     for word, count in words.items():
         counts.add(word, count)
-    return learn_merges(counts, num_merges)
+    return learn_merges(counts, num_merges).merges
 
 
 def _trainer(
