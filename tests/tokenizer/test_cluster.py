@@ -250,8 +250,8 @@ class TestBadInput:
     def test_a_scheduler_without_workers(self) -> None:
         with (
             LocalCluster(n_workers=0, dashboard_address=":0") as running,
-            pytest.raises(ConnectionError, match=r"has no worker within 0.2 s"),
-            connect(running.scheduler_address, timeout=0.2),
+            pytest.raises(ConnectionError, match=r"has no worker within 2 s"),
+            connect(running.scheduler_address, timeout=2),
         ):
             pass
 
