@@ -21,7 +21,7 @@ class Encoder:
     def __init__(
         self,
         *,
-        tokens: Sequence[tuple[int, bytes]],
+        tokens: dict[int, bytes],
         merges: NDArray[np.uint32],  # rows: left, right, result
         special_tokens: Sequence[tuple[str, int]],
         byte_ids: Sequence[int],

@@ -31,7 +31,7 @@ def make_encoder(
     else:
         byte_ids = list(range(256))
     return _bpe.Encoder(
-        tokens=list(data.vocab.items()),
+        tokens=data.vocab,
         merges=merge_ids,
         special_tokens=list(data.special_tokens.items()),
         byte_ids=byte_ids,

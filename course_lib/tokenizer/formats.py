@@ -222,7 +222,10 @@ def assign_special_ids(
             f"special_tokens must be a sequence of str or a mapping to ids, not {special_tokens!r}"
         )
     given = special_tokens if isinstance(special_tokens, Mapping) else {}
-    ids_of = {contents: token_id for token_id, contents in vocab.items()} if special_tokens else {}
+    wanted = {special_bytes(text) for text in special_tokens}
+    ids_of = (
+        {contents: token_id for token_id, contents in vocab.items() if contents in wanted} if wanted else {}
+    )
     next_id = max(vocab, default=-1) + 1
     ids: dict[str, int] = {}
     for text in special_tokens:

@@ -20,13 +20,15 @@ namespace {
 constexpr std::size_t min_bytes_to_cut = std::size_t{1} << 17;
 
 std::shared_ptr<const bpe::Encoder> make_encoder(
-    const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens, const py::array_t<bpe::TokenId>& merges,
+    const py::dict& tokens, const py::array_t<bpe::TokenId>& merges,
     const std::vector<std::pair<std::string, bpe::TokenId>>& specials,
     const std::array<bpe::TokenId, 256>& byte_ids, const std::vector<bpe::TokenId>& whole_tokens,
     const std::optional<std::string>& pattern) {
     std::vector<bpe::Vocabulary::Entry> entries;
     entries.reserve(tokens.size());
-    for (const auto& [id, bytes] : tokens) entries.push_back({id, bytes});
+    for (const auto& [id, bytes] : tokens) {
+        entries.push_back({id.cast<bpe::TokenId>(), bytes.cast<std::string>()});
+    }
     std::vector<bpe::Merge> rules;
     const auto rows = merges.unchecked<2>();
     rules.reserve(static_cast<std::size_t>(rows.shape(1)));
@@ -76,8 +78,7 @@ py::tuple to_arrays(bpe::IdBatch<Id> batch) {
 
 }  // namespace
 
-Encoder::Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
-                 const py::array_t<bpe::TokenId>& merges,
+Encoder::Encoder(const py::dict& tokens, const py::array_t<bpe::TokenId>& merges,
                  const std::vector<std::pair<std::string, bpe::TokenId>>& specials,
                  const std::array<bpe::TokenId, 256>& byte_ids, const std::vector<bpe::TokenId>& whole_tokens,
                  const std::optional<std::string>& pattern)
@@ -180,13 +181,12 @@ py::bytes Encoder::decode(const py::object& ids) const {
 
 void register_encoder(py::module_& module) {
     py::class_<Encoder>(module, "Encoder")
-        .def(
-            py::init<const std::vector<std::pair<bpe::TokenId, py::bytes>>&, const py::array_t<bpe::TokenId>&,
-                     const std::vector<std::pair<std::string, bpe::TokenId>>&,
-                     const std::array<bpe::TokenId, 256>&, const std::vector<bpe::TokenId>&,
-                     const std::optional<std::string>&>(),
-            py::kw_only(), py::arg("tokens"), py::arg("merges"), py::arg("special_tokens"),
-            py::arg("byte_ids"), py::arg("whole_tokens"), py::arg("pattern"))
+        .def(py::init<const py::dict&, const py::array_t<bpe::TokenId>&,
+                      const std::vector<std::pair<std::string, bpe::TokenId>>&,
+                      const std::array<bpe::TokenId, 256>&, const std::vector<bpe::TokenId>&,
+                      const std::optional<std::string>&>(),
+             py::kw_only(), py::arg("tokens"), py::arg("merges"), py::arg("special_tokens"),
+             py::arg("byte_ids"), py::arg("whole_tokens"), py::arg("pattern"))
         .def("encode", &Encoder::encode, py::arg("text"), py::arg("with_specials"))
         .def("encode_numpy", &Encoder::encode_numpy, py::arg("text"), py::arg("with_specials"))
         .def("encode_batch", &Encoder::encode_batch, py::arg("texts"), py::kw_only(),

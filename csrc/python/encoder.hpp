@@ -22,8 +22,7 @@ namespace py = pybind11;
 
 class Encoder {
   public:
-    Encoder(const std::vector<std::pair<bpe::TokenId, py::bytes>>& tokens,
-            const py::array_t<bpe::TokenId>& merges,
+    Encoder(const py::dict& tokens, const py::array_t<bpe::TokenId>& merges,
             const std::vector<std::pair<std::string, bpe::TokenId>>& specials,
             const std::array<bpe::TokenId, 256>& byte_ids, const std::vector<bpe::TokenId>& whole_tokens,
             const std::optional<std::string>& pattern);
