@@ -72,7 +72,12 @@ SHORT_STRINGS = 5_000
 def in_fresh_process(task: Task, peer: Peer, folder: Path) -> dict[str, Any]:
     """Run :func:`tokenizer_worker.measure` there."""
     request = json.dumps({"task": asdict(task), "peer": peer.name, "folder": str(folder)})
-    done = subprocess.run([sys.executable, WORKER, request], capture_output=True, text=True, check=False)
+    # The threads of NumPy's OpenBLAS spin for a while after its import: up to 15 ms of CPU time, as much as training on
+    # a small text takes, which would count as the package's.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, WORKER, request], capture_output=True, text=True, env=environment, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{task} with {peer.name} failed:\n{done.stderr}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
