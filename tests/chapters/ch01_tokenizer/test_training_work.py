@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.chapters.ch01_tokenizer import engine_pictures
 from course_lib.chapters.ch01_tokenizer.experiments import bpe, controls, scale
+from course_lib.data import write_stories
 from course_lib.lab.measure import cpu_seconds
 from course_lib.tokenizer import reference, train_bpe
 
@@ -77,12 +78,13 @@ def test_no_part_of_the_law_is_negative() -> None:
 
 def test_a_stored_run_counts_training_alone_and_returns_what_every_machine_finds(tmp_path: Path) -> None:
     point = {"seed": 0, "megabytes": 1, "vocab_size": 400}
-    spent, found = cpu_seconds(lambda: scale.training_run(copies=1, **point))
+    spent, found = cpu_seconds(lambda: scale.training_run(**point))
     assert found["entries"] == 400 and 1.0e6 < found["bytes"] < 1.1e6 and found["longest"] > 4
-    written, _ = cpu_seconds(lambda: scale.write_copies(tmp_path / "stories", 1_000_000, 1, 0))
+    written, _ = cpu_seconds(lambda: write_stories(tmp_path / "stories", 1_000_000))
     assert spent < written  # which is not counted
-    twice = scale.training_run(copies=2, **point)
-    assert twice == found | {"bytes": 2 * found["bytes"]}
+    assert (tmp_path / "stories").stat().st_size == found["bytes"]
+    other = scale.training_run(**point | {"seed": 1})
+    assert other["bytes"] != found["bytes"] and other["entries"] == 400
 
 
 def test_times_are_measured_on_beginnings_and_code_is_real(tmp_path: Path) -> None:
