@@ -100,7 +100,7 @@ def shrink(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
 
 
 class Learned(NamedTuple):
-    """What training learned: ``tokens`` in the order of their ids, first the bytes, and ``merges`` as pairs of them.
+    """A trained vocabulary: ``tokens`` in the order of their ids, first the bytes, and ``merges`` as pairs of them.
 
     ``merge_ids``, shape (3, merges), holds the ids of the two parts and of the result, if the trainer counted in ids.
     """
@@ -144,7 +144,7 @@ def make_tokenizer(
     pattern: str,
     files: Iterable[PathLike] = (),
 ) -> Tokenizer:
-    """The tokenizer of what was learned (from ``files``) and special tokens; warns if there are too few merges.
+    """The tokenizer of ``learned`` (from ``files``) and special tokens; warns if there are too few merges.
 
     Call it directly from the function that the reader calls, whose caller the warning names.
     """
