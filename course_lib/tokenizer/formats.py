@@ -68,8 +68,8 @@ class TokenizerData:
         digest.update(struct.pack("<Q", len(self.merges)))
         digest.update(strings(part for pair in self.merges for part in pair))
         for text, token_id in sorted(self.special_tokens.items()):
-            digest.update(strings([text.encode("utf-8", "surrogatepass")]) + struct.pack("<I", token_id))
-        digest.update(strings([self.pattern.encode("utf-8", "surrogatepass")]) + bytes([self.ignore_merges]))
+            digest.update(strings([text.encode()]) + struct.pack("<I", token_id))
+        digest.update(strings([self.pattern.encode()]) + bytes([self.ignore_merges]))
         return digest.hexdigest()
 
 

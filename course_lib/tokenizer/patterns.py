@@ -6,6 +6,7 @@ have a compiled scanner that makes the same cuts; any other pattern works too, b
 says what is a letter, a mark or a digit, whatever version the installed ``regex`` follows (``unicode.py``).
 """
 
+import itertools
 from typing import Final
 
 import regex
@@ -59,6 +60,14 @@ PATTERNS: Final[dict[str, str]] = {
 }
 """The published patterns by name, as regular expressions of the ``regex`` package."""
 
+# regex searches for what a pattern can begin with. If case does not matter in one of its beginnings, it does not matter
+# in that search, which then overlooks matches of other sets. This beginning, which never matches, prevents the search.
+_NOWHERE = r"[^\0](?!)|"
+_IGNORES_CASE = regex.compile(r"\(\?\w*i")
+
+_MAX_DEPTH = 100
+_GROUPS = regex.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*+\]?|([()])", regex.DOTALL)
+
 _NAMES = {expression: name for name, expression in PATTERNS.items()}
 
 
@@ -66,20 +75,49 @@ def resolve_pattern(pattern: str) -> tuple[str | None, str]:
     """The name of the compiled scanner for ``pattern``, or None, and the regular expression itself.
 
     ``pattern`` is a name in ``PATTERNS`` or an expression; a built-in expression finds its scanner, too.
-    Raises ValueError for an expression that is empty or does not compile, TypeError for another type.
+    Raises ValueError for an expression that is empty, holds a lone surrogate, does not compile or searches from right
+    to left, TypeError for another type.
     """
     check_text("pattern", pattern)
     if pattern in PATTERNS:
         return pattern, PATTERNS[pattern]
     if not pattern:
         raise ValueError(f"pattern is empty; use one of {', '.join(PATTERNS)} or a regular expression")
+    if pattern in _NAMES:
+        return _NAMES[pattern], pattern
     try:
-        regex.compile(pattern)
-    except regex.error as error:
+        check_expression(pattern)
+    except ValueError as error:
         raise ValueError(
-            f"pattern {pattern!r} is neither one of {', '.join(PATTERNS)} nor a regular expression: {error}"
+            f"pattern is neither one of {', '.join(PATTERNS)} nor one that can be used: {error}"
         ) from None
-    return _NAMES.get(pattern), pattern
+    return None, pattern
+
+
+def check_expression(expression: str) -> None:
+    """Raise ValueError for an expression that is not one of ``regex``, or that cannot be used or saved."""
+    shown = repr(expression if len(expression) <= 100 else f"{expression[:100]}…")
+    depths = itertools.accumulate(
+        (1 if match[1] == "(" else -1 for match in _GROUPS.finditer(expression) if match[1]), initial=0
+    )
+    if max(depths) > _MAX_DEPTH:
+        raise ValueError(f"{shown} has groups within groups, more than {_MAX_DEPTH} deep")
+    try:
+        expression.encode()
+        compiled = regex.compile(expression)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{shown} holds a lone surrogate at position {error.start}, which no file can hold"
+        ) from None
+    except regex.error as error:
+        raise ValueError(f"{shown} is not a regular expression: {error}") from None
+    except MemoryError:
+        raise ValueError(f"{shown} takes more memory than there is, with its repeats written out") from None
+    if compiled.flags & regex.REVERSE:
+        raise ValueError(f"{shown} searches from right to left, because of '(?r)'")
+    if regex.search(r"(?<!\\)(?:\\\\)*+\\K", expression):
+        # In a lookahead, regex would find the same match for ever.
+        raise ValueError(f"{shown} moves the beginning of a match, by '\\K'")
 
 
 def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
@@ -87,8 +125,8 @@ def pretokenize(text: str, pattern: str = "gpt2") -> list[str]:
 
     ``pattern`` is a name in ``PATTERNS`` or a regular expression of the ``regex`` package. Text that the expression
     does not match becomes pieces of its own, so that nothing is lost. Characters that ``UNICODE_VERSION`` does not know
-    belong to no class, and a pattern cannot name them. Raises ValueError for a lone surrogate in
-    ``text`` with a built-in pattern, and as :func:`resolve_pattern`.
+    belong to no class, and a pattern cannot name them, nor the few that are in other classes now. Raises ValueError for
+    a lone surrogate in ``text`` with a built-in pattern, and as :func:`resolve_pattern`.
     """
     check_text("text", text)
     scanner, expression = resolve_pattern(pattern)
@@ -102,7 +140,8 @@ def split_by_regex(text: str, expression: str) -> list[str]:
     """The matches of ``expression`` in ``text`` and the gaps between them, in order; none is empty."""
     pieces = []
     start = 0
-    for match in regex.finditer(expression, as_known(text)):
+    searched = _NOWHERE + expression if _IGNORES_CASE.search(expression) else expression
+    for match in regex.finditer(searched, as_known(text)):
         if match.end() == match.start():
             continue
         pieces += [text[start : match.start()], text[match.start() : match.end()]]

@@ -118,11 +118,34 @@ class TestPatterns:
         assert split_by_regex(text, PATTERNS[pattern]) == regex.findall(PATTERNS[pattern], text)
 
     @pytest.mark.parametrize(
-        ("pattern", "message"), [("", "empty"), ("(", "missing \\)"), (r"\p{Foo}", "unknown property")]
+        ("pattern", "message"),
+        [
+            ("", "empty"),
+            ("(", "missing \\)"),
+            (r"\p{Foo}", "unknown property"),
+            ("a\ud800", "'a\\\\ud800' holds a lone surrogate at position 1"),
+            ("(" * 101 + ")" * 101, "has groups within groups, more than 100 deep"),
+            # Both would lose text.
+            (r"(?r)\S+", "searches from right to left"),
+            (r"(?=a\Kb)", "moves the beginning of a match"),
+            (r"\\\K", "moves the beginning of a match"),
+        ],
     )
     def test_bad_pattern(self, pattern: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             pretokenize("text", pattern)
+
+    def test_signs_in_classes_and_escaped_signs_are_no_groups(self) -> None:
+        pattern = r"\(" * 150 + "[^](]" * 150 + r"|[\](]+|."
+        assert pretokenize("a((b", pattern) == ["a", "((", "b"]
+
+    def test_a_backslash_before_a_letter_is_no_sign(self) -> None:
+        assert pretokenize("a\\Kb", r"\\K|b") == ["a", "\\K", "b"]
+
+    @pytest.mark.parametrize("pattern", [r"[^A-Z\s]|(?i:t)%", r"[^A-Z\s]+|(?i:T)", r"\P{Lu}|(?i:t)%"])
+    def test_case_is_ignored_only_where_the_pattern_says_so(self, pattern: str) -> None:
+        # regex by itself misses the "a" in some of these.
+        assert pretokenize("aSé", pattern) == ["a", "S", "é"]
 
     def test_wrong_types(self) -> None:
         with pytest.raises(TypeError, match="pattern must be a str"):
