@@ -6,7 +6,8 @@ from typing import Any
 
 from course_lib.errors import FormatError
 from course_lib.files import PathLike
-from course_lib.tokenizer.patterns import PATTERNS, resolve_pattern
+from course_lib.tokenizer.oniguruma import from_oniguruma, to_oniguruma
+from course_lib.tokenizer.patterns import PATTERNS, check_expression, resolve_pattern
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _WORD = r"[^\r\n\p{L}\p{N}]?"
@@ -72,13 +73,20 @@ def read_pre_tokenizer(path: PathLike, pre_tokenizer: Any) -> str:
             path, "pre_tokenizer", f"{len(splits)} splits in a row are not supported, except DeepSeek's"
         )
     pattern, isolated = splits[0]
-    known = {spelling: name for names in (_SPLITS, PATTERNS) for name, spelling in names.items()}
+    # As tiktoken writes it, cl100k means something else here.
+    spellings = {name: spelling for name, spelling in PATTERNS.items() if name != "cl100k"}
+    known = {spelling: name for names in (_SPLITS, spellings) for name, spelling in names.items()}
     if pattern in known:
         return known[pattern]
     if not isolated:
         raise FormatError(path, steps[0][0], "only the behavior 'Isolated' is supported")
-    _check_custom(path, f"{steps[0][0]}.pattern", pattern)
-    return pattern
+    try:
+        pattern = from_oniguruma(pattern)
+        check_expression(pattern)
+    except ValueError as error:
+        raise FormatError(path, f"{steps[0][0]}.pattern", str(error)) from error
+    # The word "gpt2" is an expression here and not the name of another.
+    return f"(?:{pattern})" if pattern in PATTERNS else pattern
 
 
 def _steps(path: PathLike, place: str, pre_tokenizer: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -119,27 +127,6 @@ def _read_split(path: PathLike, place: str, step: dict[str, Any]) -> tuple[str, 
     raise FormatError(path, f"{place}.pattern", "must hold a 'Regex' or a 'String'")
 
 
-def _check_custom(path: PathLike, place: str, pattern: str) -> None:
-    """Refuse regular expressions that are invalid or mean something else in Oniguruma than in ``regex``."""
-    import regex
-
-    try:
-        regex.compile(pattern)
-    except regex.error as error:
-        raise FormatError(path, place, f"not a regular expression: {error}") from error
-    # Escapes and character classes hold these characters literally.
-    bare = re.sub(
-        r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", "_", pattern, flags=re.DOTALL
-    )
-    found = re.search(r"[$^]|\{[0-9]*,?[0-9]*\}\+", bare)
-    if found:
-        raise FormatError(
-            path,
-            place,
-            f"{found[0]!r} means one thing in Hugging Face's regular expressions and another in Python's",
-        )
-
-
 def write_pre_tokenizer(path: PathLike, pattern: str) -> dict[str, Any]:
     """The pre-tokenizer that cuts as ``pattern`` does. FormatError for an expression that has another meaning there."""
     # A built-in expression is written like its name.
@@ -155,8 +142,10 @@ def write_pre_tokenizer(path: PathLike, pattern: str) -> dict[str, Any]:
     elif pattern in _SPLITS:
         splits = (_SPLITS[pattern],)
     else:
-        splits = (PATTERNS.get(pattern, pattern),)
-        _check_custom(path, "pre_tokenizer", splits[0])
+        try:
+            splits = (to_oniguruma(pattern),)
+        except ValueError as error:
+            raise FormatError(path, "pre_tokenizer", str(error)) from error
     steps = [
         {"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False}
         for split in splits

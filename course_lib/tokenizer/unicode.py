@@ -7,6 +7,7 @@ gives the same ids there. The ``regex`` package cuts by patterns that have no co
 newer versions; it is given a text in which that makes no difference.
 """
 
+from bisect import bisect_left, bisect_right
 from functools import cache
 from typing import Final
 
@@ -39,6 +40,20 @@ def as_known(text: str) -> str:
         return text
     characters, stand_ins = _stand_ins()
     return text if characters.isdisjoint(text) else text.translate(stand_ins)
+
+
+def has_stand_in(first: str, last: str) -> bool:
+    """Whether :func:`as_known` replaces a character from ``first`` to ``last``, or puts one of these for another."""
+    if last.isascii():
+        return False
+    affected = _affected()
+    return bisect_left(affected, first) < bisect_right(affected, last)
+
+
+@cache
+def _affected() -> list[str]:
+    characters, stand_ins = _stand_ins()
+    return sorted(characters | {*stand_ins.values()})
 
 
 @cache

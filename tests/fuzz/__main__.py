@@ -1,4 +1,4 @@
-"""Fuzzing: the engine with libFuzzer and sanitizers, with and without vector instructions, and damaged files.
+"""Fuzzing: the engine with libFuzzer and sanitizers, with and without vector instructions; patterns; damaged files.
 
     python -m tests.fuzz                                # 8 seconds each; CI gives each a minute
     python -m tests.fuzz --seconds 3600 encode train    # these targets, an hour each
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from course_lib.tokenizer import PATTERNS
-from tests.fuzz import files
+from tests.fuzz import expressions, files
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -69,14 +69,20 @@ def main() -> int:
     """Build, run everything asked for, and say whether all held."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "targets", nargs="*", choices=[[], *TARGETS, "files"], metavar="TARGET", help="by default all"
+        "targets",
+        nargs="*",
+        choices=[[], *TARGETS, "expressions", "files"],
+        metavar="TARGET",
+        help="by default all",
     )
     parser.add_argument("--seconds", type=int, default=8, help="for each target and preset (%(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed for damaged files (%(default)s)")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first seed of patterns and damaged files (%(default)s)"
+    )
     options = parser.parse_args()
-    wanted = options.targets or [*TARGETS, "files"]
+    wanted = options.targets or [*TARGETS, "expressions", "files"]
     ok = True
-    if programs := [target for target in wanted if target != "files"]:
+    if programs := [target for target in wanted if target in TARGETS]:
         for preset in PRESETS:
             build(preset)
             lines = [f"{name}\t{expression}\n" for name, expression in PATTERNS.items()]
@@ -84,6 +90,9 @@ def main() -> int:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             runs = [(preset, target) for target in programs for preset in PRESETS]
             ok = all(list(pool.map(lambda what: run(*what, options.seconds), runs)))
+    if "expressions" in wanted:
+        tried, accepted = expressions.run(seconds=options.seconds, first=options.first)
+        print(f"{'expressions':27} {tried:>13,} inputs, {accepted:,} of them compared")
     if "files" in wanted:
         with tempfile.TemporaryDirectory() as folder:
             tried, accepted = files.run(Path(folder), seconds=options.seconds, first=options.first)

@@ -21,9 +21,10 @@ from tests.tokenizer.huggingface_files import BYTE_LEVEL, BYTES, SPLIT, changed,
     [
         (sequence(BYTE_LEVEL | {"use_regex": True}), "gpt2"),
         (BYTE_LEVEL, r"[\s\S]+"),
-        (sequence(SPLIT, BYTE_LEVEL), r"\w+|\W"),
+        (sequence(SPLIT, BYTE_LEVEL), r"\p{L}+|."),
+        (sequence(SPLIT | {"pattern": {"Regex": "gpt2"}}, BYTE_LEVEL), "(?:gpt2)"),
         (sequence(SPLIT | {"pattern": {"String": "a.b"}}, BYTE_LEVEL), r"a\.b"),
-        (sequence(SPLIT | {"pattern": {"Regex": PATTERNS["cl100k"]}}, BYTE_LEVEL), "cl100k"),
+        (sequence(SPLIT | {"pattern": {"Regex": PATTERNS["o200k"]}}, BYTE_LEVEL), "o200k"),
         (
             sequence(
                 SPLIT
@@ -131,10 +132,16 @@ def test_pre_tokenizers_are_recognised(
                 reason,
             )
             for pattern, reason in [
-                ("(", "not a regular expression"),
-                (r"\d{1,3}+|\D", r"'\{1,3\}\+' means one thing"),
-                ("a$|.", "means one thing"),
-                ("^a|.", "means one thing"),
+                ("(", "the end at position 1 is not known"),
+                ("[z-a]", "not a regular expression: bad character range"),
+                (PATTERNS["cl100k"], "at position 54 is not known to mean the same"),
+                ("(?:(?:a{1000}){1000}){1000}|.", "is too large with its repeats"),
+                ("\ud800", r"'\\ud800' holds a lone surrogate at position 0"),
+                ("(" * 3000 + ")" * 3000, "at position 50 is not known to mean the same"),
+                (r"\d{1,3}+|\D", r"'\{1,3\}\+.*' at position 2 is not known to mean the same"),
+                ("a$|.", "is not known to mean the same"),
+                ("^a|.", "is not known to mean the same"),
+                (r"\s*", "can match the empty string"),
             ]
         ),
     ],
@@ -259,8 +266,8 @@ def test_an_added_token_may_be_an_ordinary_one_too(tmp_path: Path, trained: dict
             ),
             "ids 256 and 257 would both be written as 'Ġa'",
         ),
-        (TokenizerData(dict(enumerate(BYTES)), [], {}, r"\d{1,3}+|\D"), "means one thing"),
-        (TokenizerData(dict(enumerate(BYTES)), [], {}, "("), "nor a regular expression"),
+        (TokenizerData(dict(enumerate(BYTES)), [], {}, r"\d{1,3}+|\D"), "not known to mean the same"),
+        (TokenizerData(dict(enumerate(BYTES)), [], {}, "("), "not a regular expression"),
     ],
 )
 def test_what_the_format_cannot_say_is_not_written(tmp_path: Path, data: TokenizerData, message: str) -> None:
