@@ -41,8 +41,9 @@ def tiktoken_data(
 def recover_merges(tokens: list[bytes]) -> list[Merge]:
     """The merges behind a vocabulary of which only the order is known: ``tokens``, lowest rank first.
 
-    Merging the bytes of a token by rank gives the token, so its two parts are what remains when only lower ranks may be
-    used. Tokens for which more than two parts remain come from no merge and have no entry.
+    tiktoken merges neighbours whose joined bytes are a token, the lowest rank first. Within the bytes of a token, until
+    it is made, this goes as if they stood alone, so the token is always made of the same two parts: those that remain
+    last when its own bytes are merged. Tokens whose bytes are not merged that far come from no merge and have no entry.
     """
     return [(tokens[first], tokens[second]) for first, second in _bpe.recover_merges(tokens)]
 

@@ -64,10 +64,9 @@ struct Part {
     std::uint32_t join_rank;
 };
 
-// Merges the bytes of `token` with ranks below `limit` until no such merge is left. Tokens are short, so
-// searching for the lowest rank again after each merge is cheaper than a heap. The last part is the end of
-// the token.
-void merge_below(std::string_view token, std::uint32_t limit, const Ranks& ranks, std::vector<Part>& parts) {
+// Merges the bytes of `token` until two parts or no merge is left. Tokens are short, so searching for the
+// lowest rank again after each merge is cheaper than a heap. The last part is the end of the token.
+void merge_to_two(std::string_view token, const Ranks& ranks, std::vector<Part>& parts) {
     parts.clear();
     for (std::size_t i = 0; i <= token.size(); ++i) {
         parts.push_back({i, i + 2 <= token.size() ? ranks(token.substr(i, 2)) : no_rank});
@@ -76,9 +75,9 @@ void merge_below(std::string_view token, std::uint32_t limit, const Ranks& ranks
         return i + 2 < parts.size() ? ranks(token.substr(parts[i].begin, parts[i + 2].begin - parts[i].begin))
                                     : no_rank;
     };
-    for (;;) {
+    while (parts.size() > 3) {
         const auto lowest = std::ranges::min_element(parts, {}, &Part::join_rank);
-        if (lowest->join_rank >= limit) {
+        if (lowest->join_rank == no_rank) {
             return;
         }
         const auto i = static_cast<std::size_t>(lowest - parts.begin());
@@ -98,12 +97,11 @@ std::vector<std::pair<std::uint32_t, std::uint32_t>> recover_merges(
     std::vector<std::pair<std::uint32_t, std::uint32_t>> merges;
     merges.reserve(tokens.size());
     std::vector<Part> parts;
-    for (std::uint32_t rank = 0; rank < tokens.size(); ++rank) {
-        const std::string_view token = tokens[rank];
+    for (const std::string_view token : tokens) {
         if (token.size() < 2) {
             continue;
         }
-        merge_below(token, rank, ranks, parts);
+        merge_to_two(token, ranks, parts);
         if (parts.size() == 3) {
             merges.emplace_back(ranks(token.substr(0, parts[1].begin)), ranks(token.substr(parts[1].begin)));
         }

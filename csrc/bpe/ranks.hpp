@@ -9,10 +9,14 @@
 
 namespace bpe {
 
-// `tokens` are distinct and in the order of their ranks; a token that merges make comes after the tokens it
-// is made of. The result holds, in the same order, the indices of the two parts of each token of two bytes or
-// more: those that remain when its bytes are merged with lower ranks only. Where more than two parts remain,
-// merges cannot make the token (it is only found as a whole pre-token), and it has no entry.
+// `tokens` are distinct and in the order of their ranks. In tiktoken, two neighbours may be merged if their
+// joined bytes are a token; the lowest rank is first, and the leftmost of equals. The result holds, in the
+// order of the ranks, the indices of the two parts from which this makes each token of two bytes or more. A
+// token whose own bytes it does not merge into two parts cannot be made (it is only found as a whole
+// pre-token) and has no entry.
+//
+// These merges, by their order, give what tiktoken's rule gives: what is merged within the bytes of a token,
+// until it is made, is merged as if they stood alone, so it is always made of the same parts.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> recover_merges(std::span<const std::string_view> tokens);
 
 }  // namespace bpe

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
@@ -183,7 +184,20 @@ def test_merges_are_recovered_from_ranks(text: str, count: int) -> None:
 
 
 def test_a_token_that_no_merge_makes_has_no_entry() -> None:
-    assert recover_merges([*BYTES, b"abc", b"bc", b"xyz"]) == [(b"b", b"c")]
+    assert recover_merges([*BYTES, b"bc", b"abc", b"xyz"]) == [(b"b", b"c"), (b"a", b"bc")]
+
+
+def test_a_part_may_have_a_higher_rank() -> None:
+    # Found by fuzzing: tiktoken makes "abc" of "a" and "bc" here, too.
+    tokens = [*BYTES, b"abc", b"bc"]
+    assert recover_merges(tokens) == [(b"a", b"bc"), (b"b", b"c")]
+    theirs = tiktoken.Encoding(
+        "test",
+        pat_str=r"[\s\S]+",
+        mergeable_ranks={token: rank for rank, token in enumerate(tokens)},
+        special_tokens={},
+    )
+    assert [tokens[k] for k in theirs.encode("xabcbc")] == [b"x", b"abc", b"bc"]
 
 
 def test_ranks_with_gaps_and_special_tokens_are_read(tmp_path: Path) -> None:
