@@ -1,4 +1,7 @@
-"""Damaged tokenizer files: each is read, or refused with an error that names it; whatever is read can be used."""
+"""Damaged tokenizer files: each is read, or refused with an error that names it; whatever is read can be used.
+
+What the package that the format comes from reads, too, gives the same ids there.
+"""
 
 import base64
 import copy
@@ -9,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import tiktoken
+import tokenizers
+
 from course_lib.errors import FormatError
-from course_lib.tokenizer import Tokenizer, train_bpe
+from course_lib.tokenizer import PATTERNS, Tokenizer, train_bpe
 
 TEXT: Final = "low lower lowest, newer wider: 我来学习语文。 It's 2024!\n\n  don't   stop\t<|end|>"
 
@@ -43,6 +49,10 @@ _VALUES: Final = (
         r"\p{L}+",
         "(",
         r"(a+)+$",
+        r"\w+|\W",
+        r"(?r)\S+",
+        r"(?i:[st])+?|\S*",
+        "gpt2",
         [],
         {},
         [[]],
@@ -127,9 +137,31 @@ class Files:
         if not tokenizer.normalizer:
             assert tokenizer.decode_bytes(ids) == TEXT.encode(), "the text does not come back"
         if name == "tokenizer.json":
+            _compare_with_hugging_face(tokenizer, contents)
             tokenizer.save(path)
             assert Tokenizer.load(path).sha256() == tokenizer.sha256(), "saving changes the tokenizer"
+        elif name == "ranks.tiktoken":
+            _compare_with_tiktoken(tokenizer, contents)
         return tokenizer
+
+
+def _compare_with_hugging_face(tokenizer: Tokenizer, contents: bytes) -> None:
+    try:
+        theirs = tokenizers.Tokenizer.from_buffer(contents)
+    except Exception:  # the only class that its errors have; much that is ignored here is refused there
+        return
+    ids = theirs.encode(TEXT, add_special_tokens=False).ids
+    assert tokenizer.encode(TEXT) == ids, "Hugging Face gives other ids"
+
+
+def _compare_with_tiktoken(tokenizer: Tokenizer, contents: bytes) -> None:
+    # As tiktoken.load does, which remembers the first contents that it saw at a path.
+    lines = [line.split() for line in contents.splitlines() if line.strip()]
+    ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
+    theirs = tiktoken.Encoding(
+        "damaged", pat_str=PATTERNS["gpt2"], mergeable_ranks=ranks, special_tokens=tokenizer.special_token_ids
+    )
+    assert tokenizer.encode(TEXT) == theirs.encode(TEXT, allowed_special="all"), "tiktoken gives other ids"
 
 
 def _damage_bytes(contents: bytearray, chance: random.Random) -> None:
@@ -137,6 +169,14 @@ def _damage_bytes(contents: bytearray, chance: random.Random) -> None:
     stop = at + chance.choice([0, 0, 1, 2, 50, 10_000])
     piece = chance.choice([b"", b"\xff", b"\0", b"{", b"]", b'"', b",", b"1", b"\\ud800", b"[" * 100_000])
     contents[at:stop] = piece
+
+
+def _damage_text(text: str, chance: random.Random) -> str:
+    at = chance.randrange(len(text) + 1)
+    piece = chance.choice(
+        ["", text[at : at + 1] * 2, *"()[]{}\\^$|?*+-&'aé我", r"\w", r"\P{L}", "(?i:", "(?=", "++"]
+    )
+    return text[:at] + piece + text[at + chance.randrange(2) :]
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -155,6 +195,9 @@ def _damage_value(document: Any, chance: random.Random) -> Any:
     few = [place for place in places if len(place[0]) < 40]
     container, key = chance.choice(few if few and chance.random() < 0.5 else places)
     value = copy.deepcopy(chance.choice([*_VALUES, chance.choice(places)[0]]))
+    if isinstance(container[key], str) and chance.random() < 0.2:
+        container[key] = _damage_text(container[key], chance)
+        return document
     match chance.randrange(3):
         case 0:
             del container[key]
