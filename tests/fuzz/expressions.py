@@ -15,7 +15,7 @@ from course_lib.tokenizer.patterns import split_by_regex
 # Letters with odd cases, white space, digits and marks of many kinds, and the signs of regular expressions.
 _CHARACTERS: Final = (
     "abckKsStTfFiIlL019 '\n\r\t.,-&|~#@!<>=:_^$[]{}()\\/ßſ\u212aİıéÉàǅ我々かカ한\u0301\xa0\u3000\u200c\u200d٣²½Ⅷ\xad"
-    "\ufb05\ufb00\ufb02ẞ\u2028\x85\x0b\x0c\x1c\0\U0001f600\U0010ffff\ue000"
+    "\ufb05\ufb00\ufb02ẞʕ\u20c1\u2028\x85\x0b\x0c\x1c\0\U0001f600\U0010ffff\ue000"
 )
 _ENDS: Final = ("", "aab", "ss", "sS", "ſt", "ab12 3", "  \n\n a")
 _SETS: Final = (
@@ -78,6 +78,8 @@ _MEMBERS: Final = (
         "!-/",
         "一-龥",
         "B-ÿ",
+        r"\u0250-\u02af",
+        "₠-\u20cf",
         "--",
         "&&",
         "~~",
